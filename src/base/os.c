@@ -1,0 +1,475 @@
+#include "base/os.h"
+#include "base/str.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- reading ---- */
+
+ft_status ft_mapping_open(ft_mapping *out, const char *path)
+{
+    ft_status st = FT_OK;
+    struct stat sb;
+    *out = (ft_mapping){0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        if (errno == ENOENT || errno == ENOTDIR)
+            return ft_fail(FT_EINPUT, "%s: no such file", path);
+        return ft_fail_errno("%s: cannot open", path);
+    }
+    if (fstat(fd, &sb) != 0) {
+        st = ft_fail_errno("%s: cannot stat", path);
+        goto done;
+    }
+    if (!S_ISREG(sb.st_mode)) {
+        st = ft_fail(FT_EINPUT, "%s: not a regular file", path);
+        goto done;
+    }
+    if (!(out->path = ft_strdup(path))) {
+        st = FT_ENOMEM;
+        goto done;
+    }
+    out->size = (size_t)sb.st_size;
+    if (out->size) {
+        void *p = mmap(NULL, out->size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED) {
+            st = ft_fail_errno("%s: cannot map", path);
+            goto done;
+        }
+        out->data = p;
+    }
+done:
+    close(fd);
+    if (st != FT_OK)
+        ft_mapping_close(out);
+    return st;
+}
+
+void ft_mapping_close(ft_mapping *m)
+{
+    if (m->data)
+        munmap((void *)m->data, m->size);
+    ft_free(m->path);
+    *m = (ft_mapping){0};
+}
+
+ft_status ft_read_file(ft_buf *out, const char *path, size_t max_bytes)
+{
+    ft_mapping m;
+    FT_RETURN(ft_mapping_open(&m, path));
+    ft_status st;
+    if (m.size > max_bytes)
+        st = ft_fail(FT_ENOMEM, "%s: %zu bytes, at most %zu are read here", path, m.size, max_bytes);
+    else
+        st = ft_buf_put(out, m.data, m.size);
+    ft_mapping_close(&m);
+    return st;
+}
+
+/* ---- writing ---- */
+
+struct ft_out {
+    int fd;
+    char *path, *temporary;
+    char *buffer;
+    size_t used;
+    uint64_t written;
+};
+
+enum { OUT_BUFFER = 1 << 18 };
+
+static atomic_long write_fail_at, writes_made;
+
+long ft_write_fail_at(long n)
+{
+    atomic_store(&write_fail_at, n);
+    return atomic_exchange(&writes_made, 0);
+}
+
+static void out_free(ft_out *o)
+{
+    if (!o)
+        return;
+    if (o->fd >= 0)
+        close(o->fd);
+    ft_free(o->path);
+    ft_free(o->temporary);
+    ft_free(o->buffer);
+    ft_free(o);
+}
+
+ft_status ft_out_open(ft_out **out, const char *path)
+{
+    ft_status st = FT_ENOMEM;
+    *out = NULL;
+    ft_out *o = ft_alloc(1, sizeof *o);
+    if (!o)
+        return FT_ENOMEM;
+    o->fd = -1;
+    o->path = ft_strdup(path);
+    o->temporary = ft_strf("%s.%ld.tmp", path, (long)getpid());
+    o->buffer = ft_resize(NULL, OUT_BUFFER, 1);
+    if (!o->path || !o->temporary || !o->buffer)
+        goto fail;
+    if (ft_is_dir(path)) {
+        st = ft_fail(FT_EINPUT, "%s: is a directory, a file is to be written", path);
+        goto fail;
+    }
+    o->fd = open(o->temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (o->fd < 0) {
+        st = ft_fail_errno("%s: cannot write", path);
+        goto fail;
+    }
+    *out = o;
+    return FT_OK;
+fail:
+    out_free(o);
+    return st;
+}
+
+static ft_status out_flush(ft_out *o)
+{
+    for (size_t at = 0; at < o->used;) {
+        atomic_fetch_add(&writes_made, 1);
+        ssize_t k = -1;
+        if (atomic_load(&write_fail_at) > 0 && atomic_fetch_sub(&write_fail_at, 1) == 1)
+            errno = ENOSPC;
+        else
+            k = write(o->fd, o->buffer + at, o->used - at);
+        if (k < 0) {
+            if (errno == EINTR)
+                continue;
+            return ft_fail_errno("%s: cannot write (%llu bytes were written)", o->path,
+                                 (unsigned long long)(o->written - o->used + at));
+        }
+        at += (size_t)k;
+    }
+    o->used = 0;
+    return FT_OK;
+}
+
+ft_status ft_out_write(ft_out *o, const void *p, size_t n)
+{
+    const char *s = p;
+    while (n) {
+        size_t k = FT_MIN(n, OUT_BUFFER - o->used);
+        memcpy(o->buffer + o->used, s, k);
+        o->used += k;
+        o->written += k;
+        s += k;
+        n -= k;
+        if (o->used == OUT_BUFFER)
+            FT_RETURN(out_flush(o));
+    }
+    return FT_OK;
+}
+
+ft_status ft_out_printf(ft_out *o, const char *fmt, ...)
+{
+    va_list ap, again;
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    char *s = n < 0 ? NULL : ft_resize(NULL, (size_t)n + 1, 1);
+    ft_status st = FT_ENOMEM;
+    if (s) {
+        vsnprintf(s, (size_t)n + 1, fmt, again);
+        st = ft_out_write(o, s, (size_t)n);
+    }
+    va_end(again);
+    ft_free(s);
+    return st;
+}
+
+ft_status ft_out_zeros(ft_out *o, size_t n)
+{
+    static const char zeros[4096];
+    for (; n > sizeof zeros; n -= sizeof zeros)
+        FT_RETURN(ft_out_write(o, zeros, sizeof zeros));
+    return ft_out_write(o, zeros, n);
+}
+
+uint64_t ft_out_tell(const ft_out *o)
+{
+    return o->written;
+}
+
+const char *ft_out_temporary(const ft_out *o)
+{
+    return o->temporary;
+}
+
+/* Makes the rename itself durable; a file system that cannot fsync a directory is not an error. */
+static void sync_parent(const char *path)
+{
+    char *dir = ft_path_dir(path);
+    int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        (void)fsync(fd);
+        close(fd);
+    }
+    ft_free(dir);
+}
+
+ft_status ft_out_commit(ft_out *o)
+{
+    ft_status st = out_flush(o);
+    /* HDF5 wrote through its own descriptor: the name, not ours, is what must reach the disk */
+    if (st == FT_OK && fsync(o->fd) != 0)
+        st = ft_fail_errno("%s: cannot write to disk", o->path);
+    if (st == FT_OK && rename(o->temporary, o->path) != 0)
+        st = ft_fail_errno("%s: cannot rename %s to it", o->path, o->temporary);
+    if (st != FT_OK) {
+        ft_out_abort(o);
+        return st;
+    }
+    sync_parent(o->path);
+    out_free(o);
+    return FT_OK;
+}
+
+void ft_out_abort(ft_out *o)
+{
+    if (!o)
+        return;
+    unlink(o->temporary);
+    out_free(o);
+}
+
+ft_status ft_write_file(const char *path, const void *p, size_t n)
+{
+    ft_out *o;
+    FT_RETURN(ft_out_open(&o, path));
+    ft_status st = ft_out_write(o, p, n);
+    if (st != FT_OK) {
+        ft_out_abort(o);
+        return st;
+    }
+    return ft_out_commit(o);
+}
+
+ft_status ft_copy_file(const char *from, const char *to)
+{
+    ft_mapping m;
+    FT_RETURN(ft_mapping_open(&m, from));
+    ft_status st = ft_write_file(to, m.data, m.size);
+    ft_mapping_close(&m);
+    return st;
+}
+
+/* ---- names ---- */
+
+bool ft_exists(const char *path)
+{
+    struct stat sb;
+    return stat(path, &sb) == 0;
+}
+
+bool ft_is_dir(const char *path)
+{
+    struct stat sb;
+    return stat(path, &sb) == 0 && S_ISDIR(sb.st_mode);
+}
+
+ft_status ft_mkdirs(const char *path)
+{
+    char *s = ft_strdup(path);
+    ft_status st = s ? FT_OK : FT_ENOMEM;
+    for (char *p = s; st == FT_OK && *p; p++) {
+        while (*p == '/')
+            p++;
+        while (*p && *p != '/')
+            p++;
+        char keep = *p;
+        *p = 0;
+        if (*s && mkdir(s, 0777) != 0 && errno != EEXIST)
+            st = ft_fail_errno("%s: cannot create the directory", s);
+        else if (*s && !ft_is_dir(s))
+            st = ft_fail(FT_EIO, "%s: exists and is no directory", s);
+        *p = keep;
+        if (!keep)
+            break;
+    }
+    ft_free(s);
+    return st;
+}
+
+char *ft_path_join(const char *dir, const char *name)
+{
+    if (!dir || !*dir || name[0] == '/')
+        return ft_strdup(name);
+    return ft_strf("%s%s%s", dir, ft_ends(dir, "/") ? "" : "/", name);
+}
+
+char *ft_path_dir(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return ft_strdup(".");
+    return ft_strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+const char *ft_path_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+ft_status ft_list_dir(ft_names *out, const char *path, const char *suffix)
+{
+    *out = (ft_names){0};
+    DIR *d = opendir(path);
+    if (!d)
+        return ft_fail_errno("%s: cannot list", path);
+    ft_status st = FT_OK;
+    for (struct dirent *e; st == FT_OK && (e = readdir(d));) {
+        if (e->d_name[0] == '.' || (suffix && !ft_ends(e->d_name, suffix)))
+            continue;
+        char **p = ft_resize(out->p, out->n + 1, sizeof *p);
+        if (p)
+            out->p = p;
+        if (!p || !(out->p[out->n] = ft_strdup(e->d_name)))
+            st = FT_ENOMEM;
+        else
+            out->n++;
+    }
+    closedir(d);
+    if (st != FT_OK)
+        ft_names_free(out);
+    else if (out->n)
+        qsort(out->p, out->n, sizeof *out->p, by_name);
+    return st;
+}
+
+void ft_names_free(ft_names *n)
+{
+    for (size_t i = 0; i < n->n; i++)
+        ft_free(n->p[i]);
+    ft_free(n->p);
+    *n = (ft_names){0};
+}
+
+/* ---- lock ---- */
+
+ft_status ft_lock_dir(ft_lock *out, const char *dir)
+{
+    char *path = ft_path_join(dir, ".lock"), text[32];
+    out->fd = -1;
+    if (!path)
+        return FT_ENOMEM;
+    ft_status st = FT_OK;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        st = ft_fail_errno("%s: cannot write", path);
+    } else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        ssize_t k = read(fd, text, sizeof text - 1);
+        text[k > 0 ? k : 0] = 0;
+        st = ft_fail(FT_EINPUT, "%s: another fettle (process %s) is running in this folder", dir, text);
+        close(fd);
+    } else {
+        int k = snprintf(text, sizeof text, "%ld", (long)getpid());
+        if (ftruncate(fd, 0) != 0 || write(fd, text, (size_t)k) != k)
+            st = ft_fail_errno("%s: cannot write", path);
+        out->fd = fd;
+        if (st != FT_OK)
+            ft_lock_release(out);
+    }
+    ft_free(path);
+    return st;
+}
+
+void ft_lock_release(ft_lock *l)
+{
+    if (l->fd >= 0)
+        close(l->fd);
+    l->fd = -1;
+}
+
+/* ---- clock, memory, signals ---- */
+
+double ft_now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static uint64_t status_kib(const char *key)
+{
+    char line[256];
+    unsigned long long kib = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, key, strlen(key)) == 0)
+            sscanf(line + strlen(key), "%llu", &kib);
+    if (f)
+        fclose(f);
+    return kib * 1024;
+}
+
+uint64_t ft_rss_bytes(void)
+{
+    return status_kib("VmRSS:");
+}
+
+uint64_t ft_peak_rss_bytes(void)
+{
+    uint64_t peak = status_kib("VmHWM:");
+    struct rusage r;
+    if (!peak && getrusage(RUSAGE_SELF, &r) == 0)
+        peak = (uint64_t)r.ru_maxrss * 1024;
+    return peak;
+}
+
+uint64_t ft_total_ram_bytes(void)
+{
+    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGE_SIZE);
+}
+
+static volatile sig_atomic_t stop_flag;
+
+static void on_signal(int sig)
+{
+    if (stop_flag) {
+        signal(sig, SIG_DFL);
+        raise(sig);
+    }
+    stop_flag = 1;
+}
+
+void ft_stop_on_signals(void)
+{
+    struct sigaction sa = {.sa_handler = on_signal};
+    sigemptyset(&sa.sa_mask);
+    sa.sa_flags = SA_RESTART;
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+}
+
+bool ft_stop_requested(void)
+{
+    return stop_flag != 0;
+}
+
+void ft_stop_set(bool value)
+{
+    stop_flag = value;
+}

@@ -1,0 +1,77 @@
+/* base/os: files as fettle reads and writes them, the run lock, the clock, memory, signals.
+ *
+ * Reading: ft_mapping maps a whole file read-only. Writing: ft_out writes to a temporary name in the same directory;
+ * commit fsyncs, renames and fsyncs the directory, abort removes the temporary. A crash leaves the old file or the new.
+ */
+#ifndef FETTLE_BASE_OS_H
+#define FETTLE_BASE_OS_H
+
+#include "base/mem.h"
+
+#include <stdio.h>
+
+typedef struct ft_mapping {
+    const uint8_t *data; /* NULL for an empty file */
+    size_t size;
+    char *path;
+} ft_mapping;
+/* FT_EINPUT when there is no such file, FT_EIO otherwise. */
+ft_status ft_mapping_open(ft_mapping *out, const char *path);
+void ft_mapping_close(ft_mapping *m);
+
+typedef struct ft_out ft_out;
+ft_status ft_out_open(ft_out **out, const char *path);
+ft_status ft_out_write(ft_out *o, const void *p, size_t n);
+ft_status ft_out_printf(ft_out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+ft_status ft_out_zeros(ft_out *o, size_t n);
+/* Bytes written so far. */
+uint64_t ft_out_tell(const ft_out *o);
+/* The temporary name, for libraries that write the file themselves (HDF5); then only commit or abort. */
+const char *ft_out_temporary(const ft_out *o);
+/* Frees `o` in either case. commit fails: nothing stands under the final name that was not there before. */
+ft_status ft_out_commit(ft_out *o);
+void ft_out_abort(ft_out *o); /* NULL is fine */
+/* Fault injection for tests: the n-th write from now fails with ENOSPC; 0 turns it off; returns writes since. */
+long ft_write_fail_at(long n);
+
+/* Whole small file into a new buffer (0-terminated); FT_EINPUT when missing, FT_ENOMEM above max_bytes. */
+ft_status ft_read_file(ft_buf *out, const char *path, size_t max_bytes);
+/* Whole small file, atomically. */
+ft_status ft_write_file(const char *path, const void *p, size_t n);
+ft_status ft_copy_file(const char *from, const char *to);
+
+bool ft_exists(const char *path);
+bool ft_is_dir(const char *path);
+/* mkdir -p */
+ft_status ft_mkdirs(const char *path);
+/* dir/name in new memory (ft_free); name alone when it is absolute or dir is "" or NULL. */
+char *ft_path_join(const char *dir, const char *name);
+/* The directory part in new memory ("." when there is none); the last component, borrowed. */
+char *ft_path_dir(const char *path);
+const char *ft_path_base(const char *path);
+/* Names in a directory that end with suffix (NULL: all), sorted, no dot files; free with ft_names_free. */
+typedef struct ft_names {
+    char **p;
+    size_t n;
+} ft_names;
+ft_status ft_list_dir(ft_names *out, const char *path, const char *suffix);
+void ft_names_free(ft_names *n);
+
+/* An exclusive lock on dir/.lock held until released or the process ends; FT_EINPUT names the holder's pid. */
+typedef struct ft_lock {
+    int fd;
+} ft_lock;
+ft_status ft_lock_dir(ft_lock *out, const char *dir);
+void ft_lock_release(ft_lock *l);
+
+double ft_now_s(void);           /* monotonic seconds */
+uint64_t ft_rss_bytes(void);      /* resident now */
+uint64_t ft_peak_rss_bytes(void); /* highest so far */
+uint64_t ft_total_ram_bytes(void);
+
+/* Stop requests: a signal handler sets the flag, loops read it. */
+void ft_stop_on_signals(void); /* SIGINT, SIGTERM; a second signal ends the process at once */
+bool ft_stop_requested(void);
+void ft_stop_set(bool value); /* tests, embedding programs */
+
+#endif

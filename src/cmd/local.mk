@@ -1,0 +1,1 @@
+src_fettle_SOURCES += %D%/main.c

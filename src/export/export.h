@@ -1,0 +1,60 @@
+/* The export room: a trained model becomes files that ship.
+ *
+ * An exporter is one file and one row (export/exporters.def): gguf, hf, peft (and the Modelfile beside a gguf). Merging is
+ * done in f32, tensor by tensor, while writing: no second copy of the model is held. Files are written under temporary
+ * names; a directory export writes its files one by one and the config last.
+ */
+#ifndef FETTLE_EXPORT_EXPORT_H
+#define FETTLE_EXPORT_EXPORT_H
+
+#include "model/model.h"
+#include "score/score.h"
+#include "text/rows.h"
+
+typedef struct ft_export_request {
+    ft_model *model; /* with its adapter attached, where it has one */
+    const ft_tokenizer *tokenizer;
+    const ft_chat_template *chat; /* or NULL */
+    const char *path;        /* file (gguf) or directory (hf, peft) */
+    const ft_dtype *dtype;   /* NULL: the exporter's default (gguf: q8_0; hf: as the base was stored) */
+    const char *name;        /* general.name, model card */
+    const char *base_name;   /* base_model_name_or_path, as the user wrote it */
+    const ft_sampling *sampling; /* Modelfile parameters; NULL: temperature 0 */
+    bool (*progress)(void *ctx, const char *what, size_t done, size_t total);
+    void *ctx;
+} ft_export_request;
+
+typedef struct ft_exporter {
+    const char *name; /* "gguf" "hf" "peft" */
+    const char *help;
+    bool needs_adapter;
+    const char *dtypes; /* "f32|f16|bf16|q8_0" */
+    ft_status (*write)(const ft_export_request *r);
+} ft_exporter;
+extern const ft_exporter *const ft_exporters[]; /* NULL at the end */
+const ft_exporter *ft_exporter_named(const char *name);
+
+/* Rows [r0, r1) of a weight with its adapter merged, as f32 [r1 - r0, in]: W + scale * B A, or the saved module. */
+ft_status ft_merge_rows(ft_model *m, const ft_param *weight, int64_t r0, int64_t r1, float *out);
+/* Ollama Modelfile beside a gguf: FROM, TEMPLATE, every stop, parameters, and the system line where given. */
+ft_status ft_write_modelfile(const char *path, const char *gguf_name, const ft_tokenizer *tok, const ft_chat_template *chat,
+                             const ft_sampling *sampling);
+
+/* One column of the final table: base, tuned, each shipped file. */
+typedef struct ft_report_column {
+    const char *title;     /* "base", "tuned", "model-q8_0.gguf" */
+    ft_scores scores;
+    double agreement;      /* top-1 agreement with the tuned model on supervised tokens; NaN: not measured */
+    uint64_t bytes;        /* of the file; 0: none */
+} ft_report_column;
+/* The table as text (aligned, for a terminal) and as JSON. */
+ft_status ft_report_table(ft_buf *out, const ft_report_column *columns, size_t n);
+/* report.html: the table, the loss and learning-rate curves from log.jsonl (inline SVG), the recipe, sample predictions;
+ * one self-contained file. predictions: NULL or rows to show. */
+typedef struct ft_report_sample {
+    const char *prompt, *expected, *base, *tuned;
+} ft_report_sample;
+ft_status ft_report_write(const char *path, const char *title, const char *log_path, const char *recipe_text,
+                          const ft_report_column *columns, size_t n, const ft_report_sample *samples, size_t n_samples);
+
+#endif

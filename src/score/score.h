@@ -1,0 +1,55 @@
+/* The score room: how good a model is on rows, by loss and by what it generates.
+ *
+ * A metric is one row of score/metrics.def. Loss metrics come from one forward pass over the supervised tokens; text
+ * metrics from greedy decoding of each row's prompt, many rows at once. No logits are stored.
+ */
+#ifndef FETTLE_SCORE_SCORE_H
+#define FETTLE_SCORE_SCORE_H
+
+#include "model/model.h"
+#include "text/rows.h"
+
+typedef enum ft_metric_source { FT_METRIC_LOSS, FT_METRIC_TEXT } ft_metric_source;
+typedef struct ft_scored_text { /* one row, for text metrics */
+    ft_str expected, got;       /* trimmed */
+    bool stopped;               /* greedy output ended with a stop token */
+} ft_scored_text;
+typedef struct ft_metric {
+    const char *name; /* "loss" "perplexity" "token_accuracy" "exact_match" "accuracy" "macro_f1" "json_fields" "stop" */
+    ft_metric_source source;
+    bool higher_is_better;
+    double (*of_text)(const ft_scored_text *rows, size_t n); /* FT_METRIC_TEXT */
+    double (*of_loss)(const ft_loss *sum);                   /* FT_METRIC_LOSS */
+    const char *help;
+} ft_metric;
+extern const ft_metric *const ft_metrics[]; /* NULL at the end */
+const ft_metric *ft_metric_named(const char *name);
+
+enum { FT_MAX_METRICS = 16 };
+typedef struct ft_scores {
+    const ft_metric *metric[FT_MAX_METRICS];
+    double value[FT_MAX_METRICS];
+    size_t n;
+    int64_t rows, supervised_tokens, generated_tokens;
+    double seconds;
+} ft_scores;
+double ft_scores_get(const ft_scores *s, const char *metric, double fallback);
+
+typedef struct ft_score_options {
+    const ft_metric *const *metrics;
+    size_t n_metrics;
+    int64_t tokens_per_batch; /* loss pass; 0: 4096 */
+    int64_t max_new_tokens;   /* 0: twice the longest expected answer + 8 */
+    size_t max_rows;          /* 0: all; else the first ones */
+    /* progress: done of total rows, about once a second; may be NULL. Return false to stop (FT_ESTOPPED). */
+    bool (*progress)(void *ctx, const char *what, size_t done, size_t total);
+    void *ctx;
+    /* Each row's text as it was generated (for a report or a file of predictions); may be NULL. */
+    void (*on_text)(void *ctx, size_t row, const ft_scored_text *text);
+    /* Argmax id of every supervised position, rows end to end, for top-1 agreement; may be NULL: [supervised tokens]. */
+    int32_t *argmax;
+} ft_score_options;
+/* Adapter dropout is off during scoring. */
+ft_status ft_score(ft_scores *out, ft_model *m, const ft_tokenizer *tok, const ft_rows *rows, const ft_score_options *o);
+
+#endif

@@ -1,0 +1,74 @@
+/* The tensor room: the dtype table and the description of an array in memory.
+ *
+ * A dtype is one file and one row (tensor/dtypes.def). Row-major, last letter contiguous; a stored row is a whole number
+ * of blocks. Everything here is pure description and conversion: no graphs, no files, no CPU kind.
+ * Ownership: a tensor borrows its data unless the struct that holds it says otherwise.
+ */
+#ifndef FETTLE_TENSOR_TENSOR_H
+#define FETTLE_TENSOR_TENSOR_H
+
+#include "base/mem.h"
+
+enum { FT_MAX_DIMS = 4 };
+
+/* One stored element type. A block is block_len elements in block_bytes bytes. */
+typedef struct ft_dtype {
+    const char *name;        /* "f32", "q8_0": in recipes, on the command line, in reports */
+    const char *safetensors; /* "F32", or NULL where that format has no such type */
+    int32_t ggml_id;         /* type number in GGUF, -1 where ggml has none */
+    int32_t block_len;
+    size_t block_bytes;
+    bool is_float; /* plain float: block_len 1, may be trained or merged in place */
+    /* out[n / block_len blocks] = x[n]; importance: NULL or [n] weights of the squared error. */
+    void (*encode)(const float *x, const float *importance, int64_t n, void *out);
+    /* x[n] = values of the blocks at `in`. */
+    void (*decode)(const void *in, int64_t n, float *x);
+    const char *help;
+} ft_dtype;
+
+extern const ft_dtype *const ft_dtypes[]; /* the table, NULL at its end */
+extern const ft_dtype ft_f32, ft_f16, ft_bf16, ft_q8_0;
+const ft_dtype *ft_dtype_named(const char *name); /* NULL when unknown */
+const ft_dtype *ft_dtype_of_ggml(int64_t id);
+const ft_dtype *ft_dtype_of_safetensors(const char *name, size_t n);
+
+typedef struct ft_tensor {
+    const ft_dtype *dtype;
+    int ndim;                    /* 1 .. FT_MAX_DIMS */
+    int64_t shape[FT_MAX_DIMS];  /* row-major: shape[ndim - 1] is contiguous; [out, in] for weights */
+    void *data;                  /* may be a read-only mapping */
+} ft_tensor;
+
+/* Elements, rows (product of all but the last dimension), row length, bytes of a row and of the whole.
+ * The sizes were checked when the tensor was made (ft_tensor_check), so these cannot overflow. */
+int64_t ft_tensor_count(const ft_tensor *t);
+int64_t ft_tensor_rows(const ft_tensor *t);
+int64_t ft_tensor_cols(const ft_tensor *t);
+size_t ft_tensor_row_bytes(const ft_tensor *t);
+size_t ft_tensor_bytes(const ft_tensor *t);
+/* FT_EFORMAT when a dimension is not positive, the row is no whole number of blocks, or the bytes overflow;
+ * *bytes is the size of the data. */
+ft_status ft_tensor_check(const ft_dtype *dtype, int ndim, const int64_t *shape, size_t *bytes);
+static inline const void *ft_tensor_row(const ft_tensor *t, int64_t row)
+{
+    return (const char *)t->data + (size_t)row * ft_tensor_row_bytes(t);
+}
+/* "[576, 1536]" into buf. */
+const char *ft_shape_text(int ndim, const int64_t *shape, char buf[96]);
+/* Values rows [r0, r1) of t as f32 into x. */
+void ft_tensor_decode_rows(const ft_tensor *t, int64_t r0, int64_t r1, float *x);
+
+/* IEEE half and bfloat16, round to nearest even. */
+float ft_f16_to_f32(uint16_t h);
+uint16_t ft_f32_to_f16(float f);
+static inline float ft_bf16_to_f32(uint16_t h)
+{
+    union {
+        uint32_t u;
+        float f;
+    } v = {.u = (uint32_t)h << 16};
+    return v.f;
+}
+uint16_t ft_f32_to_bf16(float f);
+
+#endif

@@ -1,0 +1,85 @@
+/* The train room: the loop from rows and a model to a checkpoint on disk.
+ *
+ * One loop for full fine-tuning, LoRA and pretraining. loss = sum over supervised tokens of the whole optimizer step /
+ * their number, whatever the micro-batches. A run is a pure function of (recipe, data, seed, CPU path): resume is exact.
+ * Tables: optimizers (train/optimizers.def), schedules (train/schedules.def).
+ * Ownership: the caller owns model and rows; the trainer borrows them until ft_train returns.
+ */
+#ifndef FETTLE_TRAIN_TRAIN_H
+#define FETTLE_TRAIN_TRAIN_H
+
+#include "score/score.h"
+
+typedef struct ft_optimizer_options {
+    double beta1, beta2, eps, weight_decay, momentum;
+} ft_optimizer_options;
+typedef struct ft_optimizer {
+    const char *name;
+    int n_moments; /* f32 arrays of the parameter's size */
+    void (*update)(float *w, const float *g, float *const *moments, int64_t n, double lr, double grad_scale, double decay,
+                   int64_t step /* from 1 */, const ft_optimizer_options *o);
+    const char *help;
+} ft_optimizer;
+extern const ft_optimizer *const ft_optimizers[];
+const ft_optimizer *ft_optimizer_named(const char *name);
+
+typedef struct ft_schedule {
+    const char *name;
+    /* Factor on the peak rate at step (0 .. total-1), after the warmup of `warmup` steps. */
+    double (*factor)(int64_t step, int64_t total, int64_t warmup, double min_ratio);
+    const char *help;
+} ft_schedule;
+extern const ft_schedule *const ft_schedules[];
+const ft_schedule *ft_schedule_named(const char *name);
+
+typedef struct ft_train_options {
+    const char *output_dir;
+    uint64_t seed, recipe_hash;
+    const char *recipe_text; /* the resolved recipe, kept in the checkpoint for the difference a resume shows */
+    double num_epochs;
+    int64_t max_steps; /* 0: num_epochs decides */
+    int64_t micro_batch_size, gradient_accumulation_steps;
+    const ft_optimizer *optimizer;
+    ft_optimizer_options optimizer_options;
+    double learning_rate, min_lr_ratio;
+    const ft_schedule *schedule;
+    int64_t warmup_steps;
+    double warmup_ratio, max_grad_norm;
+    bool gradient_checkpointing;
+    int64_t save_steps, save_total_limit, eval_steps, logging_steps; /* 0: per epoch; off; per epoch; 1 */
+    int64_t early_stopping_patience;             /* evaluations without a better score; 0: off */
+    const ft_metric *metric_for_best;            /* NULL: the eval loss */
+    ft_score_options score;                      /* metrics of every evaluation */
+    bool resume;
+} ft_train_options;
+
+typedef enum ft_event_kind { FT_EVENT_START, FT_EVENT_STEP, FT_EVENT_EVAL, FT_EVENT_SAVE, FT_EVENT_END } ft_event_kind;
+typedef struct ft_train_event {
+    ft_event_kind kind;
+    int64_t step, total_steps;
+    double epoch, loss, grad_norm, learning_rate, tokens_per_s, supervised_share, eta_s, elapsed_s;
+    int64_t tokens, step_tokens; /* seen so far; of this step */
+    uint64_t rss_bytes;
+    const ft_scores *scores; /* EVAL */
+    bool best;               /* EVAL: better than all before */
+    const char *path;        /* SAVE */
+} ft_train_event;
+typedef void (*ft_train_event_fn)(void *ctx, const ft_train_event *e);
+
+typedef struct ft_train_result {
+    int64_t steps, best_step;
+    double best_score, final_loss, seconds;
+    int64_t tokens;
+    bool stopped_early;
+} ft_train_result;
+/* Trains, keeps checkpoints/step-N.h5 with `last` and `best`, appends log.jsonl, ends with the best weights in the model.
+ * FT_ESTOPPED after a signal (state saved); FT_ENUMERIC names step and last good checkpoint. eval may be NULL. */
+ft_status ft_train(ft_train_result *out, ft_model *m, const ft_tokenizer *tok, const ft_rows *train, const ft_rows *eval,
+                   const ft_train_options *o, ft_train_event_fn on_event, void *ctx);
+
+/* Loads the trained weights of a checkpoint into a model whose trainable params have the same names and shapes. */
+ft_status ft_checkpoint_load_weights(ft_model *m, const char *path);
+/* Path of the checkpoint that `which` ("last", "best") names in a run folder, in new memory. */
+ft_status ft_checkpoint_find(char **path, const char *run_dir, const char *which);
+
+#endif

@@ -1,1 +1,10 @@
-# the train room
+src_libfettle_la_SOURCES += \
+	%D%/adamw.c \
+	%D%/batch.c %D%/batch.h \
+	%D%/checkpoint.c %D%/checkpoint.h \
+	%D%/loop.c \
+	%D%/optimizers.def \
+	%D%/runlog.c %D%/runlog.h \
+	%D%/schedules.c %D%/schedules.def \
+	%D%/tables.c \
+	%D%/train.h

@@ -1,0 +1,78 @@
+/* Ragged micro-batches: no padding; segments keep the rows apart. */
+#include "train/batch.h"
+#include "base/rng.h"
+
+#include <string.h>
+
+ft_status ft_order_init(ft_order *o, int64_t n_rows, int64_t rows_per_step, uint64_t seed)
+{
+    *o = (ft_order){.n = n_rows, .epoch = -1, .rows_per_step = rows_per_step, .seed = seed,
+                    .steps_per_epoch = (n_rows + rows_per_step - 1) / rows_per_step};
+    o->row = ft_alloc((size_t)n_rows, sizeof *o->row);
+    return o->row ? FT_OK : FT_ENOMEM;
+}
+
+void ft_order_free(ft_order *o)
+{
+    ft_free(o->row);
+    *o = (ft_order){0};
+}
+
+void ft_order_step(ft_order *o, int64_t step, const int64_t **rows, int64_t *n)
+{
+    int64_t epoch = step / o->steps_per_epoch, at = step % o->steps_per_epoch * o->rows_per_step;
+    if (epoch != o->epoch) {
+        ft_permutation(o->row, (size_t)o->n, o->seed, FT_STREAM_SHUFFLE, (uint64_t)epoch);
+        o->epoch = epoch;
+    }
+    *rows = o->row + at;
+    *n = FT_MIN(o->rows_per_step, o->n - at);
+}
+
+ft_status ft_batch_init(ft_batch *b, const ft_rows *rows, int64_t max_rows)
+{
+    int64_t longest = 1;
+    for (size_t i = 0; i < rows->n; i++)
+        longest = FT_MAX(longest, (int64_t)rows->p[i].n);
+    *b = (ft_batch){.cap = longest * max_rows, .rows_cap = max_rows};
+    b->ids = ft_alloc((size_t)b->cap, sizeof *b->ids);
+    b->targets = ft_alloc((size_t)b->cap, sizeof *b->targets);
+    b->start = ft_alloc((size_t)max_rows + 1, sizeof *b->start);
+    if (b->ids && b->targets && b->start)
+        return FT_OK;
+    ft_batch_free(b);
+    return FT_ENOMEM;
+}
+
+void ft_batch_free(ft_batch *b)
+{
+    ft_free(b->ids);
+    ft_free(b->targets);
+    ft_free(b->start);
+    *b = (ft_batch){0};
+}
+
+void ft_batch_fill(ft_batch *b, const ft_rows *rows, const int64_t *which, int64_t n)
+{
+    b->T = b->supervised = 0;
+    b->rows = n;
+    for (int64_t r = 0; r < n; r++) {
+        const ft_row *row = &rows->p[which[r]];
+        b->start[r] = b->T;
+        for (int32_t i = 0; i + 1 < row->n; i++, b->T++) {
+            b->ids[b->T] = row->ids[i];
+            b->targets[b->T] = row->mask[i + 1] ? row->ids[i + 1] : -1;
+            b->supervised += row->mask[i + 1] != 0;
+        }
+    }
+    b->start[n] = b->T;
+}
+
+int64_t ft_batch_supervised(const ft_rows *rows, const int64_t *which, int64_t n)
+{
+    int64_t count = 0;
+    for (int64_t r = 0; r < n; r++)
+        for (int32_t i = 1; i < rows->p[which[r]].n; i++)
+            count += rows->p[which[r]].mask[i] != 0;
+    return count;
+}

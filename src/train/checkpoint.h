@@ -1,0 +1,42 @@
+/* train/checkpoint: step-N.h5 files of a run, which of them is last and which best. Internal to the train room.
+ *
+ *   checkpoints/step-120.h5   weights/<param>, moment0/<param>, moment1/<param>; attributes: ft_progress, the recipe
+ *   checkpoints/last, best    symbolic links to two of them
+ */
+#ifndef FETTLE_TRAIN_CHECKPOINT_H
+#define FETTLE_TRAIN_CHECKPOINT_H
+
+#include "train/train.h"
+
+/* What a run has to remember besides weights and moments; everything else follows from the recipe and `step`. */
+typedef struct ft_progress {
+    int64_t step;       /* optimizer steps done */
+    int64_t tokens;     /* input tokens seen */
+    int64_t best_step, evals_since_best;
+    double best_score;  /* NaN: none yet */
+    double loss;        /* of the last step */
+    double elapsed_s;
+    int64_t eval_due;   /* 1: stopped before the evaluation of this step was done */
+    int64_t finished;   /* 1: nothing is left to train */
+} ft_progress;
+
+typedef struct ft_state {
+    ft_model *model;
+    const ft_optimizer *optimizer;
+    float **moments; /* [trainable count * n_moments] */
+    ft_progress progress;
+    uint64_t recipe_hash;
+    const char *recipe_text;
+    const char *dir; /* of the checkpoints */
+} ft_state;
+
+/* Writes step-N.h5 and points `last` at it (and `best` where asked); *path (may be NULL) is its name in new memory. */
+ft_status ft_checkpoint_save(const ft_state *s, bool best, char **path);
+/* Restores weights, moments and progress from `last` (or the newest step file when the link dangles).
+ * *found = false: there is none. A damaged file is FT_EFORMAT naming it and the newest whole one before it; another recipe
+ * is FT_EINPUT with both texts' differing lines. */
+ft_status ft_checkpoint_resume(ft_state *s, bool *found);
+/* Removes the oldest step files beyond `limit` (0: keeps all); last and best stay. */
+ft_status ft_checkpoint_prune(const ft_state *s, int64_t limit);
+
+#endif

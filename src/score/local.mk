@@ -1,1 +1,9 @@
-# the score room
+src_libfettle_la_SOURCES += \
+	%D%/generate.c \
+	%D%/loss.c \
+	%D%/metric_json.c \
+	%D%/metric_loss.c \
+	%D%/metric_match.c \
+	%D%/metrics.c %D%/metrics.def %D%/metrics.h \
+	%D%/passes.h \
+	%D%/score.c %D%/score.h

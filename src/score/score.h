@@ -2,6 +2,10 @@
  *
  * A metric is one row of score/metrics.def. Loss metrics come from one forward pass over the supervised tokens; text
  * metrics from greedy decoding of each row's prompt, many rows at once. No logits are stored.
+ *
+ * Rows are batched by length and reported in their own order; the result is a pure function of model, rows and options.
+ * Refuses: rows without an answer where a text metric was asked for (FT_EINPUT), a loss that is no number (FT_ENUMERIC).
+ * Ownership: ft_scores owns nothing; texts handed to on_text live until the call returns.
  */
 #ifndef FETTLE_SCORE_SCORE_H
 #define FETTLE_SCORE_SCORE_H
@@ -11,14 +15,14 @@
 
 typedef enum ft_metric_source { FT_METRIC_LOSS, FT_METRIC_TEXT } ft_metric_source;
 typedef struct ft_scored_text { /* one row, for text metrics */
-    ft_str expected, got;       /* trimmed */
-    bool stopped;               /* greedy output ended with a stop token */
+    ft_str expected, got; /* trimmed */
+    bool stopped;         /* greedy output ended with a stop token */
 } ft_scored_text;
 typedef struct ft_metric {
-    const char *name; /* "loss" "perplexity" "token_accuracy" "exact_match" "accuracy" "macro_f1" "json_fields" "stop" */
+    const char *name; /* "loss" "perplexity" "token_accuracy" "exact_match" "accuracy" "macro_f1" "json_fields" ... */
     ft_metric_source source;
     bool higher_is_better;
-    double (*of_text)(const ft_scored_text *rows, size_t n); /* FT_METRIC_TEXT */
+    double (*of_text)(const ft_scored_text *rows, size_t n); /* FT_METRIC_TEXT; NaN: no rows, or no memory */
     double (*of_loss)(const ft_loss *sum);                   /* FT_METRIC_LOSS */
     const char *help;
 } ft_metric;
@@ -33,15 +37,17 @@ typedef struct ft_scores {
     int64_t rows, supervised_tokens, generated_tokens;
     double seconds;
 } ft_scores;
+/* The value of a metric by its name, fallback when it was not measured. */
 double ft_scores_get(const ft_scores *s, const char *metric, double fallback);
 
 typedef struct ft_score_options {
-    const ft_metric *const *metrics;
+    const ft_metric *const *metrics; /* [n_metrics]: decide which passes are run; on_text and argmax ask for theirs */
     size_t n_metrics;
     int64_t tokens_per_batch; /* loss pass; 0: 4096 */
     int64_t max_new_tokens;   /* 0: twice the longest expected answer + 8 */
     size_t max_rows;          /* 0: all; else the first ones */
-    /* progress: done of total rows, about once a second; may be NULL. Return false to stop (FT_ESTOPPED). */
+    /* progress: done of total rows of a pass ("loss", "generate"), at its start, about once a second, at its end; may be
+     * NULL. Return false to stop (FT_ESTOPPED). */
     bool (*progress)(void *ctx, const char *what, size_t done, size_t total);
     void *ctx;
     /* Each row's text as it was generated (for a report or a file of predictions); may be NULL. */
@@ -49,7 +55,9 @@ typedef struct ft_score_options {
     /* Argmax id of every supervised position, rows end to end, for top-1 agreement; may be NULL: [supervised tokens]. */
     int32_t *argmax;
 } ft_score_options;
-/* Adapter dropout is off during scoring. */
+/* Adapter dropout is off during scoring. tok may be NULL when no text is asked for. */
 ft_status ft_score(ft_scores *out, ft_model *m, const ft_tokenizer *tok, const ft_rows *rows, const ft_score_options *o);
+/* Share of positions where two argmax arrays of the same rows agree; NaN when n is 0. */
+double ft_top1_agreement(const int32_t *a, const int32_t *b, int64_t n);
 
 #endif

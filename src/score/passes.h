@@ -1,0 +1,33 @@
+/* Inside the score room: the two passes over rows. */
+#ifndef FETTLE_SCORE_PASSES_H
+#define FETTLE_SCORE_PASSES_H
+
+#include "score/score.h"
+
+/* The progress callback, called about once a second. */
+typedef struct ft_score__clock {
+    const ft_score_options *options;
+    const char *what;
+    size_t total;
+    double last;
+} ft_score__clock;
+/* Calls at the start, at the end and when a second has passed; FT_ESTOPPED when the caller wants to stop. */
+ft_status ft_score__tick(ft_score__clock *c, size_t done);
+
+/* order[0..n) = row numbers sorted by n tokens, the longest first, equal ones in row order. */
+void ft_score__by_length(int64_t *order, const ft_rows *rows, size_t n);
+
+/* Loss over the first n rows, added to *sum; argmax as in ft_score_options. */
+ft_status ft_score__loss(ft_loss *sum, ft_model *m, const ft_rows *rows, size_t n, const ft_score_options *o);
+
+/* What the model makes of the first n prompts. */
+typedef struct ft_score__texts {
+    ft_scored_text *rows; /* [n] in row order; got points into bytes, expected into the dataset */
+    ft_buf bytes;
+    int64_t tokens; /* generated */
+} ft_score__texts;
+ft_status ft_score__generate(ft_score__texts *out, ft_model *m, const ft_tokenizer *tok, const ft_rows *rows, size_t n,
+                             const ft_score_options *o);
+void ft_score__texts_free(ft_score__texts *t);
+
+#endif

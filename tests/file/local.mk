@@ -1,1 +1,11 @@
-# tests of the file room
+if HAVE_CHECK
+file_tests = tests/file/test_json tests/file/test_lines
+check_PROGRAMS += $(file_tests)
+TESTS += $(file_tests)
+tests_file_test_json_SOURCES = %D%/test_json.c
+tests_file_test_json_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_file_test_json_LDADD = $(TEST_LIBS)
+tests_file_test_lines_SOURCES = %D%/test_lines.c
+tests_file_test_lines_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_file_test_lines_LDADD = $(TEST_LIBS)
+endif

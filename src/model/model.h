@@ -1,10 +1,9 @@
 /* The model room: architectures as blocks of ops, weights by their Hugging Face names, adapters, decoding, sampling.
  *
  * An architecture is one file and one row (model/archs.def): which config.json model_type and GGUF general.architecture
- * it serves, how its config is read and written, its weight names in both worlds, which q and k rows GGUF wants permuted,
- * and its block. Weights are used in place from the mapping, in any dtype.
- * An adapter kind is one file and one row (model/adapters.def).
- * Ownership: a model owns its params, adapter and mapping; ft_model_free frees all.
+ * it serves, how its config is read and written, its weight names in both worlds, which q and k rows GGUF wants
+ * permuted, and its block. Weights are used in place from the mapping, in any dtype. An adapter kind is one file and
+ * one row (model/adapters.def). Ownership: a model owns its params, adapter and mapping; ft_model_free frees all.
  * Threads: one thread calls.
  */
 #ifndef FETTLE_MODEL_MODEL_H
@@ -16,7 +15,8 @@
 
 typedef struct ft_arch ft_arch;
 
-typedef enum ft_rope_kind { FT_ROPE_PLAIN, FT_ROPE_LINEAR, FT_ROPE_LLAMA3 } ft_rope_kind;
+/* FT_ROPE_DIVISORS: the rope_freqs.weight of a GGUF that no llama3 setting explains. */
+typedef enum ft_rope_kind { FT_ROPE_PLAIN, FT_ROPE_LINEAR, FT_ROPE_LLAMA3, FT_ROPE_DIVISORS } ft_rope_kind;
 
 typedef struct ft_config {
     const ft_arch *arch;
@@ -27,8 +27,11 @@ typedef struct ft_config {
     ft_rope_kind rope_kind;
     double rope_factor, rope_low_freq_factor, rope_high_freq_factor;
     int64_t rope_original_max_position;
+    float *rope_divisors; /* [head_dim / 2] for LLAMA3 and DIVISORS: inv_freq is divided by them; owned, else NULL */
     bool tie_word_embeddings;
-    bool attention_bias, mlp_bias;
+    bool attention_bias, attention_out_bias, mlp_bias; /* of q, k, v; of o; of gate, up, down */
+    /* What families do differently; 1, 0, head_dim^-1/2, 0, 0 where a family says nothing. */
+    float embedding_scale, norm_plus, attention_scale, attention_softcap, final_softcap;
     int32_t bos_token_id, eos_token_id; /* -1: none; the first of a list */
     json_t *json;                       /* the whole config.json (made up from metadata for a GGUF), owned */
 } ft_config;
@@ -36,7 +39,7 @@ typedef struct ft_config {
 typedef struct ft_model ft_model;
 
 typedef struct ft_model_options {
-    bool trainable;               /* full fine-tune: every weight becomes an owned f32 copy with a gradient */
+    bool trainable;                /* full fine-tune: every weight becomes an owned f32 copy with a gradient */
     const ft_dtype *quantize_base; /* later; NULL */
 } ft_model_options;
 /* path: an HF directory (config.json + safetensors), a .gguf, or a run folder (its model/ if it has one, else the base
@@ -46,21 +49,24 @@ ft_status ft_model_open(ft_model **out, const char *path, const ft_model_options
 ft_status ft_model_init(ft_model **out, const char *config_path, uint64_t seed);
 void ft_model_free(ft_model *m);
 const ft_config *ft_model_config(const ft_model *m);
-const char *ft_model_path(const ft_model *m);       /* directory or file the weights came from */
+const char *ft_model_path(const ft_model *m); /* directory or file the weights came from */
 /* Where the tokenizer lies: the HF directory or the .gguf. */
 const char *ft_model_tokenizer_path(const ft_model *m);
 /* Every weight by its HF name, in checkpoint order; tied heads appear once (as the embedding). */
 size_t ft_model_count(const ft_model *m);
 ft_param *ft_model_at(ft_model *m, size_t i);
 ft_param *ft_model_find(ft_model *m, const char *hf_name);
+/* The dtype a weight of the model had in its file (norms, biases and trained weights are f32 in memory). */
+const ft_dtype *ft_model_stored_dtype(const ft_param *weight);
 /* What training changes: all weights, or the adapter's (named as PEFT names them, "base_model.model....lora_A.weight"),
  * and modules_to_save; in a fixed order. */
 size_t ft_model_trainable_count(const ft_model *m);
 ft_param *ft_model_trainable(ft_model *m, size_t i);
 
-/* Hidden states after the final norm [T, C] for ids [T]. kv: per-layer caches [num_hidden_layers] or NULL. checkpoint:
- * replay blocks in backward. */
-ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, ft_kv *kv, bool checkpoint);
+/* Hidden states after the final norm [T, C] for ids [T] (which live until the backward walk; seg is copied). kv:
+ * per-layer caches [num_hidden_layers] or NULL. checkpoint: replay blocks in backward. */
+ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, ft_kv *kv,
+                         bool checkpoint);
 ft_param *ft_model_head(ft_model *m); /* [V, C] */
 float ft_model_softcap(const ft_model *m);
 
@@ -85,7 +91,8 @@ void ft_adapter_detach(ft_model *m);
 bool ft_adapter_attached(const ft_model *m);
 /* What is attached, NULL when nothing; strings owned by the model. */
 const ft_adapter_spec *ft_adapter_spec_of(const ft_model *m);
-/* One adapted linear: the weight it sits on, A [r, in], B [out, r], scale (alpha / r, or alpha / sqrt r). False: none. */
+/* One adapted linear: the weight it sits on, A [r, in], B [out, r], scale (alpha / r, or alpha / sqrt r). False: none.
+ */
 bool ft_adapter_on(ft_model *m, const ft_param *weight, ft_param **a, ft_param **b, float *scale);
 /* A saved module's trained copy of a weight, NULL when it is not one. */
 ft_param *ft_adapter_saved(ft_model *m, const ft_param *weight);
@@ -94,10 +101,12 @@ void ft_adapter_set_dropout(ft_model *m, bool on); /* off for evaluation */
 /* ---- names and layouts for writers ---- */
 /* GGUF tensor name of an HF weight name into buf; false when GGUF has none for it. */
 bool ft_model_gguf_name(const ft_model *m, const char *hf_name, char *buf, size_t size);
-/* Row order GGUF wants for a weight: perm[out_row] = HF row, rows = its row count; returns false when the order is the same. */
+/* Row order GGUF wants for a weight: perm[out_row] = HF row, rows = its row count; returns false when the order is the
+ * same. */
 bool ft_model_gguf_rows(const ft_model *m, const char *hf_name, int64_t *perm, int64_t rows);
 const char *ft_model_gguf_arch(const ft_model *m);
-/* All {arch}.* metadata keys except the tokenizer's and general.*; extra tensors (rope_freqs.weight) by the callback. */
+/* All {arch}.* metadata keys except the tokenizer's and general.*; extra tensors (rope_freqs.weight) by the callback.
+ */
 ft_status ft_model_gguf_meta(const ft_model *m, ft_writer *w);
 size_t ft_model_gguf_extra_count(const ft_model *m);
 ft_status ft_model_gguf_extra(const ft_model *m, size_t i, const char **name, int64_t *n, const float **values);
@@ -116,8 +125,8 @@ typedef struct ft_decode_request {
     int64_t n;
     int32_t *out; /* [max_new], filled; a stop id is the last one when it came */
     int64_t max_new;
-    int64_t made;    /* out */
-    bool stopped;    /* out: ended with a stop id */
+    int64_t made; /* out */
+    bool stopped; /* out: ended with a stop id */
 } ft_decode_request;
 /* Called after every step with (row, id) for streaming; return false to end that row. */
 typedef bool (*ft_decode_token_fn)(void *ctx, size_t row, int32_t id);
@@ -130,8 +139,8 @@ typedef struct ft_decode_options {
     ft_decode_token_fn on_token;
     void *ctx;
 } ft_decode_options;
-/* Decodes all requests, many rows at once: finished rows make room for waiting ones. The result of a row does not depend
- * on what else is in the batch beyond rounding. */
+/* Decodes all requests, many rows at once: finished rows make room for waiting ones. The result of a row does not
+ * depend on what else is in the batch beyond rounding. */
 ft_status ft_decode(ft_model *m, ft_decode_request *requests, size_t n, const ft_decode_options *o);
 /* One id from logits [V] (changed in place); token and row key the random numbers. */
 int32_t ft_sample(float *logits, int64_t vocab, const ft_sampling *s, uint64_t token, uint64_t row);

@@ -1,0 +1,61 @@
+/* model/adapter: what an adapter kind is made of, and what is attached to a model.
+ *
+ * A kind is a row of model/adapters.def: FT_ADAPTER(lora) is the object ft_adapter_lora at the foot of its file. It
+ * makes the tensors of one adapted linear, gives them their first values, and computes with them.
+ */
+#ifndef FETTLE_MODEL_ADAPTER_H
+#define FETTLE_MODEL_ADAPTER_H
+
+#include "model/arch.h"
+
+/* On one linear: a [r, in], b [out, r]. */
+typedef struct ft_adapted {
+    ft_param a, b;
+    ft_weight *on;
+    float scale;
+    uint32_t site; /* number among the adapted linears: keys init and dropout */
+} ft_adapted;
+
+/* A weight of modules_to_save: its trained f32 copy. */
+typedef struct ft_saved {
+    ft_param p;
+    ft_weight *on;
+} ft_saved;
+
+typedef struct ft_adapter_kind {
+    const char *name;      /* in recipes */
+    const char *peft_type; /* in adapter_config.json */
+    /* y [T, out] with the adapter's share of x [T, in] added. */
+    ft_var *(*apply)(ft_tape *t, ft_var *y, ft_var *x, const struct ft_adapter *adapter, ft_adapted *at);
+    /* First values of a fresh adapter. */
+    void (*init)(ft_adapted *at, uint64_t seed);
+    /* Scale on the update for rank and alpha. */
+    float (*scale)(int64_t r, double alpha, bool rslora);
+    const char *help;
+} ft_adapter_kind;
+extern const ft_adapter_kind *const ft_adapter_kinds[]; /* the table, NULL at its end */
+
+typedef struct ft_adapter {
+    const ft_adapter_kind *kind;
+    ft_adapter_spec spec; /* all it points to is owned */
+    bool trainable, dropout_on;
+    ft_adapted *parts; /* [n_parts], in the order of the model's weights */
+    size_t n_parts;
+    ft_saved *saved; /* [n_saved], likewise */
+    size_t n_saved;
+} ft_adapter;
+
+/* Begins an adapter with nothing on it: copies spec, freezes the base. FT_EINPUT when one is attached. On a later
+ * failure the caller detaches. */
+ft_status ft_adapter__begin(ft_model *m, const ft_adapter_spec *spec, bool trainable);
+/* A (zero) and B (zero) on a linear; a trained copy of a weight, with its present values. */
+ft_status ft_adapter__add(ft_model *m, ft_weight *w, int64_t r, double alpha);
+ft_status ft_adapter__save(ft_model *m, ft_weight *w);
+/* Does `module` ("model.layers.0.self_attn.q_proj", n bytes) go by that name, whole or by its last parts? */
+bool ft_adapter__matches(const char *module, size_t n, const char *name);
+/* Is this linear of a block among the targets? */
+bool ft_adapter__targets(const ft_adapter_spec *spec, const ft_weight *w);
+/* Is this weight of a module to save? The embedding also goes by lm_head where they are tied. */
+bool ft_adapter__saves(const ft_model *m, const ft_adapter_spec *spec, const ft_weight *w);
+
+#endif

@@ -1,0 +1,354 @@
+/* Opening and freeing a model, its parameters, and the forward pass.
+ *
+ * What MODEL may be:
+ *   directory with config.json         an HF directory
+ *   file                               a GGUF
+ *   directory with model/config.json   a run folder of a full fine-tune
+ *   directory with adapter/            a run folder of an adapter: the base that adapter_config.json names, and the
+ * adapter directory with adapter_config.json a PEFT directory, likewise
+ */
+#include "model/adapter.h"
+#include "model/arch.h"
+
+#include "base/os.h"
+
+#include <string.h>
+
+/* ---- opening ---- */
+
+/* Name of a file or directory inside another: does it exist? */
+static bool holds(const char *dir, const char *name)
+{
+    char *path = ft_path_join(dir, name);
+    bool there = path && ft_exists(path);
+    ft_free(path);
+    return there;
+}
+
+static ft_status read_hf_config(ft_model *m, const char *path)
+{
+    json_t *json;
+    FT_RETURN(ft_json_file(&json, path, (size_t)1 << 26));
+    return ft_config__read(&m->config, json, path);
+}
+
+static ft_status read_gguf_config(ft_model *m)
+{
+    json_t *json;
+    FT_RETURN(ft_config__of_gguf(&json, m->source));
+    FT_RETURN(ft_config__read(&m->config, json, m->path));
+    const ft_named *freqs = ft_container_find(m->source, "rope_freqs.weight");
+    return freqs ? ft_rope__divisors(&m->config, freqs, m->path) : FT_OK;
+}
+
+static ft_status set_paths(ft_model *m, const char *path)
+{
+    m->path = ft_strdup(path);
+    m->tokenizer_path = ft_strdup(path);
+    return m->path && m->tokenizer_path ? FT_OK : FT_ENOMEM;
+}
+
+static ft_status make_rope(ft_model *m)
+{
+    int64_t half = m->config.head_dim / 2;
+    if (!(m->inv_freq = ft_alloc((size_t)half, sizeof *m->inv_freq)))
+        return FT_ENOMEM;
+    ft_rope__frequencies(&m->config, m->inv_freq);
+    m->rope = (ft_rope){.inv_freq = m->inv_freq, .rot = 2 * half, .factor = 1};
+    return FT_OK;
+}
+
+static ft_status make_trainable(ft_model *m)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        ft_param *p = &m->weights[i].p;
+        if (!(p->grad = ft_alloc((size_t)ft_tensor_count(&p->t), sizeof *p->grad)))
+            return FT_ENOMEM;
+        p->trainable = true;
+    }
+    return FT_OK;
+}
+
+/* path: an HF directory or a GGUF. */
+static ft_status open_weights(ft_model *m, const char *path, bool trainable)
+{
+    FT_RETURN(set_paths(m, path));
+    if (ft_is_dir(path)) {
+        char *config = ft_path_join(path, "config.json");
+        ft_status st = config ? read_hf_config(m, config) : FT_ENOMEM;
+        ft_free(config);
+        FT_RETURN(st);
+    }
+    FT_RETURN(ft_container_open(&m->source, path));
+    if (!ft_is_dir(path)) {
+        if (strcmp(ft_container_format(m->source), "gguf") != 0)
+            return ft_fail(FT_EINPUT,
+                           "%s: a model is an HF directory, a .gguf or a run folder: name the directory of this %s",
+                           path, ft_container_format(m->source));
+        FT_RETURN(read_gguf_config(m));
+    }
+    FT_RETURN(ft_weights__build(m));
+    FT_RETURN(ft_weights__load(m, trainable));
+    FT_RETURN(make_rope(m));
+    if (trainable)
+        FT_RETURN(make_trainable(m));
+    return ft_model__list_trainable(m);
+}
+
+/* The base that an adapter directory names, in new memory: as typed, from the current directory. */
+static ft_status base_of(char **base, const char *adapter_dir)
+{
+    json_t *json = NULL;
+    const char *name;
+    ft_status st = FT_OK;
+    *base = NULL;
+    char *path = ft_path_join(adapter_dir, "adapter_config.json");
+    if (!path)
+        return FT_ENOMEM;
+    FT_TRY(ft_json_file(&json, path, (size_t)1 << 24));
+    FT_TRY(ft_json_str(json, "base_model_name_or_path", path, NULL, &name));
+    if (!name || !*name)
+        st =
+            ft_fail(FT_EINPUT,
+                    "%s: base_model_name_or_path is missing: open the base model and give the adapter beside it", path);
+    else if (!ft_exists(name))
+        st = ft_fail(FT_EINPUT,
+                     "%s: the base model \"%s\" is not there (relative names count from the current directory)", path,
+                     name);
+    else if (!(*base = ft_strdup(name)))
+        st = FT_ENOMEM;
+done:
+    json_decref(json);
+    ft_free(path);
+    return st;
+}
+
+static ft_status open_adapted(ft_model *m, const char *dir, bool trainable)
+{
+    char *base;
+    if (trainable)
+        return ft_fail(FT_EINPUT,
+                       "%s: is an adapter on a base: merge it first (fettle export --format hf) to train all weights",
+                       dir);
+    FT_RETURN(base_of(&base, dir));
+    ft_status st = holds(base, "config.json") || !ft_is_dir(base)
+                       ? open_weights(m, base, false)
+                       : ft_fail(FT_EINPUT, "%s: the base model %s has no config.json", dir, base);
+    ft_free(base);
+    FT_RETURN(st);
+    return ft_adapter_load(m, dir, false);
+}
+
+static ft_status open_path(ft_model *m, const char *path, bool trainable)
+{
+    if (!ft_exists(path))
+        return ft_fail(FT_EINPUT, "%s: no such file or directory", path);
+    if (!ft_is_dir(path) || holds(path, "config.json"))
+        return open_weights(m, path, trainable);
+    if (holds(path, "adapter_config.json"))
+        return open_adapted(m, path, trainable);
+    bool full = holds(path, "model/config.json");
+    if (!full && !holds(path, "adapter/adapter_config.json"))
+        return ft_fail(FT_EINPUT,
+                       "%s: no model here: looked for config.json, model/config.json, adapter/adapter_config.json and "
+                       "adapter_config.json",
+                       path);
+    char *inside = ft_path_join(path, full ? "model" : "adapter");
+    if (!inside)
+        return FT_ENOMEM;
+    ft_status st = full ? open_weights(m, inside, trainable) : open_adapted(m, inside, trainable);
+    ft_free(inside);
+    return st;
+}
+
+ft_status ft_model_open(ft_model **out, const char *path, const ft_model_options *options)
+{
+    *out = NULL;
+    if (options && options->quantize_base)
+        return ft_fail(FT_EUNSUPPORTED,
+                       "quantizing a base on opening is not supported: give a quantized GGUF as the base");
+    ft_model *m = ft_alloc(1, sizeof *m);
+    if (!m)
+        return FT_ENOMEM;
+    ft_status st = open_path(m, path, options && options->trainable);
+    if (st != FT_OK)
+        ft_model_free(m);
+    else
+        *out = m;
+    return st;
+}
+
+static ft_status check_fits(const ft_model *m)
+{
+    double bytes = 0;
+    for (size_t i = 0; i < m->n; i++)
+        bytes += (double)ft_tensor_count(&m->weights[i].p.t) * sizeof(float);
+    if (bytes > (double)ft_total_ram_bytes())
+        return ft_fail(FT_ENOMEM, "%s: this model has %.1f GB of weights in f32, the machine has %.1f GB of memory",
+                       m->path, bytes * 1e-9, (double)ft_total_ram_bytes() * 1e-9);
+    return FT_OK;
+}
+
+static ft_status init(ft_model *m, const char *config_path, uint64_t seed)
+{
+    char *dir = ft_path_dir(config_path);
+    ft_status st = dir ? set_paths(m, dir) : FT_ENOMEM;
+    ft_free(dir);
+    FT_RETURN(st);
+    FT_RETURN(read_hf_config(m, config_path));
+    FT_RETURN(ft_weights__build(m));
+    FT_RETURN(check_fits(m));
+    FT_RETURN(ft_weights__init(m, seed));
+    FT_RETURN(make_rope(m));
+    return ft_model__list_trainable(m);
+}
+
+ft_status ft_model_init(ft_model **out, const char *config_path, uint64_t seed)
+{
+    *out = NULL;
+    ft_model *m = ft_alloc(1, sizeof *m);
+    if (!m)
+        return FT_ENOMEM;
+    ft_status st = init(m, config_path, seed);
+    if (st != FT_OK)
+        ft_model_free(m);
+    else
+        *out = m;
+    return st;
+}
+
+void ft_model_free(ft_model *m)
+{
+    if (!m)
+        return;
+    ft_adapter_detach(m);
+    ft_weights__free(m);
+    ft_config__free(&m->config);
+    ft_container_close(m->source);
+    ft_free(m->inv_freq);
+    ft_free(m->trainable);
+    ft_free(m->path);
+    ft_free(m->tokenizer_path);
+    ft_free(m);
+}
+
+/* ---- parameters ---- */
+
+const ft_config *ft_model_config(const ft_model *m)
+{
+    return &m->config;
+}
+
+const char *ft_model_path(const ft_model *m)
+{
+    return m->path;
+}
+
+const char *ft_model_tokenizer_path(const ft_model *m)
+{
+    return m->tokenizer_path;
+}
+
+size_t ft_model_count(const ft_model *m)
+{
+    return m->n;
+}
+
+ft_param *ft_model_at(ft_model *m, size_t i)
+{
+    return &m->weights[i].p;
+}
+
+ft_param *ft_model_find(ft_model *m, const char *hf_name)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (strcmp(m->weights[i].name, hf_name) == 0)
+            return &m->weights[i].p;
+    return NULL;
+}
+
+const ft_dtype *ft_model_stored_dtype(const ft_param *weight)
+{
+    return ((const ft_weight *)weight)->stored;
+}
+
+/* Full: every weight. Adapter: its tensors in the order of the weights they belong to. */
+ft_status ft_model__list_trainable(ft_model *m)
+{
+    m->n_trainable = 0;
+    ft_free(m->trainable);
+    m->trainable = ft_alloc(2 * m->n, sizeof *m->trainable);
+    if (!m->trainable)
+        return FT_ENOMEM;
+    for (size_t i = 0; i < m->n; i++) {
+        ft_weight *w = &m->weights[i];
+        ft_param *of[] = {w->adapted ? &w->adapted->a : NULL, w->adapted ? &w->adapted->b : NULL,
+                          w->saved ? &w->saved->p : NULL, &w->p};
+        for (size_t k = 0; k < FT_COUNT(of); k++)
+            if (of[k] && of[k]->trainable)
+                m->trainable[m->n_trainable++] = of[k];
+    }
+    return FT_OK;
+}
+
+size_t ft_model_trainable_count(const ft_model *m)
+{
+    return m->n_trainable;
+}
+
+ft_param *ft_model_trainable(ft_model *m, size_t i)
+{
+    return m->trainable[i];
+}
+
+ft_param *ft_model_head(ft_model *m)
+{
+    return ft_weight__live(m->outer[FT_W_HEAD]);
+}
+
+float ft_model_softcap(const ft_model *m)
+{
+    return m->config.final_softcap;
+}
+
+/* ---- forward ---- */
+
+/* Segments as the backward walk will need them, in the tape's memory. */
+static const int64_t *keep(ft_tape *t, const int64_t *p, int64_t n, bool *ok)
+{
+    int64_t *copy = p ? ft_tape_alloc(t, (size_t)n, sizeof *copy) : NULL;
+    if (copy)
+        memcpy(copy, p, (size_t)n * sizeof *copy);
+    *ok = *ok && (copy || !p);
+    return copy;
+}
+
+static ft_pass *new_pass(ft_model *m, ft_tape *t, const ft_segments *seg, ft_kv *kv)
+{
+    bool ok = true;
+    ft_pass *p = ft_tape_alloc(t, 1, sizeof *p);
+    if (!p)
+        return NULL;
+    *p = (ft_pass){.m = m, .kv = kv};
+    p->seg.n = seg->n;
+    p->seg.start = keep(t, seg->start, seg->n + 1, &ok);
+    p->seg.past = keep(t, seg->past, seg->n, &ok);
+    p->seg.slot = keep(t, seg->slot, seg->n, &ok);
+    return ok ? p : NULL;
+}
+
+ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, ft_kv *kv,
+                         bool checkpoint)
+{
+    ft_pass *p = new_pass(m, t, seg, kv);
+    if (!p)
+        return NULL;
+    ft_var *x = ft_op_embedding(t, ft_weight__live(m->outer[FT_W_EMBED]), ids, T, m->config.embedding_scale);
+    for (int64_t i = 0; i < m->config.num_hidden_layers && x; i++) {
+        ft_tape_mark mark = ft_tape_now(t);
+        x = ft_block(t, x, m->config.arch->block, p, i, checkpoint);
+        if (kv && x) /* nothing is recorded while decoding: one block's activations at a time */
+            x = ft_tape_rewind(t, mark, x);
+    }
+    return ft_model__norm(t, p, x, m->outer[FT_W_FINAL_NORM]);
+}

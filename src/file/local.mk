@@ -1,4 +1,10 @@
 src_libfettle_la_SOURCES += \
+	%D%/container.c %D%/container.h %D%/container_impl.h %D%/formats.def \
 	%D%/csv.c \
+	%D%/gguf.c \
 	%D%/json.c %D%/json.h \
-	%D%/lines.c %D%/lines.h %D%/lines_impl.h
+	%D%/lines.c %D%/lines.h %D%/lines_impl.h \
+	%D%/meta.c \
+	%D%/safetensors.c \
+	%D%/shards.c \
+	%D%/writer.c

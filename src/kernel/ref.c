@@ -1,0 +1,183 @@
+/* The reference path: plain C, sums in f64, runs anywhere. Every other path is tested against it. */
+#include "kernel/kernel.h"
+#include "base/rng.h"
+
+#include <math.h>
+
+static bool usable(void)
+{
+    return true;
+}
+
+static float dot(const float *a, const float *b, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += (double)a[i] * b[i];
+    return (float)sum;
+}
+
+static double sum_squares(const float *x, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += (double)x[i] * x[i];
+    return sum;
+}
+
+static float max(const float *x, int64_t n)
+{
+    float top = x[0];
+    for (int64_t i = 1; i < n; i++)
+        top = x[i] > top ? x[i] : top;
+    return top;
+}
+
+static void axpy(float *y, float a, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] += a * x[i];
+}
+
+static void scale(float *x, float a, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] *= a;
+}
+
+static void add(float *y, const float *a, const float *b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = a[i] + b[i];
+}
+
+static void softcap(float *x, float cap, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] = cap * tanhf(x[i] / cap);
+}
+
+static double exp_sum(float *y, const float *x, float shift, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += y[i] = expf(x[i] - shift);
+    return sum;
+}
+
+/* Eight elements share a Philox block, 16 bits each, low half first. */
+static uint32_t dropout_bits(const ft_dropout *d, uint64_t element)
+{
+    uint32_t r[4];
+    ft_philox(d->seed, FT_STREAM_DROPOUT, d->step, (uint64_t)d->site << 40 | element / 8, r);
+    return r[element / 2 % 4] >> (element % 2 * 16) & 0xffff;
+}
+
+static void dropout(float *y, const float *x, const ft_dropout *d, uint64_t first, int64_t n, bool add)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float kept = dropout_bits(d, first + (uint64_t)i) >= d->drop ? x[i] * d->scale : 0;
+        y[i] = add ? y[i] + kept : kept;
+    }
+}
+
+static void adamw(float *w, const float *g, float *m, float *v, int64_t n, const ft_adamw *o)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float grad = g[i] * o->grad_scale;
+        m[i] = o->beta1 * m[i] + (1 - o->beta1) * grad;
+        v[i] = o->beta2 * v[i] + (1 - o->beta2) * grad * grad;
+        float change = (m[i] / o->c1) / (sqrtf(v[i] / o->c2) + o->eps);
+        w[i] -= o->rate * (change + o->decay * w[i]);
+    }
+}
+
+static void rows_dot(float *y, const float *a, int64_t ld, int64_t rows, const float *x, int64_t n)
+{
+    for (int64_t r = 0; r < rows; r++)
+        y[r] = dot(a + r * ld, x, n);
+}
+
+static void rows_mix(float *y, const float *a, int64_t ld, int64_t rows, const float *p, int64_t n)
+{
+    for (int64_t r = 0; r < rows; r++)
+        axpy(y, p[r], a + r * ld, n);
+}
+
+static float rmsnorm(float *y, const float *x, const float *w, float eps, float plus, int64_t n)
+{
+    float inv = (float)(1 / sqrt(sum_squares(x, n) / (double)n + eps));
+    for (int64_t i = 0; i < n; i++)
+        y[i] = x[i] * inv * (w[i] + plus);
+    return inv;
+}
+
+static void rmsnorm_grad(float *dx, float *dw, const float *dy, const float *x, const float *w, float inv, float plus,
+                         int64_t n, bool add)
+{
+    double along = 0; /* of the gradient along x: sum dy (w + plus) x */
+    for (int64_t i = 0; i < n; i++)
+        along += (double)dy[i] * (w[i] + plus) * x[i];
+    float back = (float)(along * inv * inv * inv / (double)n);
+    for (int64_t i = 0; dx && i < n; i++) {
+        float g = dy[i] * (w[i] + plus) * inv - x[i] * back;
+        dx[i] = add ? dx[i] + g : g;
+    }
+    for (int64_t i = 0; dw && i < n; i++)
+        dw[i] += dy[i] * x[i] * inv;
+}
+
+static void put(float *y, float value, bool add)
+{
+    *y = add ? *y + value : value;
+}
+
+static void rope(float *y, const float *x, const float *cos, const float *sin, int64_t rot, int64_t heads, int64_t head_dim,
+                 bool back, bool add)
+{
+    int64_t half = rot / 2;
+    for (int64_t h = 0; h < heads; h++, x += head_dim, y += head_dim) {
+        for (int64_t i = 0; i < half; i++) {
+            float a = x[i], b = x[i + half], s = back ? -sin[i] : sin[i];
+            put(&y[i], a * cos[i] - b * s, add);
+            put(&y[i + half], b * cos[i] + a * s, add);
+        }
+        for (int64_t i = rot; i < head_dim; i++)
+            put(&y[i], x[i], add);
+    }
+}
+
+static void swiglu(float *y, const float *gate, const float *up, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = gate[i] / (1 + expf(-gate[i])) * up[i];
+}
+
+static void swiglu_grad(float *dgate, float *dup, const float *dy, const float *gate, const float *up, int64_t n,
+                        bool add_gate, bool add_up)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float s = 1 / (1 + expf(-gate[i])), silu = gate[i] * s;
+        if (dgate)
+            put(&dgate[i], dy[i] * up[i] * (s + silu * (1 - s)), add_gate);
+        if (dup)
+            put(&dup[i], dy[i] * silu, add_up);
+    }
+}
+
+static void scores_grad(float *s, float *dp, float lse, float d, float scale, float cap, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float bend = cap > 0 ? 1 - (s[i] / cap) * (s[i] / cap) : 1;
+        s[i] = expf(s[i] - lse);
+        dp[i] = scale * s[i] * (dp[i] - d) * bend;
+    }
+}
+
+static const ft_reader readers[] = {{0}};
+
+const ft_kernels ft_kernels_ref = {
+    .name = "ref", .usable = usable, .readers = readers, .dot = dot, .sum_squares = sum_squares, .max = max, .axpy = axpy,
+    .scale = scale, .add = add, .softcap = softcap, .exp_sum = exp_sum, .dropout = dropout, .adamw = adamw,
+    .rows_dot = rows_dot, .rows_mix = rows_mix, .rmsnorm = rmsnorm, .rmsnorm_grad = rmsnorm_grad, .rope = rope,
+    .swiglu = swiglu, .swiglu_grad = swiglu_grad, .scores_grad = scores_grad};

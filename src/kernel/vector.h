@@ -1,0 +1,547 @@
+/* The vector paths, written once over GCC vector extensions and compiled by avx2.c and avx512.c with other flags and
+ * another FT_LANES (floats in a vector). Defines everything static and, at the foot, the object FT_VECTOR_KERNELS.
+ *
+ * Rows of any length: `take` reads up to FT_LANES floats with zeros behind the end, `put` writes as many.
+ * exp, tanh and the logistic function are polynomials of a few ulp. NaN goes through all of them.
+ */
+#include "kernel/kernel.h"
+#include "base/rng.h"
+
+#include <math.h>
+#include <string.h>
+
+#define L FT_LANES
+typedef float vf __attribute__((vector_size(4 * L)));
+typedef int32_t vi __attribute__((vector_size(4 * L)));
+typedef uint32_t vu __attribute__((vector_size(4 * L)));
+typedef uint64_t vu2 __attribute__((vector_size(8 * L)));
+typedef double vd __attribute__((vector_size(8 * L)));
+
+/* ---- lanes ---- */
+
+static inline vf load(const float *p)
+{
+    vf v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void store(float *p, vf v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+static inline vf take(const float *p, int64_t n)
+{
+    if (n >= L)
+        return load(p);
+    vf v = {0};
+    memcpy(&v, p, (size_t)n * sizeof *p);
+    return v;
+}
+
+static inline void put(float *p, vf v, int64_t n)
+{
+    if (n >= L)
+        store(p, v);
+    else
+        memcpy(p, &v, (size_t)n * sizeof *p);
+}
+
+static inline void put_or_add(float *p, vf v, int64_t n, bool add)
+{
+    put(p, add ? take(p, n) + v : v, n);
+}
+
+static inline vf all(float a)
+{
+    return a - (vf){0};
+}
+
+/* a where the mask is set, else b. */
+static inline vf pick(vi mask, vf a, vf b)
+{
+    return (vf)((mask & (vi)a) | (~mask & (vi)b));
+}
+
+/* The larger; NaN in a stays. */
+static inline vf larger(vf a, vf b)
+{
+    return pick(a < b, b, a);
+}
+
+static inline vf smaller(vf a, vf b)
+{
+    return pick(a > b, b, a);
+}
+
+static inline float sum(vf v)
+{
+    float x[L];
+    memcpy(x, &v, sizeof v);
+    for (int w = L / 2; w; w /= 2)
+        for (int i = 0; i < w; i++)
+            x[i] += x[i + w];
+    return x[0];
+}
+
+static inline double sum_wide(vd v)
+{
+    double x[L];
+    memcpy(x, &v, sizeof v);
+    for (int w = L / 2; w; w /= 2)
+        for (int i = 0; i < w; i++)
+            x[i] += x[i + w];
+    return x[0];
+}
+
+static inline vd widen(vf v)
+{
+    return __builtin_convertvector(v, vd);
+}
+
+/* ---- functions ---- */
+
+/* exp(x): x = n ln 2 + r with |r| <= ln 2 / 2, exp(r) by its series to r^7 with minimax ends, 2^n into the exponent.
+ * Below -87.3 it is 0 (no subnormals), above 88.7 infinity. */
+static inline vf vexp(vf x)
+{
+    vf low = all(-87.3f), high = all(88.72f);
+    vf c = smaller(larger(x, low), high);
+    vf shifted = c * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: the integer stands in the low bits */
+    vf n = shifted - 12582912.0f;
+    vf r = c - n * 0.693359375f + n * 2.12194440e-4f;
+    vf p = all(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    /* 2^n in two halves: n may be 128 */
+    vi whole = __builtin_convertvector(n, vi), half = whole >> 1;
+    vf y = p * (vf)((half + 127) << 23) * (vf)((whole - half + 127) << 23);
+    y = pick(x < low, all(0), y);
+    y = pick(x > high, all(INFINITY), y);
+    return pick(x == x, y, x);
+}
+
+/* tanh(x): odd polynomial below 0.625, else 1 - 2 / (exp(2|x|) + 1). */
+static inline vf vtanh(vf x)
+{
+    vi sign = (vi)x & INT32_MIN;
+    vf a = (vf)((vi)x ^ sign), z = x * x;
+    vf p = all(-5.70498872745e-3f);
+    p = p * z + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    vf near = p * z * x + x;
+    vf far = 1.0f - 2.0f / (vexp(a + a) + 1.0f);
+    return pick(a < all(0.625f), near, (vf)((vi)far | sign));
+}
+
+static inline vf vlogistic(vf x)
+{
+    return 1.0f / (1.0f + vexp(-x));
+}
+
+/* ---- vectors ---- */
+
+static bool usable(void)
+{
+    return FT_VECTOR_USABLE;
+}
+
+static float dot(const float *a, const float *b, int64_t n)
+{
+    vf s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+    int64_t i = 0;
+    for (; i + 4 * L <= n; i += 4 * L) {
+        s0 += load(a + i) * load(b + i);
+        s1 += load(a + i + L) * load(b + i + L);
+        s2 += load(a + i + 2 * L) * load(b + i + 2 * L);
+        s3 += load(a + i + 3 * L) * load(b + i + 3 * L);
+    }
+    for (; i < n; i += L)
+        s0 += take(a + i, n - i) * take(b + i, n - i);
+    return sum((s0 + s1) + (s2 + s3));
+}
+
+static double sum_squares(const float *x, int64_t n)
+{
+    vd s = {0};
+    for (int64_t i = 0; i < n; i += L) {
+        vd v = widen(take(x + i, n - i));
+        s += v * v;
+    }
+    return sum_wide(s);
+}
+
+static float max(const float *x, int64_t n)
+{
+    vf top = all(x[0]);
+    int64_t i = 0;
+    for (; i + L <= n; i += L)
+        top = larger(top, load(x + i));
+    float each[L], m = x[0];
+    store(each, top);
+    for (int j = 0; j < L; j++)
+        m = each[j] > m ? each[j] : m;
+    for (; i < n; i++)
+        m = x[i] > m ? x[i] : m;
+    return m;
+}
+
+static void axpy(float *y, float a, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += L)
+        put(y + i, take(y + i, n - i) + a * take(x + i, n - i), n - i);
+}
+
+static void scale(float *x, float a, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += L)
+        put(x + i, a * take(x + i, n - i), n - i);
+}
+
+static void add(float *y, const float *a, const float *b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += L)
+        put(y + i, take(a + i, n - i) + take(b + i, n - i), n - i);
+}
+
+static void softcap(float *x, float cap, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += L)
+        put(x + i, cap * vtanh(take(x + i, n - i) / cap), n - i);
+}
+
+static double exp_sum(float *y, const float *x, float shift, int64_t n)
+{
+    vd s = {0};
+    int64_t i = 0;
+    for (; i + L <= n; i += L) {
+        vf e = vexp(load(x + i) - shift);
+        store(y + i, e);
+        s += widen(e);
+    }
+    double total = sum_wide(s);
+    if (i < n) {
+        float tail[L];
+        store(tail, vexp(take(x + i, n - i) - shift));
+        for (int64_t j = 0; i < n; i++, j++)
+            total += y[i] = tail[j];
+    }
+    return total;
+}
+
+static void adamw(float *w, const float *g, float *m, float *v, int64_t n, const ft_adamw *o)
+{
+    for (int64_t i = 0; i < n; i += L) {
+        int64_t k = n - i;
+        vf grad = take(g + i, k) * o->grad_scale, at = take(w + i, k);
+        vf first = o->beta1 * take(m + i, k) + (1 - o->beta1) * grad;
+        vf second = o->beta2 * take(v + i, k) + (1 - o->beta2) * grad * grad;
+        put(m + i, first, k);
+        put(v + i, second, k);
+        vf root = second / o->c2;
+        for (int j = 0; j < L; j++)
+            root[j] = sqrtf(root[j]);
+        vf change = (first / o->c1) / (root + o->eps);
+        put(w + i, at - o->rate * (change + o->decay * at), k);
+    }
+}
+
+/* ---- dropout: Philox 4x32-10 (base/rng.h), L blocks of counter at a time ---- */
+
+static inline void multiply(vu a, uint32_t b, vu *high, vu *low)
+{
+    vu2 p = __builtin_convertvector(a, vu2) * (uint64_t)b;
+    *high = __builtin_convertvector(p >> 32, vu);
+    *low = a * b;
+}
+
+/* Words 0..3 of the blocks first .. first + L - 1 of the site: out[word][lane]. */
+static inline void philox(const ft_dropout *d, uint64_t first, uint32_t out[4][L])
+{
+    uint64_t at = (uint64_t)d->site << 40 | first;
+    vu c0, c1;
+    for (int j = 0; j < L; j++) {
+        c0[j] = (uint32_t)(at + (uint64_t)j);
+        c1[j] = (uint32_t)((at + (uint64_t)j) >> 32);
+    }
+    vu zero = {0}, c2 = zero + (uint32_t)d->step, c3 = zero + (uint32_t)(d->step >> 32);
+    uint32_t k0 = (uint32_t)d->seed, k1 = (uint32_t)(d->seed >> 32) ^ (FT_STREAM_DROPOUT * 0x85ebca6bu);
+    for (int round = 0; round < 10; round++) {
+        vu h0, l0, h1, l1;
+        multiply(c0, 0xD2511F53u, &h0, &l0);
+        multiply(c2, 0xCD9E8D57u, &h1, &l1);
+        c0 = h1 ^ c1 ^ k0;
+        c2 = h0 ^ c3 ^ k1;
+        c1 = l1;
+        c3 = l0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    memcpy(out[0], &c0, sizeof c0);
+    memcpy(out[1], &c1, sizeof c1);
+    memcpy(out[2], &c2, sizeof c2);
+    memcpy(out[3], &c3, sizeof c3);
+}
+
+static void dropout(float *y, const float *x, const ft_dropout *d, uint64_t first, int64_t n, bool add)
+{
+    uint32_t words[4][L];
+    float keep[8 * L];
+    uint64_t block = first / 8;
+    int64_t skip = (int64_t)(first % 8); /* elements of the first block that are not asked for */
+    for (int64_t i = 0; i < n; block += L, skip = 0) {
+        philox(d, block, words);
+        for (int j = 0; j < L; j++)
+            for (int q = 0; q < 8; q++)
+                keep[8 * j + q] = (words[q / 2][j] >> (q % 2 * 16) & 0xffff) >= d->drop ? d->scale : 0;
+        int64_t m = FT_MIN(n - i, 8 * L - skip);
+        for (int64_t j = 0; j < m; j += L) {
+            vf v = take(x + i + j, m - j);
+            vf k = take(keep + skip + j, m - j);
+            put_or_add(y + i + j, pick(k > all(0), v * k, all(0)), m - j, add);
+        }
+        i += m;
+    }
+}
+
+/* ---- a few rows ---- */
+
+static void rows_dot(float *y, const float *a, int64_t ld, int64_t rows, const float *x, int64_t n)
+{
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) {
+        const float *p = a + r * ld;
+        vf s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+        for (int64_t i = 0; i < n; i += L) {
+            vf v = take(x + i, n - i);
+            s0 += take(p + i, n - i) * v;
+            s1 += take(p + ld + i, n - i) * v;
+            s2 += take(p + 2 * ld + i, n - i) * v;
+            s3 += take(p + 3 * ld + i, n - i) * v;
+        }
+        y[r] = sum(s0);
+        y[r + 1] = sum(s1);
+        y[r + 2] = sum(s2);
+        y[r + 3] = sum(s3);
+    }
+    for (; r < rows; r++)
+        y[r] = dot(a + r * ld, x, n);
+}
+
+static void rows_mix(float *y, const float *a, int64_t ld, int64_t rows, const float *p, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + 4 * L <= n; i += 4 * L) { /* 4 vectors of y stay in registers over all rows */
+        vf s0 = load(y + i), s1 = load(y + i + L), s2 = load(y + i + 2 * L), s3 = load(y + i + 3 * L);
+        for (int64_t r = 0; r < rows; r++) {
+            const float *q = a + r * ld + i;
+            s0 += p[r] * load(q);
+            s1 += p[r] * load(q + L);
+            s2 += p[r] * load(q + 2 * L);
+            s3 += p[r] * load(q + 3 * L);
+        }
+        store(y + i, s0);
+        store(y + i + L, s1);
+        store(y + i + 2 * L, s2);
+        store(y + i + 3 * L, s3);
+    }
+    for (; i < n; i += L) {
+        vf s = take(y + i, n - i);
+        for (int64_t r = 0; r < rows; r++)
+            s += p[r] * take(a + r * ld + i, n - i);
+        put(y + i, s, n - i);
+    }
+}
+
+/* ---- rows of ops ---- */
+
+static float rmsnorm(float *y, const float *x, const float *w, float eps, float plus, int64_t n)
+{
+    float inv = (float)(1 / sqrt(sum_squares(x, n) / (double)n + eps));
+    for (int64_t i = 0; i < n; i += L)
+        put(y + i, take(x + i, n - i) * inv * (take(w + i, n - i) + plus), n - i);
+    return inv;
+}
+
+static void rmsnorm_grad(float *dx, float *dw, const float *dy, const float *x, const float *w, float inv, float plus,
+                         int64_t n, bool add)
+{
+    vd s = {0};
+    for (int64_t i = 0; i < n; i += L)
+        s += widen(take(dy + i, n - i) * (take(w + i, n - i) + plus) * take(x + i, n - i));
+    float back = (float)(sum_wide(s) * inv * inv * inv / (double)n);
+    for (int64_t i = 0; dx && i < n; i += L) {
+        vf g = take(dy + i, n - i) * (take(w + i, n - i) + plus) * inv - take(x + i, n - i) * back;
+        put_or_add(dx + i, g, n - i, add);
+    }
+    for (int64_t i = 0; dw && i < n; i += L)
+        put(dw + i, take(dw + i, n - i) + take(dy + i, n - i) * take(x + i, n - i) * inv, n - i);
+}
+
+static void rope(float *y, const float *x, const float *cos, const float *sin, int64_t rot, int64_t heads, int64_t head_dim,
+                 bool back, bool add)
+{
+    int64_t half = rot / 2;
+    float turn = back ? -1 : 1;
+    for (int64_t h = 0; h < heads; h++, x += head_dim, y += head_dim) {
+        for (int64_t i = 0; i < half; i += L) {
+            int64_t k = half - i;
+            vf a = take(x + i, k), b = take(x + half + i, k), c = take(cos + i, k), s = take(sin + i, k) * turn;
+            put_or_add(y + i, a * c - b * s, k, add);
+            put_or_add(y + half + i, b * c + a * s, k, add);
+        }
+        for (int64_t i = rot; i < head_dim; i += L)
+            put_or_add(y + i, take(x + i, head_dim - i), head_dim - i, add);
+    }
+}
+
+static void swiglu(float *y, const float *gate, const float *up, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += L) {
+        vf g = take(gate + i, n - i);
+        put(y + i, g * vlogistic(g) * take(up + i, n - i), n - i);
+    }
+}
+
+static void swiglu_grad(float *dgate, float *dup, const float *dy, const float *gate, const float *up, int64_t n,
+                        bool add_gate, bool add_up)
+{
+    for (int64_t i = 0; i < n; i += L) {
+        vf g = take(gate + i, n - i), d = take(dy + i, n - i), s = vlogistic(g), silu = g * s;
+        if (dgate)
+            put_or_add(dgate + i, d * take(up + i, n - i) * (s + silu * (1.0f - s)), n - i, add_gate);
+        if (dup)
+            put_or_add(dup + i, d * silu, n - i, add_up);
+    }
+}
+
+static void scores_grad(float *s, float *dp, float lse, float d, float scale, float cap, int64_t n)
+{
+    float inverse = cap > 0 ? 1 / cap : 0;
+    for (int64_t i = 0; i < n; i += L) {
+        vf score = take(s + i, n - i), t = score * inverse, p = vexp(score - lse);
+        put(s + i, p, n - i);
+        put(dp + i, scale * p * (take(dp + i, n - i) - d) * (1.0f - t * t), n - i);
+    }
+}
+
+/* ---- reading stored rows ---- */
+
+typedef uint16_t vh __attribute__((vector_size(2 * L)));
+typedef int8_t vb __attribute__((vector_size(L)));
+
+static inline vf half_floats(const uint16_t *p)
+{
+#if FT_LANES == 16
+    return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const void *)p));
+#else
+    return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const void *)p));
+#endif
+}
+
+static inline vf brain_floats(const uint16_t *p)
+{
+    vh h;
+    memcpy(&h, p, sizeof h);
+    return (vf)(__builtin_convertvector(h, vu) << 16);
+}
+
+static inline vf bytes(const int8_t *p)
+{
+    vb b;
+    memcpy(&b, p, sizeof b);
+    return __builtin_convertvector(__builtin_convertvector(b, vi), vf);
+}
+
+static void f16_decode(const void *in, int64_t n, float *x)
+{
+    const uint16_t *h = in;
+    int64_t i = 0;
+    for (; i + L <= n; i += L)
+        store(x + i, half_floats(h + i));
+    for (; i < n; i++)
+        x[i] = ft_f16_to_f32(h[i]);
+}
+
+static void bf16_decode(const void *in, int64_t n, float *x)
+{
+    const uint16_t *h = in;
+    int64_t i = 0;
+    for (; i + L <= n; i += L)
+        store(x + i, brain_floats(h + i));
+    for (; i < n; i++)
+        x[i] = ft_bf16_to_f32(h[i]);
+}
+
+#define STORED_DOT(name, lanes, scalar)                                                                                \
+    static float name(const void *w, const float *x, int64_t n)                                                        \
+    {                                                                                                                  \
+        const uint16_t *h = w;                                                                                         \
+        vf s0 = {0}, s1 = {0};                                                                                         \
+        int64_t i = 0;                                                                                                 \
+        for (; i + 2 * L <= n; i += 2 * L) {                                                                           \
+            s0 += lanes(h + i) * load(x + i);                                                                          \
+            s1 += lanes(h + i + L) * load(x + i + L);                                                                  \
+        }                                                                                                              \
+        float total = sum(s0 + s1);                                                                                    \
+        for (; i < n; i++)                                                                                             \
+            total += scalar(h[i]) * x[i];                                                                              \
+        return total;                                                                                                  \
+    }
+STORED_DOT(f16_dot, half_floats, ft_f16_to_f32)
+STORED_DOT(bf16_dot, brain_floats, ft_bf16_to_f32)
+#undef STORED_DOT
+
+/* q8_0: f16 d, int8 q[32] (tensor/q8_0.c). */
+enum { Q8_BLOCK = 32, Q8_BYTES = sizeof(uint16_t) + Q8_BLOCK };
+
+static inline float q8_0_scale(const char *block)
+{
+    uint16_t h;
+    memcpy(&h, block, sizeof h);
+    return _cvtsh_ss(h);
+}
+
+static void q8_0_decode(const void *in, int64_t n, float *x)
+{
+    const char *b = in;
+    for (int64_t i = 0; i < n; i += Q8_BLOCK, b += Q8_BYTES) {
+        float d = q8_0_scale(b);
+        const int8_t *q = (const int8_t *)b + sizeof(uint16_t);
+        for (int j = 0; j < Q8_BLOCK; j += L)
+            store(x + i + j, d * bytes(q + j));
+    }
+}
+
+static float q8_0_dot(const void *w, const float *x, int64_t n)
+{
+    const char *b = w;
+    vf s = {0};
+    for (int64_t i = 0; i < n; i += Q8_BLOCK, b += Q8_BYTES) {
+        const int8_t *q = (const int8_t *)b + sizeof(uint16_t);
+        vf block = {0};
+        for (int j = 0; j < Q8_BLOCK; j += L)
+            block += bytes(q + j) * load(x + i + j);
+        s += q8_0_scale(b) * block;
+    }
+    return sum(s);
+}
+
+static const ft_reader readers[] = {{&ft_f16, f16_decode, f16_dot},
+                                    {&ft_bf16, bf16_decode, bf16_dot},
+                                    {&ft_q8_0, q8_0_decode, q8_0_dot},
+                                    {0}};
+
+const ft_kernels FT_VECTOR_KERNELS = {
+    .name = FT_VECTOR_NAME, .usable = usable, .readers = readers, .dot = dot, .sum_squares = sum_squares, .max = max,
+    .axpy = axpy, .scale = scale, .add = add, .softcap = softcap, .exp_sum = exp_sum, .dropout = dropout, .adamw = adamw,
+    .rows_dot = rows_dot, .rows_mix = rows_mix, .rmsnorm = rmsnorm, .rmsnorm_grad = rmsnorm_grad, .rope = rope,
+    .swiglu = swiglu, .swiglu_grad = swiglu_grad, .scores_grad = scores_grad};
+#undef L

@@ -11,6 +11,9 @@
  *
  * Ownership: the tape owns every ft_var and all it points to until the next ft_tape_begin. Parameters are the caller's.
  *
+ * Memory: ft_op_lora takes over the memory of y, ft_op_rope that of x, ft_op_add that of b, wherever no backward rule needs
+ * the old values and it is no leaf; that input's v is NULL afterwards, and a later op that reads it fails with FT_EINPUT.
+ *
  * Errors: an op that cannot run returns NULL; ops take NULL inputs and return NULL, so a whole block needs one check.
  * ft_tape_status gives the kind, ft_error the text.
  *
@@ -35,6 +38,7 @@ typedef struct ft_var {
     float *g;
     int64_t rows, cols;
     bool needs_grad;
+    bool kept;    /* a backward rule reads v again: no later op may take its memory over */
     int32_t node; /* the record that made it, -1: a leaf */
 } ft_var;
 
@@ -130,6 +134,7 @@ typedef struct ft_loss {
     double sum;      /* of -log p over supervised rows, nats */
     int64_t count;   /* supervised rows */
     int64_t correct; /* rows whose argmax is the target */
+    int32_t *argmax; /* NULL, or room for the supervised rows: their argmax goes to argmax[count], in row order */
 } ft_loss;
 ft_status ft_op_head_loss(ft_tape *t, ft_var *x, ft_param *w, const int32_t *targets, float cap, double weight,
                           ft_loss *loss);

@@ -1,1 +1,16 @@
-# the grad room
+src_libfettle_la_SOURCES += \
+	%D%/add.c \
+	%D%/attention.c %D%/attention.h %D%/attention_grad.c \
+	%D%/block.c \
+	%D%/embedding.c \
+	%D%/grad.h %D%/ops.def \
+	%D%/head_loss.c \
+	%D%/linear.c \
+	%D%/logits.c \
+	%D%/lora.c \
+	%D%/memory.c \
+	%D%/rmsnorm.c \
+	%D%/rope.c \
+	%D%/rows.c \
+	%D%/swiglu.c \
+	%D%/tape.c %D%/tape.h

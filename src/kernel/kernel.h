@@ -112,6 +112,7 @@ void ft_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, con
 
 /* ---- whole arrays, spread over threads ---- */
 void ft_zero_all(float *x, int64_t n);
+void ft_copy_all(float *y, const float *x, int64_t n);
 void ft_scale_all(float *x, float a, int64_t n);
 void ft_axpy_all(float *y, float a, const float *x, int64_t n);
 void ft_add_all(float *y, const float *a, const float *b, int64_t n); /* y may be a or b */

@@ -43,6 +43,18 @@ void ft_zero_all(float *x, int64_t n)
     spread(&(whole){.y = x}, n, zero_part);
 }
 
+static void copy_part(void *ctx, int64_t part)
+{
+    whole *w = ctx;
+    int64_t at, n = piece_of(w, part, &at);
+    memcpy(w->y + at, w->x + at, (size_t)n * sizeof *w->y);
+}
+
+void ft_copy_all(float *y, const float *x, int64_t n)
+{
+    spread(&(whole){.y = y, .x = x}, n, copy_part);
+}
+
 static void scale_part(void *ctx, int64_t part)
 {
     whole *w = ctx;

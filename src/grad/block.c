@@ -1,0 +1,59 @@
+/* ft_block: a stretch of the tape as one record. With checkpointing only its output stays; backward runs it again.
+ *
+ * The second run sees the same inputs and the same dropout keys (seed, step, site), so it makes the same bits, and its
+ * records are walked in the same order as they would have been without checkpointing.
+ */
+#include "grad/tape.h"
+
+typedef struct saved {
+    ft_block_fn body;
+    void *ctx;
+    int64_t layer;
+} saved;
+
+static void backward(ft_tape *t, const ft_node *n)
+{
+    const saved *s = n->saved;
+    ft_arena_mark mark = ft_arena_now(t->values.arena);
+    size_t first = t->n_nodes;
+    t->replaying = true;
+    ft_var *out = s->body(t, n->in[0], s->ctx, s->layer);
+    if (out && out->needs_grad) {
+        out->g = n->out->g;
+        n->out->g = NULL;
+        ft_grad__walk(t, first);
+    }
+    t->replaying = false;
+    ft_arena_release(t->values.arena, mark);
+}
+
+ft_var *ft_block(ft_tape *t, ft_var *x, ft_block_fn body, void *ctx, int64_t layer, bool checkpoint)
+{
+    if (!ft_grad__ready(t, &ft_grad__block, &x, 1))
+        return NULL;
+    if (!checkpoint || !t->record || t->replaying)
+        return body(t, x, ctx, layer);
+    saved *s = ft_grad__alloc(t, 1, sizeof *s);
+    if (!s)
+        return NULL;
+    *s = (saved){.body = body, .ctx = ctx, .layer = layer};
+    bool kept = x->kept;
+    x->kept = true;
+    t->suspended = true;
+    ft_tape_mark mark = ft_tape_now(t);
+    ft_var *out = body(t, x, ctx, layer);
+    if (out && out != x)
+        out = ft_tape_rewind(t, mark, out);
+    t->suspended = false;
+    if (!out || out == x || !out->needs_grad) {
+        x->kept = kept;
+        return t->status == FT_OK ? out : NULL;
+    }
+    /* The block trains even where x needs no gradient: the record is added by hand. */
+    ft_node n = {.op = &ft_grad__block, .out = out, .in = {x}, .saved = s};
+    return ft_grad__push(t, n) ? out : NULL;
+}
+
+const ft_op ft_grad__block = {
+    .name = "block", .saves = "its input; everything else is made again", .flops = "those of its ops, once",
+    .backward = backward};

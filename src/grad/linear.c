@@ -1,0 +1,51 @@
+/* linear: y = x W^T (+ bias) over a weight of any dtype. */
+#include "grad/tape.h"
+
+static void backward(ft_tape *t, const ft_node *n)
+{
+    bool add;
+    ft_var *x = n->in[0], *y = n->out;
+    ft_param *w = n->param[0], *bias = n->param[1];
+    float *dx = ft_grad__of(t, x, &add);
+    if (dx)
+        ft_linear_grad_x(dx, y->g, x->rows, &w->t, add, t->scratch);
+    if (w->trainable)
+        ft_linear_grad_w(w->grad, y->g, x->v, x->rows, y->cols, x->cols);
+    if (ft_grad__trains(bias))
+        ft_linear_grad_bias(bias->grad, y->g, x->rows, y->cols);
+}
+
+ft_var *ft_op_linear(ft_tape *t, ft_var *x, ft_param *w, ft_param *bias)
+{
+    const ft_op *op = &ft_grad__linear;
+    if (!ft_grad__ready(t, op, &x, 1) || !ft_grad__check_weight(t, op, w, x->cols))
+        return NULL;
+    int64_t out = ft_tensor_rows(&w->t);
+    if (bias && (ft_tensor_count(&bias->t) != out || bias->t.dtype != &ft_f32))
+        return ft_grad__fail(t, op, FT_EINPUT, "the bias %s has %lld %s elements, %lld of f32 are needed", bias->name,
+                             (long long)ft_tensor_count(&bias->t), bias->t.dtype->name, (long long)out);
+    ft_var *y = ft_grad__var(t, NULL, x->rows, out);
+    if (!y)
+        return NULL;
+    ft_linear_forward(y->v, x->v, x->rows, &w->t, bias ? bias->t.data : NULL, t->scratch);
+    double once = 2.0 * (double)x->rows * (double)x->cols * (double)out;
+    ft_grad__count(t, once, once * (x->needs_grad + w->trainable));
+    x->kept |= t->record && w->trainable;
+    return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}, .param = {w, bias}}) ? y : NULL;
+}
+
+const ft_op ft_grad__linear = {
+    .name = "linear", .saves = "x, where W trains", .flops = "2 T in out; the same for dx, the same for dW", .backward = backward,
+    .cases = (const ft_op_case[]){{.T = 1, .in = 1, .out = 1},
+                                  {.T = 1, .in = 70, .out = 67, .bias = true},
+                                  {.T = 3, .in = 33, .out = 130},
+                                  {.T = 65, .in = 70, .out = 33, .bias = true},
+                                  {.T = 5, .in = 300, .out = 530},
+                                  {.T = 600, .in = 17, .out = 19},
+                                  {.T = 1, .in = 96, .out = 70, .dtype = &ft_q8_0},
+                                  {.T = 7, .in = 320, .out = 65, .dtype = &ft_q8_0, .bias = true},
+                                  {.T = 1, .in = 45, .out = 3, .dtype = &ft_f16},
+                                  {.T = 9, .in = 45, .out = 300, .dtype = &ft_f16},
+                                  {.T = 2, .in = 45, .out = 9, .dtype = &ft_bf16},
+                                  {.T = 9, .in = 545, .out = 31, .dtype = &ft_bf16},
+                                  {0}}};

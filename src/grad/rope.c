@@ -1,0 +1,173 @@
+/* rope: turns each head by its token's position, halves layout, written over x.
+ *
+ * cos and sin of every position seen so far are kept by the tape, one table for each set of frequencies:
+ *
+ *   [positions, rot]: cos [rot / 2], sin [rot / 2] of position * inv_freq[i], times factor
+ */
+#include "grad/tape.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MAX_POSITION = 1 << 24, FIRST_POSITIONS = 512 };
+
+typedef struct ft_rope_table {
+    float *inv_freq; /* [rot / 2], a copy */
+    int64_t rot, positions;
+    float factor;
+    float *turns; /* [positions, rot] */
+} ft_rope_table;
+
+typedef struct saved {
+    const ft_segments *seg;
+    size_t table;
+    int64_t heads, head_dim;
+} saved;
+
+void ft_grad__free_ropes(ft_tape *t)
+{
+    for (size_t i = 0; i < t->n_ropes; i++) {
+        ft_free(t->ropes[i].inv_freq);
+        ft_free(t->ropes[i].turns);
+    }
+    ft_free(t->ropes);
+}
+
+static bool same(const ft_rope_table *a, const ft_rope *r)
+{
+    return a->rot == r->rot && a->factor == r->factor &&
+           memcmp(a->inv_freq, r->inv_freq, (size_t)(r->rot / 2) * sizeof *r->inv_freq) == 0;
+}
+
+/* The tape's table of these frequencies, made when it is new; NULL without memory. */
+static ft_rope_table *find_table(ft_tape *t, const ft_rope *r)
+{
+    for (size_t i = 0; i < t->n_ropes; i++)
+        if (same(&t->ropes[i], r))
+            return &t->ropes[i];
+    ft_rope_table *more = ft_resize(t->ropes, t->n_ropes + 1, sizeof *more);
+    if (!more)
+        return NULL;
+    t->ropes = more;
+    size_t bytes = (size_t)(r->rot / 2) * sizeof *r->inv_freq;
+    ft_rope_table *a = &more[t->n_ropes];
+    *a = (ft_rope_table){.rot = r->rot, .factor = r->factor, .inv_freq = ft_resize(NULL, bytes, 1)};
+    if (!a->inv_freq)
+        return NULL;
+    memcpy(a->inv_freq, r->inv_freq, bytes);
+    t->n_ropes++;
+    return a;
+}
+
+static bool fill_table(ft_rope_table *a, int64_t positions)
+{
+    if (positions <= a->positions)
+        return true;
+    int64_t room = FT_MAX(positions, FT_MAX(a->positions * 2, (int64_t)FIRST_POSITIONS)), half = a->rot / 2;
+    float *turns = ft_resize(a->turns, (size_t)room * (size_t)a->rot, sizeof *turns);
+    if (!turns)
+        return false;
+    a->turns = turns;
+    for (int64_t p = a->positions; p < room; p++)
+        for (int64_t i = 0; i < half; i++) {
+            float angle = (float)p * a->inv_freq[i]; /* rounded to f32, as the models were trained */
+            turns[p * a->rot + i] = (float)cos((double)angle) * a->factor;
+            turns[p * a->rot + half + i] = (float)sin((double)angle) * a->factor;
+        }
+    a->positions = room;
+    return true;
+}
+
+typedef struct job {
+    const ft_kernels *k;
+    const ft_segments *seg;
+    const ft_rope_table *table;
+    const float *x;
+    float *y;
+    int64_t T, heads, head_dim;
+    bool back, add;
+} job;
+
+static void tile(void *ctx, int64_t i)
+{
+    const job *j = ctx;
+    int64_t s = 0, half = j->table->rot / 2, width = j->heads * j->head_dim;
+    int64_t first = i * FT_ROW_TILE, end = FT_MIN(j->T, first + FT_ROW_TILE);
+    for (int64_t token = first; token < end; token++) {
+        while (token >= j->seg->start[s + 1])
+            s++;
+        int64_t position = token - j->seg->start[s] + (j->seg->past ? j->seg->past[s] : 0);
+        const float *turn = j->table->turns + position * j->table->rot;
+        j->k->rope(j->y + token * width, j->x + token * width, turn, turn + half, j->table->rot, j->heads, j->head_dim, j->back,
+                   j->add);
+    }
+}
+
+static void backward(ft_tape *t, const ft_node *n)
+{
+    const saved *s = n->saved;
+    job j = {.k = ft_kernels_active(), .seg = s->seg, .table = &t->ropes[s->table], .x = n->out->g, .T = n->out->rows,
+             .heads = s->heads, .head_dim = s->head_dim, .back = true};
+    ft_var *x = n->in[0];
+    if (x->g) {
+        j.add = true;
+        j.y = x->g;
+    } else {
+        j.y = n->out->g; /* turned back in place and handed over */
+    }
+    ft_parallel(ft_grad__row_tiles(j.T), tile, &j);
+    if (!j.add)
+        ft_grad__pass_on(t, x, n->out);
+}
+
+static bool shapes_fit(ft_tape *t, const ft_var *x, int64_t heads, int64_t head_dim, const ft_rope *rope)
+{
+    char shape[96];
+    if (heads < 1 || head_dim < 1 || x->cols != heads * head_dim)
+        ft_grad__fail(t, &ft_grad__rope, FT_EINPUT, "x is %s, not %lld heads of %lld", ft_grad__shape(x, shape),
+                      (long long)heads, (long long)head_dim);
+    else if (rope->rot < 2 || rope->rot % 2 || rope->rot > head_dim)
+        ft_grad__fail(t, &ft_grad__rope, FT_EINPUT, "%lld dims of a head of %lld cannot turn", (long long)rope->rot,
+                      (long long)head_dim);
+    return t->status == FT_OK;
+}
+
+/* The table, filled as far as the longest segment reaches. */
+static ft_rope_table *table_for(ft_tape *t, const ft_rope *rope, const ft_segments *seg)
+{
+    int64_t positions = 0;
+    for (int64_t s = 0; s < seg->n; s++)
+        positions = FT_MAX(positions, seg->start[s + 1] - seg->start[s] + (seg->past ? seg->past[s] : 0));
+    if (positions > MAX_POSITION)
+        return ft_grad__fail(t, &ft_grad__rope, FT_EINPUT, "%lld positions, at most %d are served", (long long)positions, MAX_POSITION);
+    ft_rope_table *a = find_table(t, rope);
+    if (a && fill_table(a, positions))
+        return a;
+    t->status = FT_ENOMEM;
+    return NULL;
+}
+
+ft_var *ft_op_rope(ft_tape *t, ft_var *x, int64_t heads, int64_t head_dim, const ft_rope *rope, const ft_segments *seg)
+{
+    const ft_op *op = &ft_grad__rope;
+    if (!ft_grad__ready(t, op, &x, 1) || !shapes_fit(t, x, heads, head_dim, rope) || !ft_grad__check_segments(t, op, seg, x->rows))
+        return NULL;
+    const float *old;
+    ft_rope_table *table = table_for(t, rope, seg);
+    saved *s = ft_grad__alloc(t, 1, sizeof *s);
+    ft_var *y = table && s ? ft_grad__take_over(t, x, &old) : NULL;
+    if (!y)
+        return NULL;
+    job j = {.k = ft_kernels_active(), .seg = seg, .table = table, .x = old, .y = y->v, .T = y->rows, .heads = heads,
+             .head_dim = head_dim};
+    ft_parallel(ft_grad__row_tiles(j.T), tile, &j);
+    *s = (saved){.table = (size_t)(table - t->ropes), .heads = heads, .head_dim = head_dim, .seg = ft_grad__keep_segments(t, seg)};
+    return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}, .saved = s}) ? y : NULL;
+}
+
+const ft_op ft_grad__rope = {
+    .name = "rope", .saves = "segments", .flops = "none", .backward = backward,
+    .cases = (const ft_op_case[]){{.T = 1, .heads = 1, .head_dim = 2, .rank = 2, .segments = 1},
+                                  {.T = 40, .heads = 3, .head_dim = 22, .rank = 22, .segments = 3},
+                                  {.T = 7, .heads = 2, .head_dim = 64, .rank = 40, .segments = 2},
+                                  {0}}};

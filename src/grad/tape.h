@@ -1,0 +1,148 @@
+/* Inside the grad room: what an op file needs. An op is one file and one row of grad/ops.def:
+ *
+ *   ft_var *ft_op_x(tape, inputs ...)       checks shapes, makes its output, computes, counts FLOPs, records
+ *   static void backward(tape, node)        adds to the gradients of the node's inputs and params
+ *   const ft_op ft_grad__x = {...}          the row at the foot
+ *
+ * Memory of a step: `values` is a bump arena (variables, activations, records), forgotten at ft_tape_begin and rewound by
+ * marks; `pool` lends gradients and temporaries, which are used again as soon as they are given back.
+ */
+#ifndef FETTLE_GRAD_TAPE_H
+#define FETTLE_GRAD_TAPE_H
+
+#include "base/threads.h"
+#include "grad/grad.h"
+#include "kernel/kernel.h"
+
+typedef struct ft_node ft_node;
+
+/* The sizes of one gradient case; an op reads the fields that concern it (tests/grad). */
+typedef struct ft_op_case {
+    int64_t T, in, out, rank, vocab;           /* letters of grad.h; in = C or F where there is one width */
+    int64_t heads, kv_heads, head_dim, window; /* in = heads * head_dim for attention and rope */
+    int64_t segments;                          /* T is cut into so many, of different lengths */
+    const ft_dtype *dtype;                     /* of the frozen weight; NULL: f32 and trainable */
+    float dropout, softcap, plus;
+    bool bias, bidirectional;
+} ft_op_case;
+
+typedef struct ft_op {
+    const char *name;
+    const char *saves;                              /* what is kept for backward besides the inputs' values */
+    const char *flops;                              /* the formula that is counted */
+    void (*backward)(ft_tape *t, const ft_node *n); /* NULL: nothing trainable may lie below */
+    const ft_op_case *cases;                        /* at which the op is proven; ends with T = 0 */
+} ft_op;
+
+#define FT_OP(name) extern const ft_op ft_grad__##name;
+#include "grad/ops.def"
+#undef FT_OP
+extern const ft_op *const ft_grad__ops[]; /* the table, NULL at its end */
+
+enum { FT_NODE_INPUTS = 3 };
+struct ft_node {
+    const ft_op *op;
+    ft_var *out;
+    ft_var *in[FT_NODE_INPUTS];
+    ft_param *param[FT_NODE_INPUTS];
+    const void *saved; /* the op's own struct in the tape's memory */
+};
+
+/* ---- memory (memory.c) ---- */
+
+/* An arena that becomes one chunk once its size is known. */
+typedef struct ft_step_arena {
+    ft_arena *arena;
+    size_t chunk_bytes;
+} ft_step_arena;
+ft_status ft_grad__arena_new(ft_step_arena *out);
+/* Forgets everything. An arena that had to grow is replaced by one large enough for all it held. */
+ft_status ft_grad__arena_begin(ft_step_arena *a);
+
+typedef struct ft_pool_block {
+    float *p;
+    size_t floats;
+    bool lent;
+} ft_pool_block;
+typedef struct ft_pool {
+    ft_step_arena memory;
+    ft_pool_block *blocks;
+    size_t n, cap;
+} ft_pool;
+float *ft_grad__lend(ft_tape *t, size_t floats); /* undefined content; NULL on failure (the tape's status says so) */
+void ft_grad__give_back(ft_tape *t, float *p);   /* NULL allowed */
+
+struct ft_rope_table; /* rope.c */
+void ft_grad__free_ropes(ft_tape *t);
+
+struct ft_tape {
+    ft_step_arena values;
+    ft_pool pool;
+    ft_node *nodes;
+    size_t n_nodes, cap_nodes;
+    ft_status status;
+    bool record;    /* this step is recorded */
+    bool suspended; /* inside a checkpointed block: no records for now */
+    bool replaying; /* running a block again: nothing is counted */
+    uint64_t seed, step;
+    float *scratch; /* ft_linear_scratch() floats */
+    size_t scratch_floats;
+    struct ft_rope_table *ropes;
+    size_t n_ropes;
+    ft_tape_stats stats;
+};
+
+/* ---- for op files (tape.c) ---- */
+
+/* Whether an op may run: the tape is well and its inputs (in[n]) are there, with their values. Else false; what is wrong
+ * stands in the tape's status. */
+bool ft_grad__ready(ft_tape *t, const ft_op *op, ft_var *const *in, int n);
+/* Records `kind` as the tape's status (the first one stays) and returns NULL; the message is "op: " and the text. */
+void *ft_grad__fail(ft_tape *t, const ft_op *op, ft_status kind, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Bytes of the step; NULL on failure with the tape's status set. */
+void *ft_grad__alloc(ft_tape *t, size_t n, size_t size);
+/* A new variable; v NULL: memory of its own. */
+ft_var *ft_grad__var(ft_tape *t, float *v, int64_t rows, int64_t cols);
+/* A variable of x's shape for a result: x's memory where that may be had (x->v is then NULL), else memory of its own with
+ * nothing in it. *old is where x's values lie in either case. */
+ft_var *ft_grad__take_over(ft_tape *t, ft_var *x, const float **old);
+/* Adds the record `n` for its output; false (with the tape's status) when it cannot. Nothing is recorded when no input
+ * needs a gradient and no param trains, or when the step is not recorded. */
+bool ft_grad__record(ft_tape *t, ft_node n);
+/* The record alone, for an output that is known to need a gradient. */
+bool ft_grad__push(ft_tape *t, ft_node n);
+/* Whether a record would be made. */
+bool ft_grad__wanted(const ft_tape *t, const ft_node *n);
+/* The gradient of v to write to: *add says whether something stands in it that must stay. NULL: not needed (or out of
+ * memory: the tape's status says so). */
+float *ft_grad__of(ft_tape *t, ft_var *v, bool *add);
+/* to's gradient gains all of from's, which is given away. */
+void ft_grad__pass_on(ft_tape *t, ft_var *to, ft_var *from);
+/* Walks records down to `first` and drops them. */
+void ft_grad__walk(ft_tape *t, size_t first);
+/* Counts multiply-adds * 2; backward is counted where the step is recorded. */
+void ft_grad__count(ft_tape *t, double forward, double backward);
+static inline bool ft_grad__trains(const ft_param *p)
+{
+    return p && p->trainable;
+}
+/* "[T, C]" of a variable. */
+const char *ft_grad__shape(const ft_var *v, char buf[96]);
+/* The weight is a matrix [?, in] (f32 and with a gradient where it trains); else fails for the op. */
+bool ft_grad__check_weight(ft_tape *t, const ft_op *op, const ft_param *w, int64_t in);
+/* dst[index[i]] += scale * src[i] for rows of cols, i = 0 .. n-1, in this order (rows.c). */
+void ft_grad__scatter_add(float *dst, const int64_t *index, int64_t n, const float *src, int64_t cols, float scale);
+/* A copy of seg with its start and past in the tape's memory; NULL on failure. */
+const ft_segments *ft_grad__keep_segments(ft_tape *t, const ft_segments *seg);
+/* Segments cover T tokens in order. */
+bool ft_grad__check_segments(ft_tape *t, const ft_op *op, const ft_segments *seg, int64_t T);
+
+/* Rows of element-wise work: fn(ctx, tile) over tiles of at most FT_ROW_TILE rows. */
+enum { FT_ROW_TILE = 32 };
+static inline int64_t ft_grad__row_tiles(int64_t rows)
+{
+    return (rows + FT_ROW_TILE - 1) / FT_ROW_TILE;
+}
+
+#endif

@@ -1,0 +1,268 @@
+/* A result is built once, as a JSON object in the order of its members, and printed in one of two ways: as it is, or as
+ * aligned text. The text form knows four shapes: a scalar ("key  value"), a list of scalars (joined by commas), an object
+ * (a section of its own) and a list of objects (a table whose columns are the keys of its first row).
+ */
+#include "cmd/cmd.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LABEL_WIDTH = 26, MAX_COLUMNS = 16, CELL = 96 };
+
+static bool failed; /* an allocation while a result was built */
+
+/* ---- building ---- */
+
+static void set(json_t *o, const char *key, json_t *value)
+{
+    if (json_object_set_new(o, key, value) != 0)
+        failed = true;
+}
+
+void ft_result_str(json_t *o, const char *key, ft_str value)
+{
+    json_t *s = json_stringn(value.p ? value.p : "", value.n);
+    if (!s) { /* not UTF-8: as \u escapes of its bytes would be another text, say so */
+        char text[64];
+        snprintf(text, sizeof text, "(%zu bytes, not UTF-8)", value.n);
+        s = json_string(text);
+    }
+    set(o, key, s);
+}
+
+void ft_result_text(json_t *o, const char *key, const char *value)
+{
+    if (value)
+        ft_result_str(o, key, ft_str_of(value));
+    else
+        set(o, key, json_null());
+}
+
+void ft_result_int(json_t *o, const char *key, int64_t value)
+{
+    set(o, key, json_integer(value));
+}
+
+void ft_result_real(json_t *o, const char *key, double value)
+{
+    set(o, key, isfinite(value) ? json_real(value) : json_null());
+}
+
+void ft_result_bool(json_t *o, const char *key, bool value)
+{
+    set(o, key, json_boolean(value));
+}
+
+json_t *ft_result_object(json_t *o, const char *key)
+{
+    json_t *child = json_object();
+    set(o, key, child);
+    return child;
+}
+
+json_t *ft_result_list(json_t *o, const char *key)
+{
+    json_t *child = json_array();
+    set(o, key, child);
+    return child;
+}
+
+json_t *ft_result_row(json_t *list)
+{
+    json_t *row = json_object();
+    if (json_array_append_new(list, row) != 0)
+        failed = true;
+    return row;
+}
+
+void ft_result_scores(json_t *o, const ft_scores *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        ft_result_real(o, s->metric[i]->name, s->value[i]);
+}
+
+/* ---- as text ---- */
+
+/* Columns that n bytes of UTF-8 take, one a code point. */
+static int columns_of(const char *s)
+{
+    int n = 0;
+    for (; *s; s++)
+        n += ((unsigned char)*s & 0xc0) != 0x80;
+    return n;
+}
+
+static ft_status pad(ft_buf *out, int n)
+{
+    return n > 0 ? ft_buf_printf(out, "%*s", n, "") : FT_OK;
+}
+
+/* A key as people read it: spaces for underscores, the unit's suffix dropped. */
+static void label_of(const char *key, char *out, size_t size)
+{
+    snprintf(out, size, "%s", key);
+    char *unit = strrchr(out, '_');
+    if (unit && (strcmp(unit, "_bytes") == 0 || strcmp(unit, "_s") == 0) && !ft_ends(key, "_per_s"))
+        *unit = 0;
+    for (char *p = out; *p; p++)
+        if (*p == '_')
+            *p = ' ';
+}
+
+static ft_status put_scalar(ft_buf *out, const char *key, const json_t *v)
+{
+    char human[32];
+    if (ft_ends(key, "_bytes") && json_is_number(v))
+        return ft_buf_puts(out, ft_human_bytes(json_number_value(v), human));
+    if (ft_ends(key, "_s") && !ft_ends(key, "_per_s") && json_is_number(v))
+        return ft_buf_puts(out, ft_human_seconds(json_number_value(v), human));
+    switch (json_typeof(v)) {
+    case JSON_STRING:
+        return ft_buf_put(out, json_string_value(v), json_string_length(v));
+    case JSON_INTEGER:
+        return ft_buf_printf(out, "%lld", (long long)json_integer_value(v));
+    case JSON_REAL:
+        return ft_buf_printf(out, fabs(json_real_value(v)) < 1e-3 || fabs(json_real_value(v)) >= 1e5 ? "%.4g" : "%.4f",
+                             json_real_value(v));
+    case JSON_NULL:
+        return ft_buf_puts(out, "-");
+    default:
+        return ft_buf_puts(out, json_is_true(v) ? "yes" : "no");
+    }
+}
+
+/* One line whatever the text holds: line breaks and tabs are shown as \n and \t. */
+static ft_status put_cell(ft_buf *out, const char *key, const json_t *v)
+{
+    ft_buf raw = {0};
+    ft_status st = put_scalar(&raw, key, v);
+    for (size_t i = 0; st == FT_OK && i < raw.n; i++) {
+        char c = raw.p[i];
+        if (c == '\n' || c == '\t' || c == '\r')
+            st = ft_buf_printf(out, "\\%c", c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
+        else
+            st = ft_buf_putc(out, (unsigned char)c < 0x20 ? ' ' : c);
+    }
+    ft_buf_free(&raw);
+    return st;
+}
+
+static ft_status put_table(ft_buf *out, const json_t *rows)
+{
+    const char *keys[MAX_COLUMNS];
+    int width[MAX_COLUMNS];
+    size_t n = 0;
+    const char *key;
+    json_t *v;
+    char label[CELL];
+    ft_buf cell = {0};
+    ft_status st = FT_OK;
+    json_object_foreach(json_array_get(rows, 0), key, v)
+    {
+        if (n == MAX_COLUMNS)
+            break;
+        label_of(key, label, sizeof label);
+        keys[n] = key;
+        width[n++] = columns_of(label);
+    }
+    for (size_t pass = 0; pass < 2; pass++) {
+        for (size_t c = 0; pass == 1 && c < n; c++) {
+            label_of(keys[c], label, sizeof label);
+            FT_TRY(ft_buf_printf(out, "%s%s", c ? "  " : "  ", label));
+            FT_TRY(pad(out, c + 1 < n ? width[c] - columns_of(label) : 0));
+        }
+        for (size_t r = 0; r < json_array_size(rows); r++) {
+            FT_TRY(pass ? ft_buf_putc(out, '\n') : FT_OK);
+            for (size_t c = 0; c < n; c++) {
+                cell.n = 0;
+                FT_TRY(ft_buf_puts(&cell, ""));
+                v = json_object_get(json_array_get(rows, r), keys[c]);
+                if (v)
+                    FT_TRY(put_cell(&cell, keys[c], v));
+                int used = cell.n ? columns_of(cell.p) : 0;
+                width[c] = FT_MAX(width[c], used);
+                if (pass) {
+                    FT_TRY(ft_buf_puts(out, "  "));
+                    FT_TRY(ft_buf_put(out, cell.p, cell.n));
+                    FT_TRY(pad(out, c + 1 < n ? width[c] - used : 0));
+                }
+            }
+        }
+    }
+    st = ft_buf_putc(out, '\n');
+done:
+    ft_buf_free(&cell);
+    return st;
+}
+
+static ft_status put_list(ft_buf *out, const char *key, const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        FT_RETURN(i ? ft_buf_puts(out, ", ") : FT_OK);
+        FT_RETURN(put_cell(out, key, json_array_get(list, i)));
+    }
+    return FT_OK;
+}
+
+static ft_status put_object(ft_buf *out, const json_t *o)
+{
+    const char *key;
+    json_t *v;
+    char label[CELL];
+    json_object_foreach((json_t *)o, key, v)
+    {
+        label_of(key, label, sizeof label);
+        if (json_is_object(v)) {
+            FT_RETURN(ft_buf_printf(out, "\n%s\n", label));
+            FT_RETURN(put_object(out, v));
+            continue;
+        }
+        if (json_is_array(v) && json_is_object(json_array_get(v, 0))) {
+            FT_RETURN(ft_buf_printf(out, "\n%s\n", label));
+            FT_RETURN(put_table(out, v));
+            continue;
+        }
+        FT_RETURN(ft_buf_printf(out, "  %s", label));
+        FT_RETURN(pad(out, FT_MAX(LABEL_WIDTH - columns_of(label), 2)));
+        FT_RETURN(json_is_array(v) ? put_list(out, key, v) : put_cell(out, key, v));
+        FT_RETURN(ft_buf_putc(out, '\n'));
+    }
+    return FT_OK;
+}
+
+/* ---- printing ---- */
+
+static ft_status put_json(ft_buf *out, const json_t *o)
+{
+    char *text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(10));
+    if (!text)
+        return ft_fail(FT_ENOMEM, "no memory for the result");
+    ft_status st = ft_buf_puts(out, text);
+    free(text);
+    return st == FT_OK ? ft_buf_putc(out, '\n') : st;
+}
+
+ft_status ft_result_print(const ft_args *a, json_t *o)
+{
+    ft_buf text = {0};
+    ft_status st = FT_OK;
+    if (failed || !o)
+        st = ft_fail(FT_ENOMEM, "no memory for the result");
+    else
+        st = ft_args_given(a, "json") ? put_json(&text, o) : put_object(&text, o);
+    if (st == FT_OK)
+        st = ft_put(&text);
+    ft_buf_free(&text);
+    json_decref(o);
+    return st;
+}
+
+void ft_result_line(json_t *o)
+{
+    ft_buf text = {0};
+    if (o && put_json(&text, o) == FT_OK && ft_put(&text) == FT_OK)
+        fflush(stdout);
+    ft_buf_free(&text);
+    json_decref(o);
+}

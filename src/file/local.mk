@@ -7,5 +7,4 @@ src_libfettle_la_SOURCES += \
 	%D%/meta.c \
 	%D%/safetensors.c \
 	%D%/shards.c \
-	%D%/store.c %D%/store.h \
 	%D%/writer.c

@@ -1,1 +1,8 @@
 # tests of the text room
+if HAVE_CHECK
+check_PROGRAMS += tests/text/test_tokenizer_vectors
+TESTS += tests/text/test_tokenizer_vectors
+tests_text_test_tokenizer_vectors_SOURCES = %D%/test_tokenizer_vectors.c
+tests_text_test_tokenizer_vectors_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_text_test_tokenizer_vectors_LDADD = $(TEST_LIBS)
+endif

@@ -1,0 +1,323 @@
+/* Normalizers (see normalizers.h): the Unicode forms through utf8proc, the small rewriting steps of tokenizer.json, and
+ * SentencePiece's normalizer, which in one pass replaces characters by its table, folds spaces, puts the leading space
+ * and makes spaces visible.
+ */
+#include "text/normalizers.h"
+#include "file/json.h"
+#include "text/unicode.h"
+
+#include <string.h>
+#include <utf8proc.h>
+
+enum { NESTING_MAX = 8 };
+
+/* ---- Unicode forms ---- */
+
+static int32_t next_char(ft_str s, size_t *at)
+{
+    utf8proc_int32_t c;
+    *at += (size_t)utf8proc_iterate((const utf8proc_uint8_t *)s.p + *at, (utf8proc_ssize_t)(s.n - *at), &c);
+    return c;
+}
+
+static ft_status put_char(ft_buf *out, int32_t c)
+{
+    utf8proc_uint8_t u[4];
+    return ft_buf_put(out, u, (size_t)utf8proc_encode_char(c, u));
+}
+
+/* Lead bytes below 0xcc: characters below U+0300, which NFC leaves alone. */
+static bool nfc_already(ft_str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] >= 0xcc)
+            return false;
+    return true;
+}
+
+static ft_status normal_form(const ft_norm *n, const ft_norm_run *run, ft_str in, ft_buf *out)
+{
+    utf8proc_option_t form = (utf8proc_option_t)n->form;
+    if (form == (UTF8PROC_STABLE | UTF8PROC_COMPOSE) && nfc_already(in))
+        return ft_buf_put(out, in.p, in.n);
+    size_t want = in.n + 64;
+    for (;;) {
+        size_t bytes;
+        run->points->n = 0;
+        run->points->max = (size_t)1 << 36;
+        if (!ft_mul(want + 1, sizeof(utf8proc_int32_t), &bytes))
+            return ft_fail(FT_ENOMEM, "a text of %zu bytes to normalize", in.n);
+        FT_RETURN(ft_buf_reserve(run->points, bytes));
+        utf8proc_ssize_t k = utf8proc_decompose((const utf8proc_uint8_t *)in.p, (utf8proc_ssize_t)in.n,
+                                                (utf8proc_int32_t *)run->points->p, (utf8proc_ssize_t)want, form);
+        if (k < 0)
+            return ft_fail(FT_EINPUT, "text of %zu bytes cannot be normalized: %s", in.n, utf8proc_errmsg(k));
+        if ((size_t)k <= want) {
+            k = utf8proc_reencode((utf8proc_int32_t *)run->points->p, k, form);
+            return k < 0 ? ft_fail(FT_EINPUT, "text of %zu bytes cannot be normalized: %s", in.n, utf8proc_errmsg(k))
+                         : ft_buf_put(out, run->points->p, (size_t)k);
+        }
+        want = (size_t)k;
+    }
+}
+
+/* One character after the other: lower case. U+0130 is the one character whose lower case is two. */
+static ft_status lowercase(const ft_norm *n, const ft_norm_run *run, ft_str in, ft_buf *out)
+{
+    for (size_t i = 0; i < in.n;) {
+        int32_t c = next_char(in, &i);
+        FT_RETURN(c == 0x130 ? ft_buf_puts(out, "i\xcc\x87") : put_char(out, utf8proc_tolower(c)));
+    }
+    return FT_OK;
+}
+
+static ft_status strip_accents(const ft_norm *n, const ft_norm_run *run, ft_str in, ft_buf *out)
+{
+    for (size_t i = 0; i < in.n;) {
+        int32_t c = next_char(in, &i);
+        if (utf8proc_category(c) != UTF8PROC_CATEGORY_MN)
+            FT_RETURN(put_char(out, c));
+    }
+    return FT_OK;
+}
+
+/* ---- rewriting ---- */
+
+static ft_status strip(const ft_norm *n, const ft_norm_run *run, ft_str in, ft_buf *out)
+{
+    size_t from = n->left ? ft_unicode__leading_space(in) : 0;
+    ft_str rest = {in.p + from, in.n - from};
+    return ft_buf_put(out, rest.p, rest.n - (n->right ? ft_unicode__trailing_space(rest) : 0));
+}
+
+static ft_status replace(const ft_norm *n, const ft_norm_run *run, ft_str in, ft_buf *out)
+{
+    size_t done = 0, from = 0;
+    while (from <= in.n) {
+        size_t start, end;
+        bool found;
+        FT_RETURN(ft_regex__next(n->pattern, run->matcher, in, from, &start, &end, &found));
+        if (!found)
+            break;
+        FT_RETURN(ft_buf_put(out, in.p + done, start - done));
+        FT_RETURN(ft_buf_put(out, n->text, n->text_n));
+        done = end;
+        from = end > start ? end : end == in.n ? end + 1 : end + ft_utf8__len(in.p + end, in.n - end);
+    }
+    return ft_buf_put(out, in.p + done, in.n - done);
+}
+
+static ft_status prepend(const ft_norm *n, const ft_norm_run *run, ft_str in, ft_buf *out)
+{
+    FT_RETURN(ft_buf_put(out, n->text, n->text_n));
+    return ft_buf_put(out, in.p, in.n);
+}
+
+/* Appends a replacement with its spaces made visible. */
+static ft_status put_marked(const ft_norm *n, ft_str s, ft_buf *out)
+{
+    for (size_t i = 0; i < s.n; i++)
+        FT_RETURN(s.p[i] == ' ' && n->escape ? ft_buf_put(out, FT_SPACE_MARK, FT_SPACE_MARK_BYTES)
+                                             : ft_buf_putc(out, s.p[i]));
+    return FT_OK;
+}
+
+/* The replacement of what `in` begins with; returns the bytes it stands for. */
+static size_t replacement_of(const ft_norm *n, ft_str in, ft_str *out)
+{
+    size_t k = n->charsmap ? ft_charsmap__find(n->charsmap, in, out) : 0;
+    if (k)
+        return k;
+    k = ft_utf8__len(in.p, in.n);
+    *out = (ft_str){in.p, k};
+    return k;
+}
+
+static ft_status sentencepiece(const ft_norm *n, const ft_norm_run *run, ft_str in, ft_buf *out)
+{
+    ft_str mark = n->escape ? ft_str_of(FT_SPACE_MARK) : ft_str_of(" "), r;
+    size_t i = 0, start = out->n;
+    while (n->remove_extra && i < in.n) {
+        size_t k = replacement_of(n, (ft_str){in.p + i, in.n - i}, &r);
+        if (!ft_str_is(r, " "))
+            break;
+        i += k;
+    }
+    if (i == in.n)
+        return FT_OK;
+    if (n->dummy_prefix)
+        FT_RETURN(ft_buf_put(out, mark.p, mark.n));
+    for (bool after_space = n->remove_extra; i < in.n;) {
+        i += replacement_of(n, (ft_str){in.p + i, in.n - i}, &r);
+        while (after_space && r.n && r.p[0] == ' ')
+            r = (ft_str){r.p + 1, r.n - 1};
+        if (!r.n)
+            continue;
+        FT_RETURN(put_marked(n, r, out));
+        after_space = n->remove_extra && r.p[r.n - 1] == ' ';
+    }
+    while (n->remove_extra && out->n - start >= mark.n && memcmp(out->p + out->n - mark.n, mark.p, mark.n) == 0)
+        out->n -= mark.n;
+    return FT_OK;
+}
+
+/* ---- building ---- */
+
+static ft_status new_step(ft_norms *n, const char *where, ft_norm **out)
+{
+    if (n->n == FT_NORMS_MAX)
+        return ft_fail(FT_EUNSUPPORTED, "%s: over %d normalizers", where, FT_NORMS_MAX);
+    *out = &n->step[n->n++];
+    **out = (ft_norm){0};
+    return FT_OK;
+}
+
+static ft_status keep_text(ft_norm *s, const json_t *j, const char *key, const char *where)
+{
+    const json_t *text = json_object_get(j, key);
+    if (!json_is_string(text))
+        return ft_fail(FT_EFORMAT, "%s: a normalizer without its \"%s\"", where, key);
+    s->text_n = json_string_length(text);
+    s->text = ft_strndup(json_string_value(text), s->text_n);
+    return s->text ? FT_OK : FT_ENOMEM;
+}
+
+static ft_status build_strip(ft_norms *n, ft_norm *s, const json_t *j, const char *where)
+{
+    n->rewrites = true;
+    FT_RETURN(ft_json_bool(j, "strip_left", where, true, &s->left));
+    return ft_json_bool(j, "strip_right", where, true, &s->right);
+}
+
+static ft_status build_replace(ft_norms *n, ft_norm *s, const json_t *j, const char *where)
+{
+    const json_t *pattern = json_object_get(j, "pattern"), *regex = json_object_get(pattern, "Regex");
+    const json_t *text = regex ? regex : json_object_get(pattern, "String");
+    if (!json_is_string(text))
+        return ft_fail(FT_EFORMAT, "%s: a Replace without a pattern Regex or String", where);
+    FT_RETURN(keep_text(s, j, "content", where));
+    ft_str from = {json_string_value(text), json_string_length(text)};
+    if (!ft_str_is(from, " ") || !ft_str_is((ft_str){s->text, s->text_n}, FT_SPACE_MARK))
+        n->rewrites = true;
+    return ft_regex__compile(&s->pattern, from, !regex, where);
+}
+
+static ft_status build_prepend(ft_norms *n, ft_norm *s, const json_t *j, const char *where)
+{
+    FT_RETURN(keep_text(s, j, "prepend", where));
+    if (ft_str_is((ft_str){s->text, s->text_n}, FT_SPACE_MARK))
+        n->space_prefix = true;
+    else
+        n->rewrites = true;
+    return FT_OK;
+}
+
+static ft_status build_rewrite(ft_norms *n, ft_norm *s, const json_t *j, const char *where)
+{
+    n->rewrites = true;
+    return FT_OK;
+}
+
+static ft_status build_form(ft_norms *n, ft_norm *s, const json_t *j, const char *where)
+{
+    return FT_OK;
+}
+
+static const struct {
+    const char *type;
+    ft_status (*apply)(const ft_norm *n, const ft_norm_run *run, ft_str in, ft_buf *out);
+    ft_status (*build)(ft_norms *n, ft_norm *s, const json_t *j, const char *where);
+    int form;
+} forms[] = {
+    {"NFC", normal_form, build_form, UTF8PROC_STABLE | UTF8PROC_COMPOSE},
+    {"NFD", normal_form, build_form, UTF8PROC_STABLE | UTF8PROC_DECOMPOSE},
+    {"NFKC", normal_form, build_form, UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT},
+    {"NFKD", normal_form, build_form, UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT},
+    {"Lowercase", lowercase, build_rewrite, 0},
+    {"StripAccents", strip_accents, build_rewrite, 0},
+    {"Strip", strip, build_strip, 0},
+    {"Replace", replace, build_replace, 0},
+    {"Prepend", prepend, build_prepend, 0},
+};
+
+static ft_status add_json(ft_norms *n, const json_t *j, const char *where, int depth)
+{
+    const char *type;
+    if (!j || json_is_null(j))
+        return FT_OK;
+    FT_RETURN(ft_json_str(j, "type", where, "", &type));
+    if (strcmp(type, "Sequence") == 0 && depth < NESTING_MAX) {
+        size_t i;
+        json_t *item;
+        json_array_foreach(json_object_get(j, "normalizers"), i, item)
+            FT_RETURN(add_json(n, item, where, depth + 1));
+        return FT_OK;
+    }
+    for (size_t i = 0; i < FT_COUNT(forms); i++)
+        if (strcmp(type, forms[i].type) == 0) {
+            ft_norm *s = NULL;
+            FT_RETURN(new_step(n, where, &s));
+            s->apply = forms[i].apply;
+            s->form = forms[i].form;
+            return forms[i].build(n, s, j, where);
+        }
+    return ft_fail(FT_EUNSUPPORTED, "%s: normalizer type \"%.60s\" is not supported", where, type);
+}
+
+ft_status ft_norms__from_json(ft_norms *n, const json_t *j, const char *where)
+{
+    return add_json(n, j, where, 0);
+}
+
+ft_status ft_norms__add_sentencepiece(ft_norms *n, bool dummy_prefix, bool remove_extra, bool escape, ft_str charsmap,
+                                      const char *where)
+{
+    ft_norm *s = NULL;
+    FT_RETURN(new_step(n, where, &s));
+    s->apply = sentencepiece;
+    s->dummy_prefix = n->space_prefix = dummy_prefix;
+    s->remove_extra = remove_extra;
+    s->escape = escape;
+    n->rewrites = remove_extra || !escape || charsmap.n;
+    return charsmap.n ? ft_charsmap__new(&s->charsmap, charsmap, where) : FT_OK;
+}
+
+void ft_norms__free(ft_norms *n)
+{
+    for (size_t i = 0; i < n->n; i++) {
+        ft_regex__free(n->step[i].pattern);
+        ft_free(n->step[i].text);
+        ft_charsmap__free(n->step[i].charsmap);
+    }
+    n->n = 0;
+}
+
+/* ---- running ---- */
+
+/* Steps that read characters get the valid stretches one by one; steps that see only the text's ends and bytes get all. */
+static ft_status run_step(const ft_norm *s, const ft_norm_run *run, ft_str in, ft_buf *out)
+{
+    if (s->apply == prepend || s->apply == sentencepiece)
+        return s->apply(s, run, in, out);
+    for (size_t i = 0; i < in.n;) {
+        size_t good = ft_utf8__valid(in.p + i, in.n - i);
+        if (good)
+            FT_RETURN(s->apply(s, run, (ft_str){in.p + i, good}, out));
+        i += good;
+        if (i < in.n)
+            FT_RETURN(ft_buf_putc(out, in.p[i++]));
+    }
+    return FT_OK;
+}
+
+ft_status ft_norms__run(const ft_norms *n, const ft_norm_run *run, ft_str in, ft_buf buffers[2], ft_str *out)
+{
+    *out = in;
+    for (size_t i = 0; i < n->n && out->n; i++) {
+        ft_buf *b = &buffers[i & 1];
+        b->n = 0;
+        FT_RETURN(run_step(&n->step[i], run, *out, b));
+        *out = (ft_str){b->p, b->n};
+    }
+    return FT_OK;
+}

@@ -1,0 +1,132 @@
+/* Inside of the text room: what a tokenizer is made of.
+ *
+ *   text -> added and control tokens cut out -> normalizers -> added tokens that want normalized text cut out
+ *        -> pre-tokenizer stages -> words -> the kind's word(): symbols, merges -> ids
+ *
+ * A kind (tokenizers.def) turns one word into ids. A vocabulary (vocabularies.def) is a file format that fills an
+ * ft_tokenizer: its vocabulary, merges, normalizers, stages and special ids.
+ */
+#ifndef FETTLE_TEXT_TOKENIZER_IMPL_H
+#define FETTLE_TEXT_TOKENIZER_IMPL_H
+
+#include "base/os.h"
+#include "text/added.h"
+#include "text/merges.h"
+#include "text/normalizers.h"
+#include "text/pretokenizers.h"
+#include "text/vocab.h"
+
+#include <stdatomic.h>
+
+/* Characters that are symbols of merges: open addressing by code point. */
+typedef struct ft_chars {
+    struct ft_char {
+        int32_t c; /* code point plus one: 0 is free */
+        int32_t symbol;
+    } *slots;
+    size_t mask;
+} ft_chars;
+
+/* Ids of short words seen before; belongs to a scratch. */
+enum { FT_CACHE_WORD = 34, FT_CACHE_IDS = 7 };
+typedef struct ft_cached {
+    uint8_t n, ids_n; /* n 0: free */
+    char word[FT_CACHE_WORD];
+    int32_t ids[FT_CACHE_IDS];
+} ft_cached;
+_Static_assert(sizeof(ft_cached) == 64, "an entry fills a cache line");
+
+/* Working memory of one encode call at a time. */
+typedef struct ft_scratch {
+    ft_matcher *matcher;
+    ft_buf norm[2], points, stage[FT_STAGES_MAX], word;
+    ft_work work;
+    ft_cached *cache; /* [FT_CACHE_SLOTS] */
+} ft_scratch;
+
+/* Scratches that wait for the next call; a call takes one, or makes one when none is left. */
+enum { FT_POOL = 64 };
+typedef struct ft_scratch_pool {
+    _Atomic(ft_scratch *) waiting[FT_POOL];
+} ft_scratch_pool;
+
+typedef struct ft_word_kind ft_word_kind;
+typedef struct ft_vocabulary ft_vocabulary;
+
+struct ft_tokenizer {
+    const ft_word_kind *kind;
+    const ft_vocabulary *source;
+    char *path;              /* the file it came from */
+    ft_container *container; /* GGUF: kept open, its metadata is what an export copies */
+    ft_vocab vocab;
+    ft_merges merges;
+    uint64_t n_merges; /* of the file's list; SentencePiece pairs are not counted */
+    ft_norms norms;
+    ft_stages stages;
+    ft_added raw, raw_special; /* cut out before normalizing; raw_special: control tokens too */
+    ft_added normalized;       /* cut out behind it */
+    ft_scratch_pool *pool;
+
+    bool ignore_merges;    /* a word that is a token is that token */
+    ft_map *whole;         /* ... found by its bytes */
+    int32_t byte_id[256];  /* bpe: the symbol of a byte; spm: the byte token; -1: none */
+    ft_chars chars;        /* spm: the symbol of a character */
+    bool fuse_unk;         /* spm: neighbouring unknown characters are one unk */
+    bool cut_at_space;     /* spm: no merge crosses into a space mark, so words can end there */
+
+    int32_t bos, eos, unk, pad;
+    bool space_prefix; /* decoding drops the leading space that encoding puts */
+    bool add_bos;
+    int32_t *stops; /* [n_stops] */
+    size_t n_stops, cap_stops;
+    char *chat_template;
+};
+
+struct ft_word_kind {
+    const char *name;       /* "bpe" */
+    const char *help;
+    const char *gguf_model; /* tokenizer.ggml.model */
+    /* Fills what word() and decoding need from vocabulary and merges (raw bytes, symbol tables). */
+    ft_status (*finish)(ft_tokenizer *t);
+    /* Appends the ids of one word. */
+    ft_status (*word)(const ft_tokenizer *t, ft_scratch *s, ft_str word, ft_ids *out);
+    /* The kind's part of the GGUF keys: tokenizer.ggml.pre, scores, merges. */
+    ft_status (*write_gguf)(const ft_tokenizer *t, ft_writer *w, int64_t rows);
+};
+extern const ft_word_kind ft_tokenizer_bpe, ft_tokenizer_spm;
+
+struct ft_vocabulary {
+    const char *name;
+    const char *help;
+    /* The file is of this format, by its name. */
+    bool (*is)(const char *path);
+    ft_status (*load)(ft_tokenizer *t, const char *path);
+};
+
+/* ---- tokenizer.c ---- */
+/* An id out of range is left out. */
+ft_status ft_tokenizer__add_stop(ft_tokenizer *t, int64_t id);
+/* Ids of a word through the scratch's cache. */
+ft_status ft_tokenizer__word(const ft_tokenizer *t, ft_scratch *s, ft_str word, ft_ids *out);
+ft_status ft_ids__reserve(ft_ids *ids, size_t n);
+/* Registers a token that is cut out of texts: control tokens (where they are parsed at all) and others, before
+ * normalizing or behind. */
+ft_status ft_tokenizer__cut_out(ft_tokenizer *t, const ft_added_token *token, bool control, bool behind_normalizers);
+/* A scratch of the pool, or a fresh one; give it back. */
+ft_status ft_scratch__take(const ft_tokenizer *t, ft_scratch **out);
+void ft_scratch__give(const ft_tokenizer *t, ft_scratch *s);
+
+/* ---- special_ids.c ---- */
+/* Special ids, add_bos and chat template from the files beside an HF tokenizer (all optional). */
+ft_status ft_tokenizer__special_ids(ft_tokenizer *t, const char *dir);
+
+/* ---- write_hf.c ---- */
+/* Writes dir/tokenizer.json and tokenizer_config.json; pre_tokenizer: its JSON form, NULL for none. */
+ft_status ft_tokenizer__write_hf(const ft_tokenizer *t, json_t *pre_tokenizer, const char *dir);
+
+/* ---- spm.c ---- */
+/* Ranks for every pair of symbols that concatenates to a mergeable piece, from the scores. */
+ft_status ft_spm__merges_from_scores(ft_tokenizer *t, const char *where);
+
+
+#endif

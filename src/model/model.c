@@ -182,9 +182,10 @@ static ft_status check_fits(const ft_model *m)
 {
     double bytes = 0;
     for (size_t i = 0; i < m->n; i++)
-        bytes += (double)ft_tensor_count(&m->weights[i].p.t) * sizeof(float);
+        bytes += 2.0 * sizeof(float) * (double)ft_tensor_count(&m->weights[i].p.t);
     if (bytes > (double)ft_total_ram_bytes())
-        return ft_fail(FT_ENOMEM, "%s: this model has %.1f GB of weights in f32, the machine has %.1f GB of memory",
+        return ft_fail(FT_ENOMEM,
+                       "%s: this model has %.1f GB of weights and gradients in f32, the machine has %.1f GB of memory",
                        m->path, bytes * 1e-9, (double)ft_total_ram_bytes() * 1e-9);
     return FT_OK;
 }
@@ -200,6 +201,7 @@ static ft_status init(ft_model *m, const char *config_path, uint64_t seed)
     FT_RETURN(check_fits(m));
     FT_RETURN(ft_weights__init(m, seed));
     FT_RETURN(make_rope(m));
+    FT_RETURN(make_trainable(m));
     return ft_model__list_trainable(m);
 }
 

@@ -45,7 +45,8 @@ typedef struct ft_model_options {
 /* path: an HF directory (config.json + safetensors), a .gguf, or a run folder (its model/ if it has one, else the base
  * named by adapter/adapter_config.json with that adapter attached). options may be NULL. */
 ft_status ft_model_open(ft_model **out, const char *path, const ft_model_options *options);
-/* Random weights from a config.json (normal, std initializer_range or 0.02; residual outputs / sqrt(2 L)). */
+/* Random weights from a config.json (normal, std initializer_range or 0.02; residual outputs / sqrt(2 L)), all of them
+ * trainable. */
 ft_status ft_model_init(ft_model **out, const char *config_path, uint64_t seed);
 void ft_model_free(ft_model *m);
 const ft_config *ft_model_config(const ft_model *m);

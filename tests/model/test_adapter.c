@@ -1,0 +1,460 @@
+/* Adapters: what attaching makes, what a PEFT directory must hold, what is refused. */
+#include "model/fixture.h"
+
+static const char *const all_linear[] = {"all-linear"};
+
+static ft_adapter_spec spec_of(const char *const *targets, size_t n)
+{
+    return (ft_adapter_spec){.kind = "lora", .r = 4, .alpha = 8, .target_modules = targets, .n_targets = n, .seed = 3};
+}
+
+START_TEST(all_linear_is_every_linear_of_the_blocks)
+{
+    ft_model *m = random_model(NULL);
+    ft_adapter_spec s = spec_of(all_linear, 1);
+    ft_param *a, *b;
+    float scale;
+    ck_assert_ok(ft_adapter_attach(m, &s));
+    ck_assert_uint_eq(ft_model_trainable_count(m), 2 * 7 * 2);
+    ck_assert_str_eq(ft_model_trainable(m, 0)->name, "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight");
+    ck_assert_str_eq(ft_model_trainable(m, 1)->name, "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight");
+    for (size_t i = 0; i < ft_model_count(m); i++)
+        ck_assert(!ft_model_at(m, i)->trainable && !ft_model_at(m, i)->grad);
+    ck_assert(ft_adapter_on(m, ft_model_find(m, "model.layers.1.mlp.down_proj.weight"), &a, &b, &scale));
+    ck_assert_float_eq(scale, 2);
+    ck_assert(a->t.shape[0] == 4 && a->t.shape[1] == 48 && b->t.shape[0] == 32 && b->t.shape[1] == 4);
+    ck_assert(!ft_adapter_on(m, ft_model_find(m, "lm_head.weight"), &a, &b, &scale));
+    ck_assert_str_eq(ft_adapter_spec_of(m)->target_modules[0], "all-linear");
+    ft_model_free(m);
+}
+END_TEST
+
+START_TEST(a_fresh_adapter_changes_nothing_and_is_a_function_of_the_seed)
+{
+    static const int32_t ids[] = {1, 7, 30};
+    ft_model *m = random_model(NULL);
+    ft_adapter_spec s = spec_of(all_linear, 1);
+    float *before = logits_of(m, ids, 3), first[16], bound = 1 / sqrtf(32), largest = 0;
+    ck_assert_ok(ft_adapter_attach(m, &s));
+    float *after = logits_of(m, ids, 3);
+    ck_assert_double_le(distance(after, before, 3 * 40), 1e-6);
+    const float *a = ft_model_trainable(m, 0)->t.data;
+    memcpy(first, a, sizeof first);
+    for (int i = 0; i < 4 * 32; i++)
+        largest = FT_MAX(largest, fabsf(a[i]));
+    ck_assert(largest <= bound && largest > 0.9f * bound);
+    ft_adapter_detach(m);
+    ck_assert(!ft_adapter_attached(m) && ft_model_trainable_count(m) == 0 && !ft_adapter_spec_of(m));
+    ck_assert_ok(ft_adapter_attach(m, &s));
+    ck_assert_int_eq(memcmp(ft_model_trainable(m, 0)->t.data, first, sizeof first), 0);
+    ck_assert_int_ne(memcmp(ft_model_trainable(m, 2)->t.data, first, sizeof first), 0);
+    ft_adapter_detach(m);
+    s.seed = 4;
+    ck_assert_ok(ft_adapter_attach(m, &s));
+    ck_assert_int_ne(memcmp(ft_model_trainable(m, 0)->t.data, first, sizeof first), 0);
+    ft_free(before);
+    ft_free(after);
+    ft_model_free(m);
+}
+END_TEST
+
+START_TEST(rslora_scales_by_the_root_of_the_rank)
+{
+    static const char *const targets[] = {"q_proj", "layers.1.mlp.up_proj"};
+    ft_model *m = random_model(NULL);
+    ft_adapter_spec s = spec_of(targets, 2);
+    ft_param *a, *b;
+    float scale;
+    s.rslora = true;
+    ck_assert_ok(ft_adapter_attach(m, &s));
+    ck_assert_uint_eq(ft_model_trainable_count(m), 2 * 3);
+    ck_assert(ft_adapter_on(m, ft_model_find(m, "model.layers.1.mlp.up_proj.weight"), &a, &b, &scale));
+    ck_assert_float_eq(scale, 4);
+    ck_assert(!ft_adapter_on(m, ft_model_find(m, "model.layers.0.mlp.up_proj.weight"), &a, &b, &scale));
+    ft_model_free(m);
+}
+END_TEST
+
+START_TEST(wrong_specs_are_named)
+{
+    static const char *const nothing[] = {"q_proj", "query"}, *const head[] = {"lm_head"}, *const partial[] = {"proj"};
+    ft_model *m = random_model(NULL);
+    ft_adapter_spec s = spec_of(nothing, 2);
+    ck_assert_fails(ft_adapter_attach(m, &s), FT_EINPUT, "target module \"query\" matches nothing");
+    ck_assert_msg(strstr(ft_error(), "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj") != NULL, "%s",
+                  ft_error());
+    s = spec_of(partial, 1);
+    ck_assert_fails(ft_adapter_attach(m, &s), FT_EINPUT, "target module \"proj\" matches nothing");
+    s = spec_of(head, 1);
+    ck_assert_fails(ft_adapter_attach(m, &s), FT_EUNSUPPORTED, "modules_to_save");
+    s = spec_of(all_linear, 1);
+    s.modules_to_save = nothing;
+    s.n_save = 2;
+    ck_assert_fails(ft_adapter_attach(m, &s), FT_EINPUT, "module to save \"query\" matches nothing");
+    s = spec_of(all_linear, 1);
+    s.r = 0;
+    ck_assert_fails(ft_adapter_attach(m, &s), FT_EINPUT, "rank 0");
+    s = spec_of(all_linear, 1);
+    s.alpha = -1;
+    ck_assert_fails(ft_adapter_attach(m, &s), FT_EINPUT, "alpha -1");
+    s = spec_of(all_linear, 1);
+    s.dropout = 1;
+    ck_assert_fails(ft_adapter_attach(m, &s), FT_EINPUT, "dropout 1");
+    s = spec_of(all_linear, 1);
+    s.kind = "ia3";
+    ck_assert_fails(ft_adapter_attach(m, &s), FT_EINPUT, "adapter kind \"ia3\"");
+    s = spec_of(NULL, 0);
+    ck_assert_fails(ft_adapter_attach(m, &s), FT_EINPUT, "no target modules");
+    /* nothing was attached, and the weights are as trainable as before */
+    ck_assert(!ft_adapter_attached(m));
+    ck_assert_uint_eq(ft_model_trainable_count(m), ft_model_count(m));
+    s = spec_of(all_linear, 1);
+    ck_assert_ok(ft_adapter_attach(m, &s));
+    ck_assert_fails(ft_adapter_attach(m, &s), FT_EINPUT, "has an adapter attached already");
+    ck_assert(ft_adapter_attached(m));
+    ft_model_free(m);
+}
+END_TEST
+
+START_TEST(saved_modules_are_trained_copies)
+{
+    static const char *const save[] = {"norm", "lm_head"}, *const q[] = {"q_proj"};
+    ft_model *m = random_model(NULL);
+    ft_adapter_spec s = spec_of(q, 1);
+    s.modules_to_save = save;
+    s.n_save = 2;
+    ck_assert_ok(ft_adapter_attach(m, &s));
+    ck_assert_uint_eq(ft_model_trainable_count(m), 2 + 2 * 2);
+    ft_param *norm = ft_model_find(m, "model.norm.weight"), *copy = ft_adapter_saved(m, norm);
+    ck_assert_ptr_nonnull(copy);
+    ck_assert_str_eq(copy->name, "base_model.model.model.norm.weight");
+    ck_assert_int_eq(memcmp(copy->t.data, norm->t.data, 32 * sizeof(float)), 0);
+    ck_assert_ptr_eq(ft_model_head(m), ft_adapter_saved(m, ft_model_find(m, "lm_head.weight")));
+    ck_assert_ptr_null(ft_adapter_saved(m, ft_model_find(m, "model.embed_tokens.weight")));
+    ft_model_free(m);
+}
+END_TEST
+
+START_TEST(saving_one_of_a_tied_pair_saves_both)
+{
+    static const char *const save[] = {"lm_head"}, *const q[] = {"q_proj"};
+    ft_model *m = random_model("{\"tie_word_embeddings\": true}");
+    ft_adapter_spec s = spec_of(q, 1);
+    s.modules_to_save = save;
+    s.n_save = 1;
+    ck_assert_ok(ft_adapter_attach(m, &s));
+    ft_param *copy = ft_adapter_saved(m, ft_model_find(m, "model.embed_tokens.weight"));
+    ck_assert_ptr_nonnull(copy);
+    ck_assert_ptr_eq(ft_model_head(m), copy);
+    ck_assert_uint_eq(ft_adapter_spec_of(m)->n_save, 2);
+    ck_assert_str_eq(ft_adapter_spec_of(m)->modules_to_save[1], "embed_tokens");
+    ft_model_free(m);
+}
+END_TEST
+
+/* ---- gradients: central differences through the whole model ---- */
+
+enum { T = 7 };
+static const int32_t ids[T] = {1, 5, 9, 33, 2, 17, 39}, targets[T] = {5, -1, 33, 2, 17, -1, 4};
+
+static double loss_of(ft_model *m, ft_tape *t, bool record)
+{
+    static const int64_t start[] = {0, 4, T};
+    ft_loss loss = {0};
+    ft_tape_begin(t, record, 9, 1);
+    ft_var *x = ft_model_forward(m, t, ids, T, &(ft_segments){.n = 2, .start = start}, NULL, false);
+    ck_assert_ok(ft_op_head_loss(t, x, ft_model_head(m), targets, 0, 1, &loss));
+    if (record)
+        ck_assert_ok(ft_tape_backward(t));
+    return loss.sum;
+}
+
+static void check_slopes(ft_model *m)
+{
+    ft_tape *t;
+    ck_assert_ok(ft_tape_new(&t));
+    loss_of(m, t, true);
+    for (size_t i = 0; i < ft_model_trainable_count(m); i++) {
+        ft_param *p = ft_model_trainable(m, i);
+        float *w = p->t.data;
+        int64_t n = ft_tensor_count(&p->t), at = 0;
+        for (int64_t k = 1; k < n; k++)
+            if (fabsf(p->grad[k]) > fabsf(p->grad[at]))
+                at = k;
+        float keep = w[at], h = 4e-3f;
+        w[at] = keep + h;
+        double up = loss_of(m, t, false);
+        w[at] = keep - h;
+        double down = loss_of(m, t, false);
+        w[at] = keep;
+        ck_assert_msg(fabs((up - down) / (2 * (double)h) - p->grad[at]) <= 0.02 * fabs(p->grad[at]) + 2e-3,
+                      "%s: slope %g, gradient %g", p->name, (up - down) / (2 * (double)h), (double)p->grad[at]);
+    }
+    ft_tape_free(t);
+}
+
+START_TEST(gradients_reach_every_trainable_weight)
+{
+    ft_model *full = random_model("{\"attention_bias\": true, \"mlp_bias\": true}"),
+             *tied = random_model("{\"tie_word_embeddings\": true}");
+    check_slopes(full);
+    check_slopes(tied);
+    static const char *const save[] = {"embed_tokens", "norm", "input_layernorm", "v_proj"};
+    ft_adapter_spec s = spec_of(all_linear, 1);
+    s.modules_to_save = save;
+    s.n_save = 4;
+    ck_assert_ok(ft_adapter_attach(tied, &s));
+    for (size_t i = 0; i < ft_model_trainable_count(tied); i++) { /* B is zero: A would have no gradient */
+        ft_param *p = ft_model_trainable(tied, i);
+        if (ft_ends(p->name, "lora_B.weight"))
+            ft_fill_normal(p->t.data, (size_t)ft_tensor_count(&p->t), 0.1f, 1, FT_STREAM_TEST, i);
+    }
+    check_slopes(tied);
+    ft_model_free(full);
+    ft_model_free(tied);
+}
+END_TEST
+
+START_TEST(dropout_is_on_in_training_alone)
+{
+    ft_tape *t;
+    ft_model *m = random_model(NULL);
+    ft_adapter_spec s = spec_of(all_linear, 1);
+    s.dropout = 0.5;
+    ck_assert_ok(ft_adapter_attach(m, &s));
+    for (size_t i = 1; i < ft_model_trainable_count(m); i += 2)
+        ft_fill_normal(ft_model_trainable(m, i)->t.data, (size_t)ft_tensor_count(&ft_model_trainable(m, i)->t), 0.1f, 1,
+                       FT_STREAM_TEST, i);
+    ck_assert_ok(ft_tape_new(&t));
+    double dropped = loss_of(m, t, true), again = loss_of(m, t, true);
+    ck_assert_double_eq(dropped, again);
+    ft_adapter_set_dropout(m, false);
+    double whole = loss_of(m, t, false);
+    ck_assert_double_ne(dropped, whole);
+    ft_adapter_set_dropout(m, true);
+    ck_assert_double_eq(loss_of(m, t, false), dropped);
+    ft_tape_free(t);
+    ft_model_free(m);
+}
+END_TEST
+
+/* ---- PEFT directories ---- */
+
+/* Writes the attached adapter as a PEFT directory with this adapter_config.json; skip and extra as write_hf's. */
+static const char *peft_dir(ft_model *m, const char *config, const char *skip, const char *extra)
+{
+    static char dir[512];
+    ft_writer *w;
+    int64_t four = 4;
+    const float values[4] = {0};
+    snprintf(dir, sizeof dir, "%s", ft_test_dir());
+    write_text(dir, "adapter_config.json", config);
+    ck_assert_ok(ft_writer_open(&w, "safetensors", ft_test_path(dir, "adapter_model.safetensors")));
+    for (int data = 0; data < 2; data++) {
+        for (size_t i = 0; i < ft_model_trainable_count(m); i++) {
+            const ft_param *p = ft_model_trainable(m, i);
+            if (skip && strstr(p->name, skip))
+                continue;
+            ck_assert_ok(data ? ft_writer_data(w, p->t.data, ft_tensor_bytes(&p->t))
+                              : ft_writer_tensor(w, p->name, p->t.dtype, p->t.ndim, p->t.shape));
+        }
+        if (extra)
+            ck_assert_ok(data ? ft_writer_data(w, values, sizeof values)
+                              : ft_writer_tensor(w, extra, &ft_f32, 1, &four));
+    }
+    ck_assert_ok(ft_writer_commit(w));
+    return dir;
+}
+
+static ft_model *adapted(void)
+{
+    static const char *const some[] = {"q_proj", "down_proj"}, *const save[] = {"norm"};
+    ft_model *m = random_model(NULL);
+    ft_adapter_spec s = spec_of(some, 2);
+    s.modules_to_save = save;
+    s.n_save = 1;
+    ck_assert_ok(ft_adapter_attach(m, &s));
+    for (size_t i = 0; i < ft_model_trainable_count(m); i++)
+        ft_fill_normal(ft_model_trainable(m, i)->t.data, (size_t)ft_tensor_count(&ft_model_trainable(m, i)->t), 0.1f, 1,
+                       FT_STREAM_TEST, i);
+    return m;
+}
+
+#define PEFT(more)                                                                                                     \
+    "{\"peft_type\": \"LORA\", \"r\": 4, \"lora_alpha\": 8, \"target_modules\": [\"q_proj\", \"down_proj\"], "         \
+    "\"modules_to_save\": "                                                                                            \
+    "[\"norm\"]" more "}"
+
+START_TEST(a_peft_directory_is_the_same_adapter)
+{
+    ft_model *m = adapted(), *again = random_model(NULL);
+    const char *dir = peft_dir(
+        m, PEFT(", \"use_dora\": false, \"bias\": \"none\", \"rank_pattern\": {}, \"layers_to_transform\": null"), NULL,
+        NULL);
+    ck_assert_ok(ft_adapter_load(again, dir, false));
+    ck_assert_uint_eq(ft_model_trainable_count(again), 0);
+    float *x = logits_of(m, ids, T), *y = logits_of(again, ids, T);
+    ck_assert_int_eq(memcmp(x, y, T * 40 * sizeof *x), 0);
+    ft_adapter_detach(again);
+    ck_assert_ok(ft_adapter_load(again, dir, true));
+    ck_assert_uint_eq(ft_model_trainable_count(again), ft_model_trainable_count(m));
+    for (size_t i = 0; i < ft_model_trainable_count(m); i++)
+        ck_assert_str_eq(ft_model_trainable(again, i)->name, ft_model_trainable(m, i)->name);
+    ft_free(x);
+    ft_free(y);
+    ft_model_free(m);
+    ft_model_free(again);
+}
+END_TEST
+
+START_TEST(patterns_give_a_module_its_own_rank_and_alpha)
+{
+    ft_model *m = adapted(), *again = random_model(NULL);
+    ft_param *a, *b;
+    float scale;
+    ck_assert_ok(ft_adapter_load(
+        again,
+        peft_dir(m,
+                 "{\"peft_type\": \"LORA\", \"r\": 16, \"lora_alpha\": 8, \"target_modules\": \".*(q|down)_proj\", "
+                 "\"modules_to_save\": [\"norm\"], \"rank_pattern\": {\"q_proj\": 4, \"down_proj\": 4}, "
+                 "\"alpha_pattern\": {\"model.layers.1.self_attn.q_proj\": 20}}",
+                 NULL, NULL),
+        false));
+    ck_assert(ft_adapter_on(again, ft_model_find(again, "model.layers.1.self_attn.q_proj.weight"), &a, &b, &scale));
+    ck_assert_float_eq(scale, 5);
+    ck_assert(ft_adapter_on(again, ft_model_find(again, "model.layers.0.self_attn.q_proj.weight"), &a, &b, &scale));
+    ck_assert_float_eq(scale, 2);
+    ck_assert_int_eq(a->t.shape[0], 4);
+    ft_model_free(m);
+    ft_model_free(again);
+}
+END_TEST
+
+START_TEST(wrong_peft_directories_are_named)
+{
+    static const struct {
+        const char *config, *skip, *extra, *text;
+        ft_status kind;
+    } wrong[] = {
+        {PEFT(""), "layers.1.mlp.down_proj.lora_B", NULL, "layers.1.mlp.down_proj.lora_B.weight is missing",
+         FT_EFORMAT},
+        {PEFT(""), "model.norm", NULL, "base_model.model.model.norm.weight is missing", FT_EFORMAT},
+        {PEFT(""), NULL, "base_model.model.model.layers.0.self_attn.v_proj.lora_A.weight",
+         "v_proj.lora_A.weight has no place", FT_EFORMAT},
+        {"{\"peft_type\": \"LORA\", \"r\": 8, \"target_modules\": [\"q_proj\", \"down_proj\"], \"modules_to_save\": "
+         "[\"norm\"]}",
+         NULL, NULL, "lora_A.weight has shape [4, 32], expected [8, 32]", FT_EFORMAT},
+        {"{\"peft_type\": \"LORA\", \"r\": 4, \"target_modules\": [\"query\"]}", NULL, NULL,
+         "\"query\" matches nothing", FT_EINPUT},
+        {"{\"peft_type\": \"IA3\"}", NULL, NULL, "peft_type is \"IA3\", LORA is supported", FT_EUNSUPPORTED},
+        {"{\"r\": 4}", NULL, NULL, "peft_type is missing", FT_EFORMAT},
+        {PEFT(", \"use_dora\": true"), NULL, NULL, "use_dora is set", FT_EUNSUPPORTED},
+        {PEFT(", \"lora_bias\": true"), NULL, NULL, "lora_bias is set", FT_EUNSUPPORTED},
+        {PEFT(", \"bias\": \"all\""), NULL, NULL, "bias is \"all\"", FT_EUNSUPPORTED},
+        {PEFT(", \"init_lora_weights\": \"pissa_niter_4\""), NULL, NULL, "\"pissa_niter_4\"", FT_EUNSUPPORTED},
+        {PEFT(", \"rank_pattern\": {\"q_.*\": 4}"), NULL, NULL, "\"q_.*\" is a regular expression", FT_EUNSUPPORTED},
+        {PEFT(", \"alpha_pattern\": {\"q_proj\": \"x\"}"), NULL, NULL, "\"q_proj\" is no number", FT_EFORMAT},
+        {PEFT(", \"alpha_pattern\": {\"q_proj\": -2}"), NULL, NULL, "alpha -2", FT_EFORMAT},
+    };
+    ft_model *m = adapted(), *again = random_model(NULL);
+    for (size_t i = 0; i < FT_COUNT(wrong); i++) {
+        const char *dir = peft_dir(m, wrong[i].config, wrong[i].skip, wrong[i].extra);
+        ck_assert_fails(ft_adapter_load(again, dir, false), wrong[i].kind, wrong[i].text);
+        ck_assert(!ft_adapter_attached(again));
+    }
+    ck_assert_fails(ft_adapter_load(again, ft_test_dir(), false), FT_EINPUT, "adapter_config.json");
+    ft_model_free(m);
+    ft_model_free(again);
+}
+END_TEST
+
+START_TEST(a_run_folder_opens_its_base_and_adapter)
+{
+    char run[512], config[1024], base[512];
+    ft_model *m = adapted(), *again, *plain = random_model(NULL);
+    snprintf(base, sizeof base, "%s", ft_test_dir());
+    write_hf(plain, base, NULL, NULL);
+    snprintf(run, sizeof run, "%s", ft_test_dir());
+    snprintf(config, sizeof config, PEFT(", \"base_model_name_or_path\": \"%s\""), base);
+    const char *dir = peft_dir(m, config, NULL, NULL);
+    ck_assert_int_eq(rename(dir, ft_test_path(run, "adapter")), 0);
+    float *x = logits_of(m, ids, T);
+    const char *const paths[] = {run, ft_test_path(run, "adapter")};
+    for (int i = 0; i < 2; i++) {
+        ck_assert_ok(ft_model_open(&again, paths[i], NULL));
+        ck_assert_str_eq(ft_model_tokenizer_path(again), base);
+        float *y = logits_of(again, ids, T);
+        ck_assert_int_eq(memcmp(x, y, T * 40 * sizeof *x), 0);
+        ft_free(y);
+        ft_model_free(again);
+    }
+    ck_assert_fails(ft_model_open(&again, run, &(ft_model_options){.trainable = true}), FT_EINPUT, "merge it first");
+    write_text(paths[1], "adapter_config.json", PEFT(", \"base_model_name_or_path\": \"gone/away\""));
+    ck_assert_fails(ft_model_open(&again, run, NULL), FT_EINPUT, "\"gone/away\" is not there");
+    ft_free(x);
+    ft_model_free(plain);
+    ft_model_free(m);
+}
+END_TEST
+
+static ft_status load_once(ft_model *m, const char *dir)
+{
+    ft_status st = ft_adapter_load(m, dir, true);
+    ft_adapter_detach(m);
+    return st;
+}
+
+START_TEST(every_failing_allocation_is_survived)
+{
+    ft_model *m = adapted(), *again = random_model(NULL);
+    const char *dir = peft_dir(m, PEFT(""), NULL, NULL);
+    ft_status st = FT_ENOMEM;
+    for (long n = 1; st != FT_OK; n++) {
+        ft_alloc_fail_at(n);
+        st = load_once(again, dir);
+        ft_alloc_fail_at(0);
+        ck_assert_msg(st == FT_OK || st == FT_ENOMEM, "allocation %ld: status %d: %s", n, st, ft_error());
+        ck_assert_int_lt(n, 5000);
+    }
+    ft_model_free(m);
+    ft_model_free(again);
+}
+END_TEST
+
+typedef struct damage {
+    ft_model *m;
+    const char *dir;
+} damage;
+
+static ft_status load_damaged(const char *path, void *ctx)
+{
+    const damage *d = ctx;
+    unlink(ft_test_path(d->dir, "adapter_model.safetensors"));
+    ck_assert_int_eq(symlink(path, ft_test_path(d->dir, "adapter_model.safetensors")), 0);
+    return load_once(d->m, d->dir);
+}
+
+START_TEST(damaged_adapters_never_crash)
+{
+    ft_model *m = adapted();
+    char from[512];
+    snprintf(from, sizeof from, "%s", ft_test_path(peft_dir(m, PEFT(""), NULL, NULL), "adapter_model.safetensors"));
+    damage d = {.m = random_model(NULL), .dir = ft_strdup(ft_test_dir())};
+    write_text(d.dir, "adapter_config.json", PEFT(""));
+    ck_assert_int_gt(ft_test_damage(from, 300, 5, load_damaged, &d), 100);
+    ft_model_free(d.m);
+    ft_free((char *)d.dir);
+    ft_model_free(m);
+}
+END_TEST
+
+int main(void)
+{
+    FT_TESTS("adapter", all_linear_is_every_linear_of_the_blocks,
+             a_fresh_adapter_changes_nothing_and_is_a_function_of_the_seed, rslora_scales_by_the_root_of_the_rank,
+             wrong_specs_are_named, saved_modules_are_trained_copies, saving_one_of_a_tied_pair_saves_both,
+             gradients_reach_every_trainable_weight, dropout_is_on_in_training_alone,
+             a_peft_directory_is_the_same_adapter, patterns_give_a_module_its_own_rank_and_alpha,
+             wrong_peft_directories_are_named, a_run_folder_opens_its_base_and_adapter,
+             every_failing_allocation_is_survived, damaged_adapters_never_crash);
+}

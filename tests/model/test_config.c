@@ -1,0 +1,128 @@
+/* config.json: what is read, what is assumed, what is refused; rotary frequencies against the reference's. */
+#include "model/arch.h"
+#include "model/fixture.h"
+
+static ft_status open_config(const char *text)
+{
+    ft_model *m;
+    ft_status st = ft_model_init(&m, ft_test_path(config_dir(text), "config.json"), 1);
+    ft_model_free(m);
+    return st;
+}
+
+START_TEST(absent_keys_have_the_familys_defaults)
+{
+    ft_model *m = random_model(
+        "{\"num_key_value_heads\": null, \"bos_token_id\": null, \"eos_token_id\": [7, 9], \"head_dim\": null, "
+        "\"rope_scaling\": null}");
+    const ft_config *c = ft_model_config(m);
+    ck_assert_int_eq(c->num_key_value_heads, 4);
+    ck_assert_int_eq(c->head_dim, 8);
+    ck_assert_int_eq(c->bos_token_id, -1);
+    ck_assert_int_eq(c->eos_token_id, 7);
+    ck_assert(!c->tie_word_embeddings && !c->attention_bias && !c->mlp_bias);
+    ck_assert_double_eq(c->rope_theta, 10000);
+    ck_assert_int_eq(c->rope_kind, FT_ROPE_PLAIN);
+    ck_assert_float_eq(c->rms_norm_eps, 1e-5f);
+    ck_assert_ptr_nonnull(ft_model_find(m, "lm_head.weight"));
+    ck_assert_ptr_null(ft_model_find(m, "model.layers.0.self_attn.q_proj.bias"));
+    ft_model_free(m);
+}
+END_TEST
+
+START_TEST(head_dim_need_not_be_hidden_over_heads)
+{
+    ft_model *m = random_model("{\"head_dim\": 12, \"attention_bias\": true}");
+    ck_assert_int_eq(ft_model_find(m, "model.layers.1.self_attn.q_proj.weight")->t.shape[0], 48);
+    ck_assert_int_eq(ft_model_find(m, "model.layers.1.self_attn.k_proj.bias")->t.shape[0], 24);
+    ck_assert_int_eq(ft_model_find(m, "model.layers.1.self_attn.o_proj.weight")->t.shape[1], 48);
+    ck_assert_int_eq(ft_model_find(m, "model.layers.1.self_attn.o_proj.bias")->t.shape[0], 32);
+    ft_model_free(m);
+}
+END_TEST
+
+START_TEST(wrong_configs_are_named)
+{
+    static const struct {
+        const char *more, *text;
+        ft_status kind;
+    } wrong[] = {
+        {"{\"model_type\": \"mamba\"}", "model_type is \"mamba\", supported: llama", FT_EUNSUPPORTED},
+        {"{\"model_type\": null}", "model_type is missing", FT_EFORMAT},
+        {"{\"hidden_size\": null}", "hidden_size is missing", FT_EFORMAT},
+        {"{\"hidden_size\": \"wide\"}", "hidden_size", FT_EFORMAT},
+        {"{\"hidden_size\": -32}", "hidden_size is -32, 1 to 16777216 can be", FT_EFORMAT},
+        {"{\"hidden_size\": 30}", "hidden_size (30) is no multiple of num_attention_heads (4)", FT_EFORMAT},
+        {"{\"num_key_value_heads\": 3}", "is no multiple of num_key_value_heads (3)", FT_EFORMAT},
+        {"{\"num_attention_heads\": 0}", "num_attention_heads is 0", FT_EFORMAT},
+        {"{\"head_dim\": 7}", "head_dim is 7, an even number is needed", FT_EFORMAT},
+        {"{\"num_hidden_layers\": 100000}", "num_hidden_layers is 100000, 1 to 4096 can be", FT_EFORMAT},
+        {"{\"vocab_size\": 99999999999}", "vocab_size is 99999999999", FT_EFORMAT},
+        {"{\"rms_norm_eps\": 0}", "rms_norm_eps is 0", FT_EFORMAT},
+        {"{\"rope_theta\": -1}", "rope_theta is -1", FT_EFORMAT},
+        {"{\"hidden_act\": \"gelu\"}", "hidden_act is \"gelu\"", FT_EUNSUPPORTED},
+        {"{\"partial_rotary_factor\": 0.5}", "partial_rotary_factor is 0.5", FT_EUNSUPPORTED},
+        {"{\"rope_scaling\": 3}", "rope_scaling is no object", FT_EFORMAT},
+        {"{\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}}", "rope_scaling of type \"yarn\"", FT_EUNSUPPORTED},
+        {"{\"rope_scaling\": {\"type\": \"linear\"}}", "rope_scaling.factor is missing", FT_EFORMAT},
+        {"{\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": "
+         "1, "
+         "\"original_max_position_embeddings\": 64}}",
+         "high_freq_factor 1 is not above low_freq_factor 4", FT_EFORMAT},
+        {"{\"eos_token_id\": \"</s>\"}", "eos_token_id is no token id", FT_EFORMAT},
+        {"{\"tie_word_embeddings\": 1}", "tie_word_embeddings", FT_EFORMAT},
+    };
+    for (size_t i = 0; i < FT_COUNT(wrong); i++)
+        ck_assert_fails(open_config(small_config(wrong[i].more)), wrong[i].kind, wrong[i].text);
+    ck_assert_fails(open_config("[1]"), FT_EFORMAT, "not a JSON object");
+    ck_assert_fails(open_config("{\"model_type\""), FT_EFORMAT, "config.json:1:");
+}
+END_TEST
+
+START_TEST(a_model_larger_than_the_machine_is_refused_before_it_is_made)
+{
+    ck_assert_fails(open_config(small_config(
+                        "{\"hidden_size\": 1048576, \"intermediate_size\": 4194304, \"vocab_size\": 1048576}")),
+                    FT_ENOMEM, "GB of memory");
+}
+END_TEST
+
+static void check_frequencies(const char *more, const float want[8])
+{
+    ft_model *m = random_model(more);
+    float got[8];
+    ck_assert_int_eq(ft_model_config(m)->head_dim, 16);
+    ft_rope__frequencies(ft_model_config(m), got);
+    for (int i = 0; i < 8; i++)
+        ck_assert_msg(fabsf(got[i] - want[i]) <= 1e-6f * want[i], "%s: frequency %d is %.9g, expected %.9g", more, i,
+                      (double)got[i], (double)want[i]);
+    ft_model_free(m);
+}
+
+/* Printed by ../shared/reference/reference.py, rope_frequencies. */
+START_TEST(frequencies_are_the_references)
+{
+    static const float plain[] = {1.0f,           0.316227764f,   0.100000001f,   0.0316227786f,
+                                  0.00999999978f, 0.00316227786f, 0.00100000005f, 0.000316227786f},
+                       linear[] = {0.125f,         0.0395284705f,   0.0125000002f,   0.00395284733f,
+                                   0.00124999997f, 0.000395284733f, 0.000125000006f, 3.95284733e-05f},
+                       llama3[] = {1.0f,           0.459863275f,    0.085417591f,    0.00303903897f,
+                                   0.00139754254f, 0.000642678526f, 0.000295544247f, 0.000135909955f};
+    check_frequencies("{\"head_dim\": 16}", plain);
+    check_frequencies("{\"head_dim\": 16, \"rope_scaling\": {\"type\": \"linear\", \"factor\": 8.0}}", linear);
+    check_frequencies(
+        "{\"head_dim\": 16, \"rope_theta\": 500.0, \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 32.0, "
+        "\"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 64}}",
+        llama3);
+    check_frequencies("{\"head_dim\": 16, \"rope_parameters\": {\"rope_theta\": 10000.0, \"rope_type\": \"linear\", "
+                      "\"factor\": 8.0}}",
+                      linear);
+}
+END_TEST
+
+int main(void)
+{
+    FT_TESTS("config", absent_keys_have_the_familys_defaults, head_dim_need_not_be_hidden_over_heads,
+             wrong_configs_are_named, a_model_larger_than_the_machine_is_refused_before_it_is_made,
+             frequencies_are_the_references);
+}

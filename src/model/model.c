@@ -16,13 +16,15 @@
 
 /* ---- opening ---- */
 
-/* Name of a file or directory inside another: does it exist? */
-static bool holds(const char *dir, const char *name)
+/* *yes: there is a file or directory of that name in dir. */
+static ft_status holds(bool *yes, const char *dir, const char *name)
 {
     char *path = ft_path_join(dir, name);
-    bool there = path && ft_exists(path);
+    if (!path)
+        return FT_ENOMEM;
+    *yes = ft_exists(path);
     ft_free(path);
-    return there;
+    return FT_OK;
 }
 
 static ft_status read_hf_config(ft_model *m, const char *path)
@@ -123,6 +125,15 @@ done:
     return st;
 }
 
+static ft_status open_base(ft_model *m, const char *base, const char *adapter_dir)
+{
+    bool hf;
+    FT_RETURN(holds(&hf, base, "config.json"));
+    if (ft_is_dir(base) && !hf)
+        return ft_fail(FT_EINPUT, "%s: the base model %s has no config.json", adapter_dir, base);
+    return open_weights(m, base, false);
+}
+
 static ft_status open_adapted(ft_model *m, const char *dir, bool trainable)
 {
     char *base;
@@ -131,34 +142,41 @@ static ft_status open_adapted(ft_model *m, const char *dir, bool trainable)
                        "%s: is an adapter on a base: merge it first (fettle export --format hf) to train all weights",
                        dir);
     FT_RETURN(base_of(&base, dir));
-    ft_status st = holds(base, "config.json") || !ft_is_dir(base)
-                       ? open_weights(m, base, false)
-                       : ft_fail(FT_EINPUT, "%s: the base model %s has no config.json", dir, base);
+    ft_status st = open_base(m, base, dir);
     ft_free(base);
     FT_RETURN(st);
     return ft_adapter_load(m, dir, false);
 }
 
-static ft_status open_path(ft_model *m, const char *path, bool trainable)
+static ft_status open_inside(ft_model *m, const char *dir, const char *name, bool trainable)
 {
-    if (!ft_exists(path))
-        return ft_fail(FT_EINPUT, "%s: no such file or directory", path);
-    if (!ft_is_dir(path) || holds(path, "config.json"))
-        return open_weights(m, path, trainable);
-    if (holds(path, "adapter_config.json"))
-        return open_adapted(m, path, trainable);
-    bool full = holds(path, "model/config.json");
-    if (!full && !holds(path, "adapter/adapter_config.json"))
-        return ft_fail(FT_EINPUT,
-                       "%s: no model here: looked for config.json, model/config.json, adapter/adapter_config.json and "
-                       "adapter_config.json",
-                       path);
-    char *inside = ft_path_join(path, full ? "model" : "adapter");
+    char *inside = ft_path_join(dir, name);
     if (!inside)
         return FT_ENOMEM;
-    ft_status st = full ? open_weights(m, inside, trainable) : open_adapted(m, inside, trainable);
+    ft_status st = strcmp(name, "model") == 0 ? open_weights(m, inside, trainable) : open_adapted(m, inside, trainable);
     ft_free(inside);
     return st;
+}
+
+static ft_status open_path(ft_model *m, const char *path, bool trainable)
+{
+    bool hf, peft, full, adapted;
+    if (!ft_exists(path))
+        return ft_fail(FT_EINPUT, "%s: no such file or directory", path);
+    FT_RETURN(holds(&hf, path, "config.json"));
+    FT_RETURN(holds(&peft, path, "adapter_config.json"));
+    FT_RETURN(holds(&full, path, "model/config.json"));
+    FT_RETURN(holds(&adapted, path, "adapter/adapter_config.json"));
+    if (hf || !ft_is_dir(path))
+        return open_weights(m, path, trainable);
+    if (peft)
+        return open_adapted(m, path, trainable);
+    if (full || adapted)
+        return open_inside(m, path, full ? "model" : "adapter", trainable);
+    return ft_fail(FT_EINPUT,
+                   "%s: no model here: looked for config.json, model/config.json, adapter/adapter_config.json and "
+                   "adapter_config.json",
+                   path);
 }
 
 ft_status ft_model_open(ft_model **out, const char *path, const ft_model_options *options)

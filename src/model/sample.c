@@ -8,6 +8,7 @@
 
 #include "base/rng.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -78,7 +79,7 @@ static void keep_top_p(float *x, int64_t n, float max, double top_p)
     /* values below (1 - top_p) / n of the total cannot be needed: all of them together are not worth 1 - top_p */
     if (top_p < 1)
         cut_below(x, n, (float)(max + log(total * (1 - top_p) / (double)n) - 1e-3));
-    keep_worth(x, &m, top_p * total);
+    keep_worth(x, &m, FT_MAX(top_p * total, DBL_MIN)); /* the largest stays in any case */
 }
 
 static int32_t argmax(const float *x, int64_t n)

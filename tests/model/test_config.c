@@ -81,8 +81,8 @@ END_TEST
 
 START_TEST(a_model_larger_than_the_machine_is_refused_before_it_is_made)
 {
-    ck_assert_fails(open_config(small_config(
-                        "{\"hidden_size\": 1048576, \"intermediate_size\": 4194304, \"vocab_size\": 1048576}")),
+    ck_assert_fails(open_config(small_config("{\"hidden_size\": 1048576, \"num_attention_heads\": 1024, "
+                                             "\"intermediate_size\": 4194304, \"vocab_size\": 1048576}")),
                     FT_ENOMEM, "GB of memory");
 }
 END_TEST

@@ -13,13 +13,14 @@
 
 typedef struct ft_export_request {
     ft_model *model; /* with its adapter attached, where it has one */
-    const ft_tokenizer *tokenizer;
+    const ft_tokenizer *tokenizer; /* NULL: written without one (gguf: token ids only, no Modelfile) */
     const ft_chat_template *chat; /* or NULL */
     const char *path;        /* file (gguf) or directory (hf, peft) */
     const ft_dtype *dtype;   /* NULL: the exporter's default (gguf: q8_0; hf: as the base was stored) */
     const char *name;        /* general.name, model card */
     const char *base_name;   /* base_model_name_or_path, as the user wrote it */
     const ft_sampling *sampling; /* Modelfile parameters; NULL: temperature 0 */
+    uint64_t shard_bytes;        /* hf: a safetensors file at most this large; 0: 5 GB */
     bool (*progress)(void *ctx, const char *what, size_t done, size_t total);
     void *ctx;
 } ft_export_request;
@@ -36,7 +37,8 @@ const ft_exporter *ft_exporter_named(const char *name);
 
 /* Rows [r0, r1) of a weight with its adapter merged, as f32 [r1 - r0, in]: W + scale * B A, or the saved module. */
 ft_status ft_merge_rows(ft_model *m, const ft_param *weight, int64_t r0, int64_t r1, float *out);
-/* Ollama Modelfile beside a gguf: FROM, TEMPLATE, every stop, parameters, and the system line where given. */
+/* Ollama Modelfile beside a gguf: FROM, TEMPLATE, every stop, parameters (the gguf exporter calls this). A Modelfile that
+ * fettle did not write is kept, with a note. FT_EUNSUPPORTED for a template that no Modelfile can hold. */
 ft_status ft_write_modelfile(const char *path, const char *gguf_name, const ft_tokenizer *tok, const ft_chat_template *chat,
                              const ft_sampling *sampling);
 
@@ -47,10 +49,13 @@ typedef struct ft_report_column {
     double agreement;      /* top-1 agreement with the tuned model on supervised tokens; NaN: not measured */
     uint64_t bytes;        /* of the file; 0: none */
 } ft_report_column;
-/* The table as text (aligned, for a terminal) and as JSON. */
+/* The table as text, appended to out: a row a figure, a column a model, aligned for a terminal. */
 ft_status ft_report_table(ft_buf *out, const ft_report_column *columns, size_t n);
-/* report.html: the table, the loss and learning-rate curves from log.jsonl (inline SVG), the recipe, sample predictions;
- * one self-contained file. predictions: NULL or rows to show. */
+/* The table as a JSON array, an object a column: title, every metric by its name, top1_agreement, bytes, rows. The
+ * caller json_decref's it. */
+ft_status ft_report_json(json_t **out, const ft_report_column *columns, size_t n);
+/* report.html: the table, the loss, learning-rate and speed curves from log.jsonl (inline SVG), sample predictions, the
+ * recipe; one self-contained file. log_path, recipe_text and samples may be NULL; of a sample, base and tuned. */
 typedef struct ft_report_sample {
     const char *prompt, *expected, *base, *tuned;
 } ft_report_sample;

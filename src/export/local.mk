@@ -1,1 +1,16 @@
-# the export room
+src_libfettle_la_SOURCES += \
+	%D%/export.h \
+	%D%/exporters.c %D%/exporters.def \
+	%D%/folder.c \
+	%D%/gguf.c \
+	%D%/hf.c \
+	%D%/internal.h \
+	%D%/merge.c \
+	%D%/modelfile.c \
+	%D%/peft.c \
+	%D%/plan.c \
+	%D%/report.c %D%/report.h \
+	%D%/report_chart.c \
+	%D%/report_log.c \
+	%D%/report_table.c \
+	%D%/stream.c

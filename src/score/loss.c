@@ -1,18 +1,18 @@
 /* The loss pass: rows end to end, sorted by length, as many as fit into tokens_per_batch, without records.
  *
  * The last token of a row predicts nothing, so a row of n tokens is a segment of n - 1. Position i has the target
- * ids[i + 1] where mask[i + 1] is set, else -1. Memory: one batch of ids, targets and segments, and the tape's step.
+ * ids[i + 1] where mask[i + 1] is set, else -1. Rows of one token sort last and make no segment. Memory: one batch of ids, targets and segments, and the tape's step.
  */
 #include "score/passes.h"
 
 #include <math.h>
 
-enum { DEFAULT_BATCH_TOKENS = 4096 };
+enum { DEFAULT_BATCH_TOKENS = 1024 };
 
 typedef struct batch {
-    int32_t *ids, *targets; /* [cap] */
-    int64_t *start;         /* [rows + 1] */
-    int64_t n, cap;         /* tokens in it, room */
+    int32_t *ids, *targets, *argmax; /* [cap] */
+    int64_t *start;                  /* [rows + 1] */
+    int64_t n, cap;                  /* tokens in it, room */
     int64_t segments, supervised;
 } batch;
 
@@ -29,7 +29,8 @@ static void add_row(batch *b, const ft_row *r)
         b->supervised += r->mask[i + 1] != 0;
         b->n++;
     }
-    b->start[++b->segments] = b->n;
+    if (segment_tokens(r))
+        b->start[++b->segments] = b->n;
 }
 
 static ft_status run_batch(ft_loss *sum, ft_model *m, ft_tape *tape, const batch *b)
@@ -41,10 +42,38 @@ static ft_status run_batch(ft_loss *sum, ft_model *m, ft_tape *tape, const batch
     ft_var *x = ft_model_forward(m, tape, b->ids, b->n, &seg, NULL, false);
     if (!x)
         return ft_tape_status(tape);
-    FT_RETURN(ft_op_head_loss(tape, x, ft_model_head(m), b->targets, ft_model_softcap(m), 1, sum));
+    ft_loss of_batch = {.argmax = b->argmax};
+    FT_RETURN(ft_op_head_loss(tape, x, ft_model_head(m), b->targets, ft_model_softcap(m), 1, &of_batch));
+    sum->sum += of_batch.sum;
+    sum->count += of_batch.count;
+    sum->correct += of_batch.correct;
     if (!isfinite(sum->sum))
         return ft_fail(FT_ENUMERIC, "the loss is %g: the weights or the activations are not finite", sum->sum);
     return FT_OK;
+}
+
+/* place[row] = supervised tokens of the rows before it. */
+static void number_places(int64_t *place, const ft_rows *rows, size_t n)
+{
+    int64_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        place[i] = at;
+        for (int32_t k = 1; k < rows->p[i].n; k++)
+            at += rows->p[i].mask[k] != 0;
+    }
+}
+
+/* The batch's choices, row after row, to where each row's belong. */
+static void scatter(int32_t *out, const int64_t *place, const batch *b, const ft_rows *rows, const int64_t *order)
+{
+    const int32_t *from = b->argmax;
+    for (int64_t s = 0; s < b->segments; s++) {
+        const ft_row *r = &rows->p[order[s]];
+        int32_t *to = out + place[order[s]];
+        for (int32_t k = 1; k < r->n; k++)
+            if (r->mask[k])
+                *to++ = *from++;
+    }
 }
 
 static ft_status make_room(batch *b, const ft_rows *rows, size_t n, const ft_score_options *o)
@@ -54,8 +83,17 @@ static ft_status make_room(batch *b, const ft_rows *rows, size_t n, const ft_sco
         b->cap = FT_MAX(b->cap, segment_tokens(&rows->p[i]));
     b->ids = ft_alloc((size_t)b->cap, sizeof *b->ids);
     b->targets = ft_alloc((size_t)b->cap, sizeof *b->targets);
+    b->argmax = ft_alloc((size_t)b->cap, sizeof *b->argmax);
     b->start = ft_alloc(n + 1, sizeof *b->start);
-    return b->ids && b->targets && b->start ? FT_OK : FT_ENOMEM;
+    return b->ids && b->targets && b->argmax && b->start ? FT_OK : FT_ENOMEM;
+}
+
+static void batch_free(batch *b)
+{
+    ft_free(b->ids);
+    ft_free(b->targets);
+    ft_free(b->argmax);
+    ft_free(b->start);
 }
 
 ft_status ft_score__loss(ft_loss *sum, ft_model *m, const ft_rows *rows, size_t n, const ft_score_options *o)
@@ -64,27 +102,29 @@ ft_status ft_score__loss(ft_loss *sum, ft_model *m, const ft_rows *rows, size_t 
     batch b = {0};
     ft_tape *tape = NULL;
     ft_status st = FT_OK;
-    int64_t *order = ft_alloc(n, sizeof *order);
-    if (!order) {
+    int64_t *order = ft_alloc(n, sizeof *order), *place = ft_alloc(n, sizeof *place);
+    if (!order || !place) {
         st = FT_ENOMEM;
         goto done;
     }
     FT_TRY(make_room(&b, rows, n, o));
     FT_TRY(ft_tape_new(&tape));
     ft_score__by_length(order, rows, n);
-    for (size_t i = 0; i < n;) {
+    number_places(place, rows, n);
+    for (size_t i = 0, first = 0; i < n; first = i) {
         FT_TRY(ft_score__tick(&clock, i));
         b.n = b.segments = b.supervised = 0;
         while (i < n && b.n + segment_tokens(&rows->p[order[i]]) <= b.cap)
             add_row(&b, &rows->p[order[i++]]);
         FT_TRY(run_batch(sum, m, tape, &b));
+        if (o->argmax)
+            scatter(o->argmax, place, &b, rows, order + first);
     }
     st = ft_score__tick(&clock, n);
 done:
     ft_tape_free(tape);
     ft_free(order);
-    ft_free(b.ids);
-    ft_free(b.targets);
-    ft_free(b.start);
+    ft_free(place);
+    batch_free(&b);
     return st;
 }

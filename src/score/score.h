@@ -43,7 +43,7 @@ double ft_scores_get(const ft_scores *s, const char *metric, double fallback);
 typedef struct ft_score_options {
     const ft_metric *const *metrics; /* [n_metrics]: decide which passes are run; on_text and argmax ask for theirs */
     size_t n_metrics;
-    int64_t tokens_per_batch; /* loss pass; 0: 4096 */
+    int64_t tokens_per_batch; /* loss pass; 0: 1024 */
     int64_t max_new_tokens;   /* 0: twice the longest expected answer + 8 */
     size_t max_rows;          /* 0: all; else the first ones */
     /* progress: done of total rows of a pass ("loss", "generate"), at its start, about once a second, at its end; may be

@@ -1,0 +1,55 @@
+/* The exporter table and the checks that hold for every exporter. */
+#include "export/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define FT_EXPORTER(name) &ft_exporter_##name,
+const ft_exporter *const ft_exporters[] = {
+#include "export/exporters.def"
+    NULL};
+#undef FT_EXPORTER
+
+const ft_exporter *ft_exporter_named(const char *name)
+{
+    for (size_t i = 0; ft_exporters[i]; i++)
+        if (strcmp(ft_exporters[i]->name, name) == 0)
+            return ft_exporters[i];
+    return NULL;
+}
+
+/* Is `name` one of the '|'-separated names? */
+static bool listed(const char *list, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *p = list; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
+        if (strncmp(p, name, n) == 0 && (p[n] == 0 || p[n] == '|'))
+            return true;
+    return false;
+}
+
+static bool same_place(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+ft_status ft_export__check(const ft_export_request *r, const ft_exporter *e)
+{
+    if (r->dtype && !listed(e->dtypes, r->dtype->name))
+        return ft_fail(FT_EUNSUPPORTED, "%s cannot be written as %s, choose one of %s", e->name, r->dtype->name, e->dtypes);
+    if (e->needs_adapter && !ft_adapter_attached(r->model))
+        return ft_fail(FT_EINPUT, "%s: the %s export needs an adapter and the model has none", ft_model_path(r->model),
+                       e->name);
+    if (same_place(r->path, ft_model_path(r->model)))
+        return ft_fail(FT_EINPUT, "%s: the export would replace the model it is made from", r->path);
+    return FT_OK;
+}
+
+ft_status ft_export__tick(const ft_export_request *r, const char *what, size_t done, size_t total)
+{
+    if (r->progress && !r->progress(r->ctx, what, done, total))
+        return ft_fail(FT_ESTOPPED, "%s: export stopped after %zu of %zu tensors", r->path, done, total);
+    return FT_OK;
+}

@@ -1,0 +1,171 @@
+/* The GGUF exporter: the merged model as one file that llama.cpp and Ollama load, and the Modelfile beside it.
+ *
+ * Matrices have the type asked for; vectors (norms, biases) stay f32, as does rope_freqs. A matrix whose rows are no
+ * whole number of blocks is written as f16, and that is said. q and k rows go into the order that the architecture's
+ * rope wants. A tied head is not written: loaders take token_embd.
+ */
+#include "export/internal.h"
+
+#include "base/os.h"
+
+#include <string.h>
+
+/* general.file_type of llama.cpp for the type that most tensors have. */
+static const struct {
+    const ft_dtype *dtype;
+    uint32_t file_type;
+} file_types[] = {{&ft_f32, 0}, {&ft_f16, 1}, {&ft_q8_0, 7}, {&ft_bf16, 32}};
+
+static uint32_t file_type_of(const ft_dtype *dtype)
+{
+    for (size_t i = 0; i < FT_COUNT(file_types); i++)
+        if (file_types[i].dtype == dtype)
+            return file_types[i].file_type;
+    return 0;
+}
+
+typedef struct gguf {
+    ft_model *model;
+    const ft_dtype *dtype;
+    size_t fallbacks;
+    const char *first_fallback;
+    int64_t fallback_cols;
+} gguf;
+
+static ft_status order_rows(gguf *g, ft_export__plan *plan, ft_export__tensor *t)
+{
+    int64_t rows = t->shape[0];
+    int64_t *order = ft_arena_alloc(plan->arena, (size_t)rows, sizeof *order);
+    if (!order)
+        return FT_ENOMEM;
+    if (ft_model_gguf_rows(g->model, t->name, order, rows))
+        t->order = order;
+    return FT_OK;
+}
+
+static ft_status describe(void *ctx, ft_export__plan *plan, ft_export__tensor *t)
+{
+    gguf *g = ctx;
+    char name[128];
+    FT_RETURN(order_rows(g, plan, t));
+    if (!ft_model_gguf_name(g->model, t->name, name, sizeof name))
+        return ft_fail(FT_EUNSUPPORTED, "GGUF has no name for the weight %s", t->name);
+    if (!(t->name = ft_arena_strndup(plan->arena, name, strlen(name))))
+        return FT_ENOMEM;
+    int64_t cols = t->shape[t->ndim - 1];
+    t->dtype = t->ndim < 2 ? &ft_f32 : g->dtype;
+    if (cols % t->dtype->block_len) {
+        t->dtype = &ft_f16;
+        if (!g->fallbacks++) {
+            g->first_fallback = t->name;
+            g->fallback_cols = cols;
+        }
+    }
+    return FT_OK;
+}
+
+static ft_status add_extras(ft_export__plan *plan, ft_model *m)
+{
+    for (size_t i = 0; i < ft_model_gguf_extra_count(m); i++) {
+        ft_export__tensor *t = &plan->p[plan->n++];
+        *t = (ft_export__tensor){.dtype = &ft_f32, .ndim = 1};
+        FT_RETURN(ft_model_gguf_extra(m, i, &t->name, &t->shape[0], &t->values));
+    }
+    return FT_OK;
+}
+
+static ft_status put_str(ft_writer *w, const char *key, const char *value)
+{
+    return ft_writer_str(w, key, ft_str_of(value));
+}
+
+/* "org/name" that is no path here is a name on a hub; of a path only the last part says something elsewhere. */
+static ft_status put_base(ft_writer *w, const char *base)
+{
+    if (!base || !*base)
+        return FT_OK;
+    const char *slash = strchr(base, '/');
+    bool hub = slash && slash != base && base[0] != '.' && !strchr(slash + 1, '/') && slash[1] && !ft_exists(base);
+    FT_RETURN(ft_writer_u32(w, "general.base_model.count", 1));
+    FT_RETURN(put_str(w, "general.base_model.0.name", ft_path_base(base)));
+    return hub ? ft_writer_str(w, "general.base_model.0.organization", (ft_str){base, (size_t)(slash - base)}) : FT_OK;
+}
+
+static ft_status put_general(ft_writer *w, const ft_export_request *r, const ft_dtype *dtype)
+{
+    FT_RETURN(put_str(w, "general.architecture", ft_model_gguf_arch(r->model)));
+    FT_RETURN(put_str(w, "general.type", "model"));
+    FT_RETURN(put_str(w, "general.name", r->name && *r->name ? r->name : ft_path_base(r->path)));
+    FT_RETURN(put_base(w, r->base_name));
+    FT_RETURN(ft_writer_u32(w, "general.alignment", 32));
+    FT_RETURN(ft_writer_u32(w, "general.file_type", file_type_of(dtype)));
+    if (!dtype->is_float)
+        FT_RETURN(ft_writer_u32(w, "general.quantization_version", 2));
+    return ft_model_gguf_meta(r->model, w);
+}
+
+static ft_status put_tokenizer(ft_writer *w, const ft_export_request *r)
+{
+    if (!r->tokenizer) {
+        ft_note(FT_WARN, "%s: written without a tokenizer, it takes token ids only", r->path);
+        return put_str(w, "tokenizer.ggml.model", "none");
+    }
+    FT_RETURN(ft_tokenizer_write_gguf(r->tokenizer, w, ft_model_config(r->model)->vocab_size));
+    if (r->chat && !ft_tokenizer_chat_template(r->tokenizer))
+        return put_str(w, "tokenizer.chat_template", ft_chat_template_jinja(r->chat));
+    return FT_OK;
+}
+
+static ft_status write_modelfile(const ft_export_request *r)
+{
+    char *dir = ft_path_dir(r->path), *path = dir ? ft_path_join(dir, "Modelfile") : NULL;
+    ft_status st = path ? ft_write_modelfile(path, ft_path_base(r->path), r->tokenizer, r->chat, r->sampling) : FT_ENOMEM;
+    ft_free(dir);
+    ft_free(path);
+    return st;
+}
+
+static ft_status make_parent(const char *path)
+{
+    char *dir = ft_path_dir(path);
+    ft_status st = dir ? ft_mkdirs(dir) : FT_ENOMEM;
+    ft_free(dir);
+    return st;
+}
+
+static ft_status write_gguf(const ft_export_request *r)
+{
+    gguf g = {.model = r->model, .dtype = r->dtype ? r->dtype : &ft_q8_0};
+    ft_export__plan plan = {0};
+    ft_writer *w = NULL;
+    ft_status st = FT_OK;
+    FT_TRY(ft_export__check(r, &ft_exporter_gguf));
+    FT_TRY(ft_export__plan_make(&plan, r->model, ft_model_gguf_extra_count(r->model), describe, &g));
+    FT_TRY(add_extras(&plan, r->model));
+    FT_TRY(make_parent(r->path));
+    FT_TRY(ft_writer_open(&w, "gguf", r->path));
+    FT_TRY(put_general(w, r, g.dtype));
+    FT_TRY(put_tokenizer(w, r));
+    FT_TRY(ft_export__plan_write(&plan, 0, plan.n, w, r, "gguf"));
+    st = ft_writer_commit(w);
+    w = NULL;
+    if (st != FT_OK)
+        goto done;
+    if (g.fallbacks)
+        ft_note(FT_NOTE, "%s: %zu tensors are f16, their rows are no whole number of %s blocks of %d (%s: %lld)", r->path,
+                g.fallbacks, g.dtype->name, (int)g.dtype->block_len, g.first_fallback, (long long)g.fallback_cols);
+    if (r->tokenizer)
+        st = write_modelfile(r);
+done:
+    ft_writer_abort(w);
+    ft_export__plan_free(&plan);
+    return ft_context(st, "export to GGUF");
+}
+
+const ft_exporter ft_exporter_gguf = {
+    .name = "gguf",
+    .help = "one merged file for llama.cpp and Ollama, with its Modelfile",
+    .needs_adapter = false,
+    .dtypes = "f32|f16|bf16|q8_0",
+    .write = write_gguf,
+};

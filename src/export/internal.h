@@ -1,0 +1,68 @@
+/* Inside the export room: what the exporters share. */
+#ifndef FETTLE_EXPORT_INTERNAL_H
+#define FETTLE_EXPORT_INTERNAL_H
+
+#include "export/export.h"
+
+#define FT_EXPORTER(name) extern const ft_exporter ft_exporter_##name;
+#include "export/exporters.def"
+#undef FT_EXPORTER
+
+/* ---- exporters.c ---- */
+/* FT_EUNSUPPORTED naming the choices when r->dtype is none of e's; FT_EINPUT when the target is where the model came from. */
+ft_status ft_export__check(const ft_export_request *r, const ft_exporter *e);
+/* The progress callback: done of total tensors; FT_ESTOPPED when the caller wants to stop. */
+ft_status ft_export__tick(const ft_export_request *r, const char *what, size_t done, size_t total);
+/* ---- merge.c ---- */
+/* As ft_merge_rows for file rows [r0, r1): file row r is model row order[r]; order NULL: r. */
+ft_status ft_export__merge(ft_model *m, const ft_param *weight, const int64_t *order, int64_t r0, int64_t r1, float *out);
+
+/* ---- stream.c: one tensor from the model into a writer ---- */
+typedef struct ft_export__tensor {
+    const char *name;       /* as the file names it, borrowed */
+    const ft_param *weight; /* of the model, merged while writing; NULL: plain or values */
+    const ft_param *plain;  /* written as it is (an adapter's own tensors) */
+    const float *values;    /* [shape[0]], likewise */
+    const ft_dtype *dtype;  /* as written */
+    int ndim;
+    int64_t shape[FT_MAX_DIMS];
+    const int64_t *order; /* file row -> model row (of a vector: element), NULL: the same */
+} ft_export__tensor;
+uint64_t ft_export__tensor_bytes(const ft_export__tensor *t);
+/* Merges, orders and encodes tile by tile; FT_ENUMERIC when a value is not finite or does not fit the dtype. */
+ft_status ft_export__stream(ft_writer *w, ft_model *m, const ft_export__tensor *t);
+
+/* ---- plan.c: the tensors of a file ---- */
+typedef struct ft_export__plan {
+    ft_export__tensor *p;
+    size_t n;
+    ft_arena *arena; /* names and orders */
+} ft_export__plan;
+/* Names a tensor for the file and chooses its dtype and order; it comes with the model's name, weight and shape. */
+typedef ft_status (*ft_export__describe)(void *ctx, ft_export__plan *plan, ft_export__tensor *t);
+/* Every weight of the model in checkpoint order; `spare` more places may be filled by the caller. */
+ft_status ft_export__plan_make(ft_export__plan *out, ft_model *m, size_t spare, ft_export__describe describe, void *ctx);
+void ft_export__plan_free(ft_export__plan *p);
+/* Declares and streams tensors [first, end) into an open writer. */
+ft_status ft_export__plan_write(const ft_export__plan *p, size_t first, size_t end, ft_writer *w, const ft_export_request *r,
+                                const char *what);
+/* The embedding where it is the head too, NULL where the head is a weight of its own. */
+const ft_param *ft_export__tied(ft_model *m);
+
+/* ---- folder.c: a directory that appears whole or not at all ---- */
+typedef struct ft_export__folder {
+    char *final, *temporary;
+} ft_export__folder;
+/* Makes the temporary sibling. FT_EINPUT when something stands under the final name that is no earlier export. */
+ft_status ft_export__folder_open(ft_export__folder *f, const char *path);
+/* A file of the folder in new memory; NULL without memory. */
+char *ft_export__folder_file(const ft_export__folder *f, const char *name);
+/* Puts the folder under its final name, in place of an earlier export. Both free f. */
+ft_status ft_export__folder_commit(ft_export__folder *f);
+void ft_export__folder_abort(ft_export__folder *f);
+
+/* ---- modelfile.c ---- */
+ft_status ft_export__modelfile(ft_buf *b, const char *gguf_name, const ft_tokenizer *tok, const ft_chat_template *chat,
+                               const ft_sampling *sampling);
+
+#endif

@@ -1,0 +1,128 @@
+/* The final table: a column a model, a row a figure; as aligned text for a terminal and as JSON. */
+#include "export/report.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ROW_METRIC, ROW_AGREEMENT, ROW_SIZE, ROW_ROWS };
+
+static bool measured(const ft_report_column *columns, size_t n, const ft_metric *metric)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < columns[i].scores.n; k++)
+            if (columns[i].scores.metric[k] == metric)
+                return true;
+    return false;
+}
+
+size_t ft_report__rows(ft_report__row rows[FT_REPORT_MAX_ROWS], const ft_report_column *columns, size_t n)
+{
+    size_t k = 0;
+    bool agreement = false, size = false;
+    for (size_t i = 0; ft_metrics[i]; i++)
+        if (measured(columns, n, ft_metrics[i]))
+            rows[k++] = (ft_report__row){ft_metrics[i]->name, ft_metrics[i]->help, ft_metrics[i], ROW_METRIC};
+    for (size_t i = 0; i < n; i++) {
+        agreement |= !isnan(columns[i].agreement);
+        size |= columns[i].bytes > 0;
+    }
+    if (agreement)
+        rows[k++] = (ft_report__row){"top1_agreement", "share of supervised tokens where the first choice is the tuned model's",
+                                     NULL, ROW_AGREEMENT};
+    if (size)
+        rows[k++] = (ft_report__row){"size", "bytes of the file", NULL, ROW_SIZE};
+    rows[k++] = (ft_report__row){"rows", "rows scored", NULL, ROW_ROWS};
+    return k;
+}
+
+static void size_text(char buf[32], uint64_t bytes)
+{
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+    double v = (double)bytes;
+    size_t u = 0;
+    for (; v >= 1000 && u + 1 < FT_COUNT(units); u++)
+        v /= 1000;
+    snprintf(buf, 32, u && v < 100 ? "%.1f %s" : "%.0f %s", v, units[u]);
+}
+
+static void number_text(char buf[32], double v)
+{
+    if (isnan(v))
+        snprintf(buf, 32, "-");
+    else
+        snprintf(buf, 32, fabs(v) < 1000 ? "%.4f" : "%.4g", v);
+}
+
+void ft_report__cell(char buf[32], const ft_report__row *row, const ft_report_column *c)
+{
+    if (row->metric)
+        number_text(buf, ft_scores_get(&c->scores, row->metric->name, NAN));
+    else if (row->kind == ROW_AGREEMENT)
+        number_text(buf, c->agreement);
+    else if (row->kind == ROW_SIZE && c->bytes)
+        size_text(buf, c->bytes);
+    else if (row->kind == ROW_ROWS)
+        snprintf(buf, 32, "%lld", (long long)c->scores.rows);
+    else
+        snprintf(buf, 32, "-");
+}
+
+/* Characters of a UTF-8 text, as a terminal counts most of them. */
+static int width_of(const char *s)
+{
+    int n = 0;
+    for (; *s; s++)
+        n += ((unsigned char)*s & 0xc0) != 0x80;
+    return n;
+}
+
+static ft_status put_right(ft_buf *out, const char *text, int width)
+{
+    return ft_buf_printf(out, "  %*s%s", FT_MAX(0, width - width_of(text)), "", text);
+}
+
+ft_status ft_report_table(ft_buf *out, const ft_report_column *columns, size_t n)
+{
+    enum { LABEL = 14, CELL = 10 };
+    ft_report__row rows[FT_REPORT_MAX_ROWS];
+    size_t k = ft_report__rows(rows, columns, n);
+    char cell[32];
+    FT_RETURN(ft_buf_printf(out, "%-*s", LABEL, ""));
+    for (size_t i = 0; i < n; i++)
+        FT_RETURN(put_right(out, columns[i].title, CELL));
+    FT_RETURN(ft_buf_putc(out, '\n'));
+    for (size_t r = 0; r < k; r++) {
+        FT_RETURN(ft_buf_printf(out, "%-*s", LABEL, rows[r].label));
+        for (size_t i = 0; i < n; i++) {
+            ft_report__cell(cell, &rows[r], &columns[i]);
+            FT_RETURN(put_right(out, cell, FT_MAX((int)CELL, width_of(columns[i].title))));
+        }
+        FT_RETURN(ft_buf_putc(out, '\n'));
+    }
+    return FT_OK;
+}
+
+static json_t *json_of(const ft_report_column *c)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "title", json_string(c->title));
+    for (size_t i = 0; i < c->scores.n; i++)
+        json_object_set_new(o, c->scores.metric[i]->name, json_real(c->scores.value[i]));
+    json_object_set_new(o, "top1_agreement", isnan(c->agreement) ? json_null() : json_real(c->agreement));
+    json_object_set_new(o, "bytes", c->bytes ? json_integer((json_int_t)c->bytes) : json_null());
+    json_object_set_new(o, "rows", json_integer(c->scores.rows));
+    return o;
+}
+
+ft_status ft_report_json(json_t **out, const ft_report_column *columns, size_t n)
+{
+    *out = json_array();
+    for (size_t i = 0; i < n; i++)
+        if (json_array_append_new(*out, json_of(&columns[i])) != 0) {
+            json_decref(*out);
+            *out = NULL;
+            break;
+        }
+    return *out ? FT_OK : ft_fail(FT_ENOMEM, "no memory for the table of %zu models", n);
+}

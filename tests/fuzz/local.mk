@@ -1,1 +1,31 @@
-# tests of the fuzz room
+# A target NAME: fuzz_NAME.c, seeds/NAME/, and its lines here, twice. Seeds are made by make_seeds.py.
+EXTRA_DIST += %D%/make_seeds.py %D%/seeds
+FUZZ_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
+replays = tests/fuzz/replay_container tests/fuzz/replay_json tests/fuzz/replay_lines
+check_PROGRAMS += $(replays)
+TESTS += $(replays)
+tests_fuzz_replay_container_SOURCES = %D%/replay.c %D%/fuzz_container.c %D%/fuzz.h
+tests_fuzz_replay_container_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_replay_container_LDADD = src/libfettle.la
+tests_fuzz_replay_json_SOURCES = %D%/replay.c %D%/fuzz_json.c %D%/fuzz.h
+tests_fuzz_replay_json_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_replay_json_LDADD = src/libfettle.la
+tests_fuzz_replay_lines_SOURCES = %D%/replay.c %D%/fuzz_lines.c %D%/fuzz.h
+tests_fuzz_replay_lines_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_replay_lines_LDADD = src/libfettle.la
+
+if FUZZ
+noinst_PROGRAMS += tests/fuzz/fuzz_container tests/fuzz/fuzz_json tests/fuzz/fuzz_lines
+tests_fuzz_fuzz_container_SOURCES = %D%/fuzz_container.c
+tests_fuzz_fuzz_container_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_container_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_container_LDADD = src/libfettle.la
+tests_fuzz_fuzz_json_SOURCES = %D%/fuzz_json.c
+tests_fuzz_fuzz_json_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_json_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_json_LDADD = src/libfettle.la
+tests_fuzz_fuzz_lines_SOURCES = %D%/fuzz_lines.c
+tests_fuzz_fuzz_lines_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_lines_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_lines_LDADD = src/libfettle.la
+endif

@@ -26,7 +26,8 @@ ft_status ft_out_printf(ft_out *o, const char *fmt, ...) __attribute__((format(p
 ft_status ft_out_zeros(ft_out *o, size_t n);
 /* Bytes written so far. */
 uint64_t ft_out_tell(const ft_out *o);
-/* The temporary name, for libraries that write the file themselves (HDF5); then only commit or abort. */
+/* The temporary name, for libraries that write the file themselves (HDF5) before anything was written here: what is
+ * written here afterwards lands over the start of theirs, and commit makes the whole file durable. */
 const char *ft_out_temporary(const ft_out *o);
 /* Frees `o` in either case. commit fails: nothing stands under the final name that was not there before. */
 ft_status ft_out_commit(ft_out *o);

@@ -7,4 +7,5 @@ src_libfettle_la_SOURCES += \
 	%D%/meta.c \
 	%D%/safetensors.c \
 	%D%/shards.c \
+	%D%/store.c %D%/store.h \
 	%D%/writer.c

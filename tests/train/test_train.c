@@ -1,0 +1,373 @@
+/* The loop on a tiny random model: what it promises about accumulation, resume, threads, stopping and damaged files. */
+#include "support/support.h"
+#include "base/threads.h"
+#include "train/train.h"
+
+#include <sys/stat.h>
+
+static const char config[] =
+    "{\"architectures\":[\"LlamaForCausalLM\"],\"model_type\":\"llama\",\"hidden_size\":32,\"intermediate_size\":48,"
+    "\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2,\"vocab_size\":50,"
+    "\"max_position_embeddings\":64,\"rms_norm_eps\":1e-5,\"rope_theta\":10000.0,\"hidden_act\":\"silu\","
+    "\"tie_word_embeddings\":true,\"bos_token_id\":1,\"eos_token_id\":2,\"torch_dtype\":\"float32\"}";
+
+enum { ROWS = 21 };
+static int32_t ids[ROWS][24];
+static uint8_t mask[ROWS][24];
+static ft_row row_list[ROWS];
+
+/* Rows of 6 to 23 tokens that count upwards: learnable at once. */
+static ft_rows make_rows(void)
+{
+    ft_rows rows = {.p = row_list, .n = ROWS};
+    for (int r = 0; r < ROWS; r++) {
+        int n = 6 + r * 7 % 18;
+        for (int i = 0; i < n; i++) {
+            ids[r][i] = i ? 3 + (r * 5 + i) % 47 : 1;
+            mask[r][i] = i > n / 3;
+        }
+        row_list[r] = (ft_row){.ids = ids[r], .mask = mask[r], .n = n, .prompt_n = n / 3 + 1, .example = r};
+    }
+    return rows;
+}
+
+static ft_model *fresh_model(const char *dir, bool lora)
+{
+    ft_model *m = NULL;
+    const char *path = ft_test_path(dir, "config.json");
+    const char *const targets[] = {"all-linear"};
+    ft_adapter_spec spec = {.kind = "lora", .r = 4, .alpha = 8, .dropout = 0.1, .target_modules = targets, .n_targets = 1, .seed = 5};
+    ck_assert_ok(ft_write_file(path, config, strlen(config)));
+    ck_assert_ok(ft_model_init(&m, path, 11));
+    if (lora)
+        ck_assert_ok(ft_adapter_attach(m, &spec));
+    return m;
+}
+
+static ft_train_options options(const char *dir)
+{
+    return (ft_train_options){.output_dir = dir, .seed = 3, .recipe_hash = 77, .recipe_text = "learning_rate: 0.01\n",
+                              .max_steps = 12, .micro_batch_size = 4, .gradient_accumulation_steps = 1,
+                              .optimizer = ft_optimizer_named("adamw"),
+                              .optimizer_options = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01},
+                              .learning_rate = 0.01, .schedule = ft_schedule_named("cosine"), .warmup_ratio = 0.1,
+                              .max_grad_norm = 1, .save_steps = 3, .eval_steps = 4, .logging_steps = 1};
+}
+
+/* All trained weights end to end. */
+static float *weights(ft_model *m, size_t *n)
+{
+    ft_buf b = {0};
+    for (size_t i = 0; i < ft_model_trainable_count(m); i++) {
+        const ft_param *p = ft_model_trainable(m, i);
+        ck_assert_ok(ft_buf_put(&b, p->t.data, (size_t)ft_tensor_count(&p->t) * sizeof(float)));
+    }
+    *n = b.n / sizeof(float);
+    return (float *)b.p;
+}
+
+typedef struct seen {
+    double loss[64];
+    int64_t stop_at, steps, evals;
+} seen;
+
+static void watch(void *ctx, const ft_train_event *e)
+{
+    seen *s = ctx;
+    if (e->kind == FT_EVENT_STEP) {
+        s->loss[e->step - 1] = e->loss;
+        s->steps = e->step;
+        if (s->stop_at && e->step == s->stop_at)
+            ft_stop_set(true);
+    }
+    s->evals += e->kind == FT_EVENT_EVAL;
+}
+
+static ft_status run(ft_model *m, const ft_train_options *o, seen *s, ft_train_result *result)
+{
+    ft_rows rows = make_rows();
+    ft_rows eval = {.p = row_list, .n = 5};
+    ft_train_result local;
+    ft_status st = ft_train(result ? result : &local, m, NULL, &rows, &eval, o, watch, s);
+    ft_stop_set(false);
+    return st;
+}
+
+START_TEST(accumulation_never_changes_the_loss)
+{
+    double loss[2][64];
+    float *w[2];
+    size_t n[2];
+    for (int k = 0; k < 2; k++) {
+        const char *dir = ft_test_dir();
+        ft_model *m = fresh_model(dir, false);
+        ft_train_options o = options(dir);
+        seen s = {0};
+        o.micro_batch_size = k ? 1 : 8;
+        o.gradient_accumulation_steps = k ? 8 : 1;
+        ck_assert_ok(run(m, &o, &s, NULL));
+        memcpy(loss[k], s.loss, sizeof loss[k]);
+        w[k] = weights(m, &n[k]);
+        ft_model_free(m);
+    }
+    for (int i = 0; i < 12; i++)
+        ck_assert_double_eq_tol(loss[0][i], loss[1][i], 1e-4 * loss[0][i]);
+    ck_assert_double_lt(loss[0][11], 0.7 * loss[0][0]);
+    ck_assert_uint_eq(n[0], n[1]);
+    ft_free(w[0]);
+    ft_free(w[1]);
+}
+END_TEST
+
+static void stop_and_resume(bool lora)
+{
+    const char *dir_a = ft_strdup(ft_test_dir()), *dir_b = ft_strdup(ft_test_dir());
+    size_t n, k;
+    seen s = {0};
+    ft_model *m = fresh_model(dir_a, lora);
+    ft_train_options o = options(dir_a);
+    ck_assert_ok(run(m, &o, &s, NULL));
+    float *undisturbed = weights(m, &n);
+    ft_model_free(m);
+    o.output_dir = dir_b;
+    for (int stop_at = 2; stop_at <= 12; stop_at += 3) { /* 2, 5, 8 (where an evaluation is due), 11 */
+        m = fresh_model(dir_b, lora);
+        s = (seen){.stop_at = stop_at};
+        ck_assert_fails(run(m, &o, &s, NULL), FT_ESTOPPED, "stopped at step");
+        ck_assert_int_eq(s.steps, stop_at);
+        ft_model_free(m);
+        o.resume = true;
+    }
+    m = fresh_model(dir_b, lora);
+    s = (seen){0};
+    ck_assert_ok(run(m, &o, &s, NULL));
+    float *resumed = weights(m, &k);
+    ck_assert_uint_eq(n, k);
+    ck_assert_mem_eq(undisturbed, resumed, n * sizeof(float));
+    ft_model_free(m);
+    /* a finished run has nothing left to do and gives the same again */
+    m = fresh_model(dir_b, lora);
+    s = (seen){0};
+    ck_assert_ok(run(m, &o, &s, NULL));
+    ck_assert_int_eq(s.steps, 0);
+    ft_free(resumed);
+    resumed = weights(m, &k);
+    ck_assert_mem_eq(undisturbed, resumed, n * sizeof(float));
+    ft_model_free(m);
+    ft_free(undisturbed);
+    ft_free(resumed);
+    ft_free((char *)dir_a);
+    ft_free((char *)dir_b);
+}
+
+START_TEST(resume_is_exact_for_all_weights)
+{
+    stop_and_resume(false);
+}
+END_TEST
+
+START_TEST(resume_is_exact_for_an_adapter_with_dropout)
+{
+    stop_and_resume(true);
+}
+END_TEST
+
+START_TEST(threads_do_not_change_a_bit)
+{
+    float *w[2];
+    size_t n[2];
+    for (int k = 0; k < 2; k++) {
+        const char *dir = ft_test_dir();
+        ft_threads_set(k ? 4 : 1);
+        ft_model *m = fresh_model(dir, true);
+        ft_train_options o = options(dir);
+        seen s = {0};
+        ck_assert_ok(run(m, &o, &s, NULL));
+        w[k] = weights(m, &n[k]);
+        ft_model_free(m);
+    }
+    ft_threads_set(0);
+    ck_assert_uint_eq(n[0], n[1]);
+    ck_assert_mem_eq(w[0], w[1], n[0] * sizeof(float));
+    ft_free(w[0]);
+    ft_free(w[1]);
+}
+END_TEST
+
+START_TEST(checkpointing_does_not_change_a_bit)
+{
+    float *w[2];
+    size_t n[2];
+    for (int k = 0; k < 2; k++) {
+        const char *dir = ft_test_dir();
+        ft_model *m = fresh_model(dir, true);
+        ft_train_options o = options(dir);
+        seen s = {0};
+        o.gradient_checkpointing = k;
+        ck_assert_ok(run(m, &o, &s, NULL));
+        w[k] = weights(m, &n[k]);
+        ft_model_free(m);
+    }
+    ck_assert_mem_eq(w[0], w[1], n[0] * sizeof(float));
+    ft_free(w[0]);
+    ft_free(w[1]);
+}
+END_TEST
+
+START_TEST(a_loss_that_is_no_number_stops_the_run)
+{
+    const char *dir = ft_test_dir();
+    ft_model *m = fresh_model(dir, false);
+    ft_train_options o = options(dir);
+    seen s = {0};
+    o.learning_rate = 1e38;
+    o.max_grad_norm = 0;
+    o.schedule = ft_schedule_named("constant");
+    ck_assert_fails(run(m, &o, &s, NULL), FT_ENUMERIC, "not finite");
+    ck_assert_ptr_nonnull(strstr(ft_error(), "learning_rate"));
+    ft_model_free(m);
+}
+END_TEST
+
+START_TEST(patience_ends_the_run_and_the_best_weights_stay)
+{
+    const char *dir = ft_test_dir();
+    ft_model *m = fresh_model(dir, false);
+    ft_train_options o = options(dir);
+    ft_train_result result;
+    seen s = {0};
+    o.max_steps = 60;
+    o.learning_rate = 3; /* far too high: nothing improves on an early evaluation */
+    o.max_grad_norm = 0;
+    o.schedule = ft_schedule_named("constant");
+    o.eval_steps = 1;
+    o.early_stopping_patience = 3;
+    ck_assert_ok(run(m, &o, &s, &result));
+    ck_assert(result.stopped_early);
+    ck_assert_int_lt(result.steps, 60);
+    ck_assert_int_eq(result.steps, result.best_step + 3);
+    ft_rows rows = make_rows();
+    ft_scores scores;
+    const ft_metric *loss = ft_metric_named("loss");
+    ft_score_options so = {.metrics = &loss, .n_metrics = 1};
+    rows.n = 5;
+    ck_assert_ok(ft_score(&scores, m, NULL, &rows, &so));
+    ck_assert_double_eq_tol(ft_scores_get(&scores, "loss", NAN), result.best_score, 1e-9);
+    ft_model_free(m);
+}
+END_TEST
+
+static void flip_byte(const char *path, long from_end)
+{
+    FILE *f = fopen(path, "r+b");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_eq(fseek(f, -from_end, SEEK_END), 0);
+    int c = fgetc(f);
+    fseek(f, -from_end, SEEK_END);
+    fputc(c ^ 0x10, f);
+    fclose(f);
+}
+
+START_TEST(a_damaged_checkpoint_is_named_and_the_one_before_offered)
+{
+    const char *dir = ft_test_dir();
+    ft_model *m = fresh_model(dir, true);
+    ft_train_options o = options(dir);
+    seen s = {.stop_at = 8};
+    ck_assert_fails(run(m, &o, &s, NULL), FT_ESTOPPED, "step 8");
+    char *path = NULL;
+    ck_assert_ok(ft_checkpoint_find(&path, dir, "last"));
+    flip_byte(path, 700);
+    o.resume = true;
+    s = (seen){0};
+    ck_assert_fails(run(m, &o, &s, NULL), FT_EFORMAT, "step-8.h5");
+    ck_assert_ptr_nonnull(strstr(ft_error(), "step-6.h5 before it is whole"));
+    /* what the message says to type works */
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_ok(run(m, &o, &s, NULL));
+    ft_free(path);
+    ft_model_free(m);
+}
+END_TEST
+
+START_TEST(another_recipe_is_refused_with_the_difference)
+{
+    const char *dir = ft_test_dir();
+    ft_model *m = fresh_model(dir, true);
+    ft_train_options o = options(dir);
+    seen s = {.stop_at = 4};
+    ck_assert_fails(run(m, &o, &s, NULL), FT_ESTOPPED, "step 4");
+    o.resume = true;
+    o.recipe_hash++;
+    o.recipe_text = "learning_rate: 0.02\n";
+    ck_assert_fails(run(m, &o, &s, NULL), FT_EINPUT, "- learning_rate: 0.01");
+    ck_assert_ptr_nonnull(strstr(ft_error(), "+ learning_rate: 0.02"));
+    ft_model_free(m);
+}
+END_TEST
+
+START_TEST(old_checkpoints_go_and_best_stays)
+{
+    const char *dir = ft_test_dir();
+    ft_model *m = fresh_model(dir, true);
+    ft_train_options o = options(dir);
+    seen s = {0};
+    o.save_steps = 1;
+    o.save_total_limit = 2;
+    ck_assert_ok(run(m, &o, &s, NULL));
+    ft_names names;
+    char *best = NULL, *last = NULL;
+    ck_assert_ok(ft_list_dir(&names, ft_test_path(dir, "checkpoints"), ".h5"));
+    ck_assert_uint_le(names.n, 3);
+    ck_assert_ok(ft_checkpoint_find(&best, dir, "best"));
+    ck_assert_ok(ft_checkpoint_find(&last, dir, "last"));
+    ck_assert(ft_exists(best) && ft_ends(last, "step-12.h5"));
+    ft_names_free(&names);
+    ft_free(best);
+    ft_free(last);
+    ft_model_free(m);
+}
+END_TEST
+
+START_TEST(a_write_that_fails_leaves_the_earlier_checkpoints)
+{
+    const char *dir = ft_test_dir();
+    ft_model *m = fresh_model(dir, true);
+    ft_train_options o = options(dir);
+    seen s = {.stop_at = 4};
+    ck_assert_fails(run(m, &o, &s, NULL), FT_ESTOPPED, "step 4");
+    ck_assert_int_eq(mkdir(ft_test_path(dir, "checkpoints/step-6.h5"), 0777), 0); /* nothing can be renamed to it */
+    o.resume = true;
+    s = (seen){0};
+    ft_status st = run(m, &o, &s, NULL);
+    ck_assert_int_ne(st, FT_OK);
+    ck_assert_ptr_nonnull(strstr(ft_error(), "step-6.h5"));
+    ck_assert_int_eq(rmdir(ft_test_path(dir, "checkpoints/step-6.h5")), 0);
+    ck_assert_ok(run(m, &o, &s, NULL));
+    ft_model_free(m);
+}
+END_TEST
+
+START_TEST(schedules_have_their_known_values)
+{
+    const ft_schedule *cosine = ft_schedule_named("cosine"), *linear = ft_schedule_named("linear");
+    ck_assert_double_eq_tol(cosine->factor(10, 110, 10, 0), 1, 1e-12);
+    ck_assert_double_eq_tol(cosine->factor(60, 110, 10, 0), 0.5, 1e-12);
+    ck_assert_double_eq_tol(cosine->factor(110, 110, 10, 0.1), 0.1, 1e-12);
+    ck_assert_double_eq_tol(linear->factor(60, 110, 10, 0), 0.5, 1e-12);
+    ck_assert_double_eq_tol(linear->factor(4, 110, 9, 0), 0.5, 1e-12);
+    ck_assert_double_eq_tol(ft_schedule_named("constant")->factor(0, 10, 5, 0), 1, 0);
+    ck_assert_double_eq_tol(ft_schedule_named("constant_with_warmup")->factor(0, 10, 3, 0), 0.25, 1e-12);
+    ck_assert_ptr_null(ft_schedule_named("exponential"));
+}
+END_TEST
+
+int main(void)
+{
+    FT_TESTS("train", accumulation_never_changes_the_loss, resume_is_exact_for_all_weights,
+             resume_is_exact_for_an_adapter_with_dropout, threads_do_not_change_a_bit, checkpointing_does_not_change_a_bit,
+             a_loss_that_is_no_number_stops_the_run, patience_ends_the_run_and_the_best_weights_stay,
+             a_damaged_checkpoint_is_named_and_the_one_before_offered, another_recipe_is_refused_with_the_difference,
+             old_checkpoints_go_and_best_stays, a_write_that_fails_leaves_the_earlier_checkpoints,
+             schedules_have_their_known_values);
+}

@@ -11,17 +11,10 @@
 static void update(float *w, const float *g, float *const *moments, int64_t n, double lr, double grad_scale, double decay,
                    int64_t step, const ft_optimizer_options *o)
 {
-    float *m = moments[0], *v = moments[1];
-    const float b1 = (float)o->beta1, b2 = (float)o->beta2, c1 = 1 - b1, c2 = 1 - b2, scale = (float)grad_scale;
-    const float keep = (float)(1 - lr * decay), eps = (float)o->eps;
-    const float rate = (float)(lr / (1 - pow(o->beta1, (double)step)));
-    const float root = (float)(1 / sqrt(1 - pow(o->beta2, (double)step)));
-    for (int64_t i = 0; i < n; i++) {
-        float gi = g[i] * scale;
-        m[i] = b1 * m[i] + c1 * gi;
-        v[i] = b2 * v[i] + c2 * gi * gi;
-        w[i] = w[i] * keep - rate * m[i] / (sqrtf(v[i]) * root + eps);
-    }
+    const ft_adamw k = {.rate = (float)lr, .beta1 = (float)o->beta1, .beta2 = (float)o->beta2, .eps = (float)o->eps,
+                        .decay = (float)decay, .grad_scale = (float)grad_scale,
+                        .c1 = (float)(1 - pow(o->beta1, (double)step)), .c2 = (float)(1 - pow(o->beta2, (double)step))};
+    ft_kernels_active()->adamw(w, g, moments[0], moments[1], n, &k);
 }
 
 const ft_optimizer ft_optimizer_adamw = {

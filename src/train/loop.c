@@ -11,6 +11,7 @@
 #include "base/os.h"
 #include "base/rng.h"
 #include "base/threads.h"
+#include "kernel/kernel.h"
 #include "train/batch.h"
 #include "train/checkpoint.h"
 #include "train/runlog.h"
@@ -190,11 +191,7 @@ static void square_tile(void *ctx, int64_t i)
 {
     run *r = ctx;
     tile *t = &r->tiles[i];
-    const float *g = ft_model_trainable(r->model, t->param)->grad + t->at;
-    double sum = 0;
-    for (int64_t j = 0; j < t->n; j++)
-        sum += (double)g[j] * (double)g[j];
-    t->square = sum;
+    t->square = ft_kernels_active()->sum_squares(ft_model_trainable(r->model, t->param)->grad + t->at, t->n);
 }
 
 /* No decay on vectors: norms and biases. */

@@ -1,7 +1,7 @@
-# Tools, recipes and data go into the tarball as they are.
+# Tools, recipes, data and the written documents go into the tarball as they are.
 EXTRA_DIST += %D%/setup.sh %D%/check %D%/quickstart %D%/synth.py %D%/make-defects %D%/make-clinical %D%/naive-bayes .ci/run \
-	recipes data
+	recipes data docs/ARCHITECTURE.md docs/PITFALLS.md docs/guides
 
-# check-rooms runs as a test: the order of the rooms is enforced, not hoped for.
+# check-rooms: the order of the rooms is enforced, not hoped for. check-data: the shipped rows are what their generators make.
 dist_check_SCRIPTS += %D%/check-rooms %D%/check-data
 TESTS += %D%/check-rooms %D%/check-data

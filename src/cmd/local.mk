@@ -10,6 +10,7 @@ src_fettle_SOURCES += \
 	%D%/out.c \
 	%D%/pages.c \
 	%D%/result.c \
+	%D%/tokenizer.c \
 	%D%/version.c
 
 # The manual page and the completion are printed by the program from its own tables.

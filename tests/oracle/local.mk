@@ -1,1 +1,4 @@
-# tests of the oracle room
+# Comparisons with other implementations of the same formats. Each skips, saying why, where the other one is missing.
+dist_check_SCRIPTS += %D%/test_llama
+TESTS += %D%/test_llama
+EXTRA_DIST += %D%/llama_oracle.mjs %D%/test_llama.mjs %D%/package.json %D%/package-lock.json

@@ -1,0 +1,397 @@
+/* The ops in plain f64, written from their formulas, not from the code under test. */
+#include "proof.h"
+
+static double *row_of(double *x, int64_t r, int64_t cols)
+{
+    return x + r * cols;
+}
+
+/* ---- embedding ---- */
+
+static void embedding_shape(problem *p)
+{
+    p->n = 1;
+    p->in[0] = (input){p->c->vocab, p->c->in, true, p->c->dtype};
+    p->out = p->c->T * p->c->in;
+}
+
+static ft_var *embedding_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    return ft_op_embedding(t, &w[0], p->ids, p->c->T, 1.5f);
+}
+
+static void embedding_reference(const problem *p, double *const *in, double *out)
+{
+    for (int64_t i = 0; i < p->c->T; i++)
+        for (int64_t c = 0; c < p->c->in; c++)
+            out[i * p->c->in + c] = 1.5 * in[0][p->ids[i] * p->c->in + c];
+}
+
+const proof proof_embedding = {&ft_grad__embedding, embedding_shape, embedding_run, embedding_reference};
+
+/* ---- linear and logits ---- */
+
+static void matmul(const double *x, const double *w, const double *bias, int64_t T, int64_t in, int64_t out, double *y)
+{
+    for (int64_t t = 0; t < T; t++)
+        for (int64_t o = 0; o < out; o++) {
+            double sum = bias ? bias[o] : 0;
+            for (int64_t i = 0; i < in; i++)
+                sum += x[t * in + i] * w[o * in + i];
+            y[t * out + o] = sum;
+        }
+}
+
+static void linear_shape(problem *p)
+{
+    const ft_op_case *c = p->c;
+    p->n = c->bias ? 3 : 2;
+    p->in[0] = (input){c->T, c->in, false, NULL};
+    p->in[1] = (input){c->out, c->in, true, c->dtype};
+    p->in[2] = (input){1, c->out, true, NULL};
+    p->out = c->T * c->out;
+}
+
+static ft_var *linear_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    return ft_op_linear(t, x[0], &w[1], p->c->bias ? &w[2] : NULL);
+}
+
+static void linear_reference(const problem *p, double *const *in, double *out)
+{
+    matmul(in[0], in[1], p->c->bias ? in[2] : NULL, p->c->T, p->c->in, p->c->out, out);
+}
+
+const proof proof_linear = {&ft_grad__linear, linear_shape, linear_run, linear_reference};
+
+static void logits_shape(problem *p)
+{
+    p->n = 2;
+    p->in[0] = (input){p->c->T, p->c->in, false, NULL};
+    p->in[1] = (input){p->c->vocab, p->c->in, true, NULL};
+    p->out = p->c->T * p->c->vocab;
+}
+
+static ft_var *logits_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    return ft_op_logits(t, x[0], &w[1], p->c->softcap);
+}
+
+static void cap_all(double *x, int64_t n, double cap)
+{
+    for (int64_t i = 0; cap > 0 && i < n; i++)
+        x[i] = cap * tanh(x[i] / cap);
+}
+
+static void logits_reference(const problem *p, double *const *in, double *out)
+{
+    matmul(in[0], in[1], NULL, p->c->T, p->c->in, p->c->vocab, out);
+    cap_all(out, p->out, p->c->softcap);
+}
+
+const proof proof_logits = {&ft_grad__logits, logits_shape, logits_run, logits_reference};
+
+/* ---- lora ---- */
+
+enum { LORA_SITE = 5 };
+static const double lora_scale = 0.75;
+
+static void lora_shape(problem *p)
+{
+    const ft_op_case *c = p->c;
+    p->n = 4;
+    p->in[0] = (input){c->T, c->out, false, NULL};
+    p->in[1] = (input){c->T, c->in, false, NULL};
+    p->in[2] = (input){c->rank, c->in, true, NULL};
+    p->in[3] = (input){c->out, c->rank, true, NULL};
+    p->out = c->T * c->out;
+}
+
+static ft_var *lora_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    ft_dropout d = ft_dropout_of(t->seed, t->step, LORA_SITE, p->c->dropout);
+    for (int64_t i = 0; i < p->c->T * p->c->in; i++) {
+        float one = 1, kept;
+        ft_kernel_paths[0]->dropout(&kept, &one, &d, (uint64_t)i, 1, false);
+        p->mask[i] = kept;
+    }
+    return ft_op_lora(t, x[0], x[1], &w[2], &w[3], (float)lora_scale, p->c->dropout, LORA_SITE);
+}
+
+static void lora_reference(const problem *p, double *const *in, double *out)
+{
+    int64_t T = p->c->T, n = p->c->in, R = p->c->rank, O = p->c->out;
+    double h[16];
+    for (int64_t t = 0; t < T; t++) {
+        for (int64_t r = 0; r < R; r++) {
+            h[r] = 0;
+            for (int64_t i = 0; i < n; i++)
+                h[r] += in[1][t * n + i] * p->mask[t * n + i] * in[2][r * n + i];
+        }
+        for (int64_t o = 0; o < O; o++) {
+            double sum = 0;
+            for (int64_t r = 0; r < R; r++)
+                sum += h[r] * in[3][o * R + r];
+            out[t * O + o] = in[0][t * O + o] + lora_scale * sum;
+        }
+    }
+}
+
+const proof proof_lora = {&ft_grad__lora, lora_shape, lora_run, lora_reference};
+
+/* ---- rmsnorm: c->heads groups in a row ---- */
+
+static void rmsnorm_shape(problem *p)
+{
+    p->n = 2;
+    p->in[0] = (input){p->c->T, p->c->in, false, NULL};
+    p->in[1] = (input){1, p->c->in / p->c->heads, true, NULL};
+    p->out = p->c->T * p->c->in;
+}
+
+static ft_var *rmsnorm_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    return ft_op_rmsnorm(t, x[0], &w[1], PROOF_EPS, p->c->plus);
+}
+
+static void norm_rows(const double *x, const double *w, int64_t groups, int64_t n, double plus, double *out)
+{
+    for (int64_t g = 0; g < groups; g++, x += n, out += n) {
+        double sum = 0;
+        for (int64_t i = 0; i < n; i++)
+            sum += x[i] * x[i];
+        for (int64_t i = 0; i < n; i++)
+            out[i] = x[i] / sqrt(sum / (double)n + PROOF_EPS) * (w[i] + plus);
+    }
+}
+
+static void rmsnorm_reference(const problem *p, double *const *in, double *out)
+{
+    norm_rows(in[0], in[1], p->c->T * p->c->heads, p->c->in / p->c->heads, p->c->plus, out);
+}
+
+const proof proof_rmsnorm = {&ft_grad__rmsnorm, rmsnorm_shape, rmsnorm_run, rmsnorm_reference};
+
+/* ---- rope ---- */
+
+ft_rope proof_rope_of(const ft_op_case *c)
+{
+    static float inv_freq[64];
+    for (int64_t i = 0; i < c->rank / 2; i++)
+        inv_freq[i] = (float)pow(100, -2.0 * (double)i / (double)c->rank);
+    return (ft_rope){.inv_freq = inv_freq, .rot = c->rank, .factor = 1.25f};
+}
+
+static void rope_shape(problem *p)
+{
+    p->n = 1;
+    p->in[0] = (input){p->c->T, p->c->heads * p->c->head_dim, false, NULL};
+    p->out = p->c->T * p->in[0].cols;
+}
+
+static ft_var *rope_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    ft_rope rope = proof_rope_of(p->c);
+    return ft_op_rope(t, x[0], p->c->heads, p->c->head_dim, &rope, &p->seg);
+}
+
+static void rope_reference(const problem *p, double *const *in, double *out)
+{
+    ft_rope rope = proof_rope_of(p->c);
+    int64_t D = p->c->head_dim, width = p->c->heads * D, half = rope.rot / 2;
+    for (int64_t s = 0; s < p->seg.n; s++)
+        for (int64_t t = p->seg.start[s]; t < p->seg.start[s + 1]; t++)
+            for (int64_t at = t * width; at < (t + 1) * width; at++) {
+                int64_t i = at % D;
+                double angle = (double)(t - p->seg.start[s]) * rope.inv_freq[i % half], c = cos(angle), sn = sin(angle);
+                if (i >= rope.rot)
+                    out[at] = in[0][at];
+                else if (i < half)
+                    out[at] = rope.factor * (in[0][at] * c - in[0][at + half] * sn);
+                else
+                    out[at] = rope.factor * (in[0][at] * c + in[0][at - half] * sn);
+            }
+}
+
+const proof proof_rope = {&ft_grad__rope, rope_shape, rope_run, rope_reference};
+
+/* ---- attention ---- */
+
+ft_attention_spec proof_spec_of(const ft_op_case *c)
+{
+    return (ft_attention_spec){.heads = c->heads, .kv_heads = c->kv_heads, .head_dim = c->head_dim, .scale = 0.3f,
+                               .softcap = c->softcap, .window = c->window, .causal = !c->bidirectional};
+}
+
+static void attention_shape(problem *p)
+{
+    const ft_op_case *c = p->c;
+    p->n = 3;
+    p->in[0] = (input){c->T, c->heads * c->head_dim, false, NULL};
+    p->in[1] = p->in[2] = (input){c->T, c->kv_heads * c->head_dim, false, NULL};
+    p->out = c->T * p->in[0].cols;
+}
+
+static ft_var *attention_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    ft_attention_spec spec = proof_spec_of(p->c);
+    return ft_op_attention(t, x[0], x[1], x[2], &spec, &p->seg, NULL);
+}
+
+static bool sees(const ft_op_case *c, int64_t i, int64_t j)
+{
+    if (!c->bidirectional && j > i)
+        return false;
+    return !c->window || (i - j < c->window && j - i < c->window);
+}
+
+static void attend_one(const problem *p, double *const *in, double *out, int64_t s, int64_t i, int64_t h)
+{
+    ft_attention_spec a = proof_spec_of(p->c);
+    int64_t D = a.head_dim, from = p->seg.start[s], n = p->seg.start[s + 1] - from, kv = a.kv_heads * D;
+    const double *q = in[0] + ((from + i) * a.heads + h) * D;
+    double *y = out + ((from + i) * a.heads + h) * D, total = 0;
+    int64_t at = h / (a.heads / a.kv_heads) * D;
+    memset(y, 0, (size_t)D * sizeof *y);
+    for (int64_t j = 0; j < n; j++) {
+        if (!sees(p->c, i, j))
+            continue;
+        double score = 0;
+        for (int64_t d = 0; d < D; d++)
+            score += q[d] * in[1][(from + j) * kv + at + d];
+        score *= a.scale;
+        cap_all(&score, 1, a.softcap);
+        total += exp(score);
+        for (int64_t d = 0; d < D; d++)
+            y[d] += exp(score) * in[2][(from + j) * kv + at + d];
+    }
+    for (int64_t d = 0; d < D; d++)
+        y[d] /= total;
+}
+
+static void attention_reference(const problem *p, double *const *in, double *out)
+{
+    for (int64_t s = 0; s < p->seg.n; s++)
+        for (int64_t i = 0; i < p->seg.start[s + 1] - p->seg.start[s]; i++)
+            for (int64_t h = 0; h < p->c->heads; h++)
+                attend_one(p, in, out, s, i, h);
+}
+
+const proof proof_attention = {&ft_grad__attention, attention_shape, attention_run, attention_reference};
+
+/* ---- swiglu, add, rows ---- */
+
+static void pair_shape(problem *p)
+{
+    p->n = 2;
+    p->in[0] = p->in[1] = (input){p->c->T, p->c->in, false, NULL};
+    p->out = p->c->T * p->c->in;
+}
+
+static ft_var *swiglu_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    return ft_op_swiglu(t, x[0], x[1]);
+}
+
+static void swiglu_reference(const problem *p, double *const *in, double *out)
+{
+    for (int64_t i = 0; i < p->out; i++)
+        out[i] = in[0][i] / (1 + exp(-in[0][i])) * in[1][i];
+}
+
+const proof proof_swiglu = {&ft_grad__swiglu, pair_shape, swiglu_run, swiglu_reference};
+
+static ft_var *add_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    return ft_op_add(t, x[0], x[1]);
+}
+
+static void add_reference(const problem *p, double *const *in, double *out)
+{
+    for (int64_t i = 0; i < p->out; i++)
+        out[i] = in[0][i] + in[1][i];
+}
+
+const proof proof_add = {&ft_grad__add, pair_shape, add_run, add_reference};
+
+static void rows_shape(problem *p)
+{
+    p->n = 1;
+    p->in[0] = (input){p->c->T, p->c->in, false, NULL};
+    p->out = p->c->out * p->c->in;
+}
+
+static ft_var *rows_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    return ft_op_rows(t, x[0], p->index, p->c->out);
+}
+
+static void rows_reference(const problem *p, double *const *in, double *out)
+{
+    for (int64_t i = 0; i < p->c->out; i++)
+        memcpy(row_of(out, i, p->c->in), row_of(in[0], p->index[i], p->c->in), (size_t)p->c->in * sizeof *out);
+}
+
+const proof proof_rows = {&ft_grad__rows, rows_shape, rows_run, rows_reference};
+
+/* ---- head_loss ---- */
+
+static void head_loss_shape(problem *p)
+{
+    p->n = 2;
+    p->in[0] = (input){p->c->T, p->c->in, false, NULL};
+    p->in[1] = (input){p->c->vocab, p->c->in, true, p->c->dtype};
+    p->out = 1;
+    for (int64_t i = 1; i < p->c->T; i += 3)
+        p->ids[i] = -1;
+}
+
+static ft_var *head_loss_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    ft_loss loss = {0};
+    ck_assert_ok(ft_op_head_loss(t, x[0], &w[1], p->ids, p->c->softcap, PROOF_WEIGHT, &loss));
+    ck_assert_int_eq(loss.count, p->c->T - (p->c->T + 1) / 3);
+    p->loss = loss.sum;
+    return NULL;
+}
+
+static void head_loss_reference(const problem *p, double *const *in, double *out)
+{
+    int64_t V = p->c->vocab, C = p->c->in;
+    double *logits = calloc((size_t)V, sizeof *logits);
+    out[0] = 0;
+    for (int64_t i = 0; i < p->c->T; i++) {
+        if (p->ids[i] < 0)
+            continue;
+        double total = 0;
+        matmul(in[0] + i * C, in[1], NULL, 1, C, V, logits);
+        cap_all(logits, V, p->c->softcap);
+        for (int64_t v = 0; v < V; v++)
+            total += exp(logits[v]);
+        out[0] += log(total) - logits[p->ids[i]];
+    }
+    free(logits);
+}
+
+const proof proof_head_loss = {&ft_grad__head_loss, head_loss_shape, head_loss_run, head_loss_reference};
+
+/* ---- block: x + rmsnorm(x), replayed ---- */
+
+static ft_var *residual_norm(ft_tape *t, ft_var *x, void *ctx, int64_t layer)
+{
+    return ft_op_add(t, x, ft_op_rmsnorm(t, x, ctx, PROOF_EPS, 0));
+}
+
+static ft_var *block_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    return ft_block(t, x[0], residual_norm, &w[1], 0, true);
+}
+
+static void block_reference(const problem *p, double *const *in, double *out)
+{
+    rmsnorm_reference(p, in, out);
+    for (int64_t i = 0; i < p->out; i++)
+        out[i] += in[0][i];
+}
+
+const proof proof_block = {&ft_grad__block, rmsnorm_shape, block_run, block_reference};

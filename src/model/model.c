@@ -357,17 +357,26 @@ static ft_pass *new_pass(ft_model *m, ft_tape *t, const ft_segments *seg, ft_kv 
     return ok ? p : NULL;
 }
 
+/* Whether this step is recorded: only then does a leaf keep the gradient that it asks for. */
+static bool is_recorded(ft_tape *t)
+{
+    float *x = ft_tape_alloc(t, 1, sizeof *x);
+    const ft_var *leaf = x ? ft_leaf(t, x, 1, 1, true) : NULL;
+    return leaf && leaf->needs_grad;
+}
+
 ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, ft_kv *kv,
                          bool checkpoint)
 {
     ft_pass *p = new_pass(m, t, seg, kv);
     if (!p)
         return NULL;
+    bool recorded = is_recorded(t);
     ft_var *x = ft_op_embedding(t, ft_weight__live(m->outer[FT_W_EMBED]), ids, T, m->config.embedding_scale);
     for (int64_t i = 0; i < m->config.num_hidden_layers && x; i++) {
         ft_tape_mark mark = ft_tape_now(t);
         x = ft_block(t, x, m->config.arch->block, p, i, checkpoint);
-        if (kv && x) /* nothing is recorded while decoding: one block's activations at a time */
+        if (!recorded && x) /* one block's activations at a time */
             x = ft_tape_rewind(t, mark, x);
     }
     return ft_model__norm(t, p, x, m->outer[FT_W_FINAL_NORM]);

@@ -304,6 +304,25 @@ START_TEST(random_weights_are_a_function_of_the_seed)
 }
 END_TEST
 
+/* Without records a deeper model needs no more memory for activations. */
+START_TEST(evaluation_holds_one_block_at_a_time)
+{
+    static const int64_t start[] = {0, N};
+    size_t peak[2];
+    for (int deep = 0; deep < 2; deep++) {
+        ft_tape *t;
+        ft_model *m = random_model(deep ? "{\"num_hidden_layers\": 24}" : "{\"num_hidden_layers\": 3}");
+        ck_assert_ok(ft_tape_new(&t));
+        ft_tape_begin(t, false, 0, 0);
+        ck_assert_ptr_nonnull(ft_model_forward(m, t, ids, N, &(ft_segments){.n = 1, .start = start}, NULL, false));
+        peak[deep] = ft_tape_stats_of(t).peak_bytes;
+        ft_tape_free(t);
+        ft_model_free(m);
+    }
+    ck_assert_uint_le(peak[1], peak[0] + peak[0] / 100);
+}
+END_TEST
+
 static ft_status open_and_close(const char *path, void *ctx)
 {
     return reopen(path);

@@ -372,12 +372,12 @@ ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T,
     if (!p)
         return NULL;
     bool recorded = is_recorded(t);
+    ft_tape_mark start = ft_tape_now(t);
     ft_var *x = ft_op_embedding(t, ft_weight__live(m->outer[FT_W_EMBED]), ids, T, m->config.embedding_scale);
     for (int64_t i = 0; i < m->config.num_hidden_layers && x; i++) {
-        ft_tape_mark mark = ft_tape_now(t);
         x = ft_block(t, x, m->config.arch->block, p, i, checkpoint);
-        if (!recorded && x) /* one block's activations at a time */
-            x = ft_tape_rewind(t, mark, x);
+        if (!recorded && x) /* one block's activations at a time: its output takes the place of its input */
+            x = ft_tape_rewind(t, start, x);
     }
     return ft_model__norm(t, p, x, m->outer[FT_W_FINAL_NORM]);
 }

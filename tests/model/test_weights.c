@@ -366,5 +366,5 @@ int main(void)
              a_shape_that_the_config_denies_is_named, a_tied_checkpoint_may_store_either_name,
              a_tied_checkpoint_with_two_different_heads_is_remarked, what_is_no_model_is_said,
              a_gguf_of_another_family_is_named, a_run_folder_holds_its_model, random_weights_are_a_function_of_the_seed,
-             damaged_ggufs_never_crash, every_failing_allocation_is_survived);
+             evaluation_holds_one_block_at_a_time, damaged_ggufs_never_crash, every_failing_allocation_is_survived);
 }

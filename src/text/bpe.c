@@ -73,4 +73,5 @@ const ft_word_kind ft_tokenizer_bpe = {
     .gguf_model = "gpt2",
     .finish = finish,
     .word = word,
+    .write_gguf = ft_bpe__write_gguf,
 };

@@ -229,6 +229,7 @@ done:
 const ft_vocabulary ft_vocabulary_json = {
     .name = "tokenizer.json",
     .help = "Hugging Face tokenizers: BPE, byte-level or with byte fallback",
+    .usual = "tokenizer.json",
     .is = is_json,
     .load = load_json,
 };

@@ -3,10 +3,16 @@ src_libfettle_la_SOURCES += \
 	%D%/added.c %D%/added.h \
 	%D%/bpe.c \
 	%D%/charsmap.c %D%/charsmap.h \
+	%D%/export_tokenizer.c \
+	%D%/from_gguf.c \
 	%D%/from_json.c \
+	%D%/from_llama2c.c \
+	%D%/from_sentencepiece.c \
+	%D%/ggml_pre.c %D%/ggml_pre.h \
 	%D%/merges.c %D%/merges.h \
 	%D%/normalizers.c %D%/normalizers.h \
 	%D%/pretokenizers.c %D%/pretokenizers.h \
+	%D%/protobuf.c %D%/protobuf.h \
 	%D%/regex.c %D%/regex.h \
 	%D%/special_ids.c \
 	%D%/spm.c \

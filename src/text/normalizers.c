@@ -197,7 +197,9 @@ static ft_status build_replace(ft_norms *n, ft_norm *s, const json_t *j, const c
         return ft_fail(FT_EFORMAT, "%s: a Replace without a pattern Regex or String", where);
     FT_RETURN(keep_text(s, j, "content", where));
     ft_str from = {json_string_value(text), json_string_length(text)};
-    if (!ft_str_is(from, " ") || !ft_str_is((ft_str){s->text, s->text_n}, FT_SPACE_MARK))
+    if (ft_str_is(from, " ") && ft_str_is((ft_str){s->text, s->text_n}, FT_SPACE_MARK))
+        n->marks_spaces = true;
+    else
         n->rewrites = true;
     return ft_regex__compile(&s->pattern, from, !regex, where);
 }
@@ -277,7 +279,7 @@ ft_status ft_norms__add_sentencepiece(ft_norms *n, bool dummy_prefix, bool remov
     s->apply = sentencepiece;
     s->dummy_prefix = n->space_prefix = dummy_prefix;
     s->remove_extra = remove_extra;
-    s->escape = escape;
+    s->escape = n->marks_spaces = escape;
     n->rewrites = remove_extra || !escape || charsmap.n;
     return charsmap.n ? ft_charsmap__new(&s->charsmap, charsmap, where) : FT_OK;
 }

@@ -36,6 +36,7 @@ typedef struct ft_norms {
     ft_norm step[FT_NORMS_MAX];
     size_t n;
     bool space_prefix; /* a text gets SentencePiece's leading space */
+    bool marks_spaces; /* spaces become space marks */
     bool rewrites;     /* something beyond marking spaces and a Unicode normal form is done to the text */
 } ft_norms;
 

@@ -120,7 +120,7 @@ done:
     return st;
 }
 
-/* Classes whose texts begin with BOS unless the file says no; known only when nothing else told (no tokenizer.json). */
+/* Classes whose texts begin with BOS unless the file says no. */
 static bool class_adds_bos(const json_t *config)
 {
     static const char *const classes[] = {"LlamaTokenizer", "LlamaTokenizerFast", "CodeLlamaTokenizer", "GemmaTokenizer",
@@ -151,7 +151,7 @@ ft_status ft_tokenizer__special_ids(ft_tokenizer *t, const char *dir)
     const json_t *add_bos = json_object_get(config, "add_bos_token");
     if (json_is_boolean(add_bos))
         t->add_bos = json_is_true(add_bos);
-    else if (class_adds_bos(config) && !t->n_merges)
+    else if (class_adds_bos(config))
         t->add_bos = true;
     FT_TRY(read_templates(t, dir));
     st = keep_template(t, json_object_get(config, "chat_template"));

@@ -290,4 +290,5 @@ const ft_word_kind ft_tokenizer_spm = {
     .gguf_model = "llama",
     .finish = finish,
     .word = word,
+    .write_gguf = ft_spm__write_gguf,
 };

@@ -64,18 +64,23 @@ static const ft_vocabulary *vocabulary_of(const char *path)
 /* The tokenizer file of a directory: the first format of the table that has one. */
 static ft_status find_in_dir(char **out, const ft_vocabulary **source, const char *dir)
 {
+    ft_status st = FT_OK;
     ft_names names;
+    const char *found = NULL;
     *out = NULL;
     FT_RETURN(ft_list_dir(&names, dir, NULL));
-    for (size_t k = 0; k < FT_COUNT(vocabularies) && !*out; k++)
-        for (size_t i = 0; i < names.n && !*out; i++)
-            if (vocabularies[k]->is(names.p[i])) {
-                *source = vocabularies[k];
-                *out = ft_path_join(dir, names.p[i]);
-            }
+    for (size_t k = 0; k < FT_COUNT(vocabularies) && !found; k++) {
+        const ft_vocabulary *v = *source = vocabularies[k];
+        for (size_t i = 0; i < names.n; i++)
+            if (v->is(names.p[i]) && (!found || (v->usual && strcmp(names.p[i], v->usual) == 0)))
+                found = names.p[i];
+    }
+    if (found && !(*out = ft_path_join(dir, found)))
+        st = FT_ENOMEM;
+    else if (!found)
+        st = ft_fail(FT_EINPUT, "%s: no tokenizer: looked for tokenizer.json, tokenizer.model, tokenizer.bin, *.gguf", dir);
     ft_names_free(&names);
-    return *out ? FT_OK
-                : ft_fail(FT_EINPUT, "%s: no tokenizer: looked for tokenizer.json, tokenizer.model, tokenizer.bin, *.gguf", dir);
+    return st;
 }
 
 /* Special ids that a file names must be ids of the vocabulary. */

@@ -11,6 +11,7 @@
 
 #include "base/os.h"
 #include "text/added.h"
+#include "text/ggml_pre.h"
 #include "text/merges.h"
 #include "text/normalizers.h"
 #include "text/pretokenizers.h"
@@ -63,6 +64,7 @@ struct ft_tokenizer {
     uint64_t n_merges; /* of the file's list; SentencePiece pairs are not counted */
     ft_norms norms;
     ft_stages stages;
+    const ft_ggml_pre *pre;    /* GGUF: what it named; else NULL */
     ft_added raw, raw_special; /* cut out before normalizing; raw_special: control tokens too */
     ft_added normalized;       /* cut out behind it */
     ft_scratch_pool *pool;
@@ -98,6 +100,7 @@ extern const ft_word_kind ft_tokenizer_bpe, ft_tokenizer_spm;
 struct ft_vocabulary {
     const char *name;
     const char *help;
+    const char *usual; /* the name looked for first in a directory, NULL: none */
     /* The file is of this format, by its name. */
     bool (*is)(const char *path);
     ft_status (*load)(ft_tokenizer *t, const char *path);
@@ -123,6 +126,10 @@ ft_status ft_tokenizer__special_ids(ft_tokenizer *t, const char *dir);
 /* ---- write_hf.c ---- */
 /* Writes dir/tokenizer.json and tokenizer_config.json; pre_tokenizer: its JSON form, NULL for none. */
 ft_status ft_tokenizer__write_hf(const ft_tokenizer *t, json_t *pre_tokenizer, const char *dir);
+
+/* ---- export_tokenizer.c ---- */
+ft_status ft_bpe__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows);
+ft_status ft_spm__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows);
 
 /* ---- spm.c ---- */
 /* Ranks for every pair of symbols that concatenates to a mergeable piece, from the scores. */

@@ -86,7 +86,8 @@ static bool word_beside(ft_str text, size_t at, bool before)
         }
     if (from == (before ? at : text.n))
         return false;
-    utf8proc_ssize_t k = utf8proc_iterate((const utf8proc_uint8_t *)text.p + from, (utf8proc_ssize_t)(text.n - from), &c);
+    utf8proc_ssize_t k =
+        utf8proc_iterate((const utf8proc_uint8_t *)text.p + from, (utf8proc_ssize_t)(text.n - from), &c);
     return k > 0 && ft_unicode__is_word(c);
 }
 

@@ -1,8 +1,8 @@
 /* Inside of the text room: SentencePiece's table of character replacements ("precompiled charsmap": nmt_nfkc and kin).
  *
- * Layout, little endian: u32 bytes of the trie | the trie: u32 units of a double array | replacement texts, each ended by
- * a 0. A unit of the trie: bits 0-7 label with bit 31, bit 8 "a value hangs here", bits 10-30 offset to the children,
- * shifted left by 8 when bit 9 is set. A value is the place of its replacement text. All of it is hostile.
+ * Layout, little endian: u32 bytes of the trie | the trie: u32 units of a double array | replacement texts, each ended
+ * by a 0. A unit of the trie: bits 0-7 label with bit 31, bit 8 "a value hangs here", bits 10-30 offset to the
+ * children, shifted left by 8 when bit 9 is set. A value is the place of its replacement text. All of it is hostile.
  */
 #ifndef FETTLE_TEXT_CHARSMAP_H
 #define FETTLE_TEXT_CHARSMAP_H

@@ -2,10 +2,10 @@
  *
  * GGUF names the pre-tokenizer instead of holding it: a pattern that has no name there cannot be written. SentencePiece
  * scores are written as they are; a tokenizer.json of that style has merges instead, from which scores are made: minus
- * the place of the first merge that makes a token. llama.cpp merges whatever pair makes a token, best score first, and the
- * merges say which pairs may: the two agree when every token, taken alone, is made by its merges (a stretch of text whose
- * borders no merge crosses goes the way of that text alone, and a pair that is no merge never stands there); tokens for
- * which that does not hold are counted and named.
+ * the place of the first merge that makes a token. llama.cpp merges whatever pair makes a token, best score first, and
+ * the merges say which pairs may: the two agree when every token, taken alone, is made by its merges (a stretch of text
+ * whose borders no merge crosses goes the way of that text alone, and a pair that is no merge never stands there);
+ * tokens for which that does not hold are counted and named.
  */
 #include "text/ggml_pre.h"
 #include "text/tokenizer_impl.h"
@@ -92,11 +92,13 @@ static ft_status copy_values(const ft_tokenizer *t, ft_writer *w)
 ft_status ft_tokenizer_write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t vocab_size)
 {
     if (vocab_size < t->vocab.n)
-        return ft_fail(FT_EINPUT, "%s: %d tokens, but the model's embedding has %lld rows", t->path, t->vocab.n, (long long)vocab_size);
+        return ft_fail(FT_EINPUT, "%s: %d tokens, but the model's embedding has %lld rows", t->path, t->vocab.n,
+                       (long long)vocab_size);
     if (t->container && vocab_size == t->vocab.n)
         return copy_values(t, w);
     if (t->norms.rewrites)
-        ft_note(FT_WARN, "%s: the tokenizer normalizes texts, GGUF readers do not: some texts get other ids there", t->path);
+        ft_note(FT_WARN, "%s: the tokenizer normalizes texts, GGUF readers do not: some texts get other ids there",
+                t->path);
     FT_RETURN(ft_writer_str(w, KEY("model"), ft_str_of(t->kind->gguf_model)));
     FT_RETURN(t->kind->write_gguf(t, w, vocab_size));
     FT_RETURN(write_tokens(t, w, vocab_size));
@@ -192,8 +194,9 @@ static ft_status scores_of(const ft_tokenizer *t, float *score)
     ft_free(rows);
     FT_RETURN(count_unmade(t, &unmade, &first));
     if (unmade)
-        ft_note(FT_WARN, "%s: %lld tokens (\"%.*s\" is one) are not made by the tokenizer's merges; llama.cpp may make them", t->path,
-                (long long)unmade, (int)FT_MIN(t->vocab.piece[first].n, (size_t)60), t->vocab.piece[first].p);
+        ft_note(FT_WARN,
+                "%s: %lld tokens (\"%.*s\" is one) are not made by the tokenizer's merges; llama.cpp may make them",
+                t->path, (long long)unmade, (int)FT_MIN(t->vocab.piece[first].n, (size_t)60), t->vocab.piece[first].p);
     return FT_OK;
 }
 
@@ -203,7 +206,8 @@ static bool only_marks_spaces(const ft_tokenizer *t)
     bool marks = t->norms.marks_spaces;
     for (size_t i = 0; i < t->stages.n; i++) {
         const ft_stage *g = &t->stages.stage[i];
-        bool mark_cut = i && g->behavior == FT_MERGE_NEXT && g->re && ft_str_is(ft_regex__pattern(g->re), FT_SPACE_MARK);
+        bool mark_cut =
+            i && g->behavior == FT_MERGE_NEXT && g->re && ft_str_is(ft_regex__pattern(g->re), FT_SPACE_MARK);
         if (g->kind == FT_STAGE_METASPACE && strcmp(g->mark, FT_SPACE_MARK) == 0)
             marks = true;
         else if (!mark_cut || !t->cut_at_space)
@@ -237,8 +241,8 @@ ft_status ft_spm__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows)
 /* ---- HF directory ---- */
 
 static const char *const carried[] = {
-    "tokenizer.json",   "tokenizer.model",     "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json",       "merges.txt",          "chat_template.jinja",   "chat_template.json",      "generation_config.json",
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json",     "merges.txt",      "chat_template.jinja",   "chat_template.json",      "generation_config.json",
 };
 
 static ft_status carry(const char *from, const char *to, const char *name)
@@ -277,10 +281,10 @@ static json_t *pre_tokenizer_of(const ft_ggml_pre *pre)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < FT_GGML_PATTERNS && pre->pattern[i]; i++)
-        json_array_append_new(list, json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "Regex", pre->pattern[i],
-                                              "behavior", "Isolated", "invert", 0));
-    json_array_append_new(list, json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1,
-                                          "use_regex", 0));
+        json_array_append_new(list, json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "Regex",
+                                              pre->pattern[i], "behavior", "Isolated", "invert", 0));
+    json_array_append_new(list, json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 0,
+                                          "trim_offsets", 1, "use_regex", 0));
     return json_pack("{s:s, s:o}", "type", "Sequence", "pretokenizers", list);
 }
 

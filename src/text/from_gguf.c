@@ -31,7 +31,8 @@ static const ft_meta *get(const ft_tokenizer *t, const char *key)
 }
 
 /* An array of n elements; *out NULL when the key is absent and that is allowed. */
-static ft_status array_of(const ft_tokenizer *t, const char *key, ft_meta_kind of, int64_t n, bool required, const ft_meta **out)
+static ft_status array_of(const ft_tokenizer *t, const char *key, ft_meta_kind of, int64_t n, bool required,
+                          const ft_meta **out)
 {
     const ft_meta *m = *out = get(t, key);
     if (!m)
@@ -40,7 +41,8 @@ static ft_status array_of(const ft_tokenizer *t, const char *key, ft_meta_kind o
     if (m->kind != FT_META_ARRAY || (m->of != of && !numbers))
         return ft_fail(FT_EFORMAT, "%s: %s is not an array of %s", t->path, key, numbers ? "numbers" : "strings");
     if (n >= 0 && m->n != (uint64_t)n)
-        return ft_fail(FT_EFORMAT, "%s: %s has %llu elements, expected %lld", t->path, key, (unsigned long long)m->n, (long long)n);
+        return ft_fail(FT_EFORMAT, "%s: %s has %llu elements, expected %lld", t->path, key, (unsigned long long)m->n,
+                       (long long)n);
     return FT_OK;
 }
 
@@ -56,28 +58,30 @@ static ft_status pick_kind(ft_tokenizer *t)
         if (ft_str_is(model, kinds[i]->gguf_model))
             t->kind = kinds[i];
     return t->kind ? FT_OK
-                   : ft_fail(FT_EUNSUPPORTED, "%s: " KEY("model") " \"%.*s\" is not supported, only gpt2 and llama are", t->path,
-                             (int)FT_MIN(model.n, 40), model.p);
+                   : ft_fail(FT_EUNSUPPORTED, "%s: " KEY("model") " \"%.*s\" is not supported, only gpt2 and llama are",
+                             t->path, (int)FT_MIN(model.n, 40), model.p);
 }
 
 /* Phi-3's control tokens swallow the white space behind them; GGUF has no key for it and llama.cpp goes by the name. */
 static bool strips_behind(const ft_tokenizer *t, ft_str piece)
 {
-    static const char *const not[] = {"<unk>", "<s>", "<|endoftext|>"};
+    static const char *const not [] = {"<unk>", "<s>", "<|endoftext|>"};
     ft_str name;
     const ft_meta *m = get(t, "general.name");
     if (!m || !ft_meta_str(m, &name))
         return false;
-    for (size_t i = 0; i < FT_COUNT(not); i++)
-        if (ft_str_is(piece, not[i]))
+    for (size_t i = 0; i < FT_COUNT(not ); i++)
+        if (ft_str_is(piece, not [i]))
             return false;
     for (size_t i = 0; i + 4 <= name.n; i++)
-        if (tolower((unsigned char)name.p[i]) == 'p' && (memcmp(name.p + i + 1, "hi3", 3) == 0 || (i + 5 <= name.n && memcmp(name.p + i + 1, "hi-3", 4) == 0)))
+        if (tolower((unsigned char)name.p[i]) == 'p' &&
+            (memcmp(name.p + i + 1, "hi3", 3) == 0 || (i + 5 <= name.n && memcmp(name.p + i + 1, "hi-3", 4) == 0)))
             return true;
     return false;
 }
 
-static ft_status load_token(ft_tokenizer *t, int32_t id, const ft_meta *tokens, const ft_meta *types, const ft_meta *scores)
+static ft_status load_token(ft_tokenizer *t, int32_t id, const ft_meta *tokens, const ft_meta *types,
+                            const ft_meta *scores)
 {
     ft_str piece;
     int64_t type = FT_TOKEN_NORMAL;
@@ -130,11 +134,12 @@ static ft_status load_merges(ft_tokenizer *t)
         both.n = 0;
         FT_TRY(ft_buf_put(&both, s.p, k));
         FT_TRY(ft_buf_put(&both, s.p + k + 1, space ? s.n - k - 1 : 0));
-        int32_t left = ft_vocab__find(&t->vocab, (ft_str){s.p, k}), id = ft_vocab__find(&t->vocab, (ft_str){both.p, both.n});
+        int32_t left = ft_vocab__find(&t->vocab, (ft_str){s.p, k}),
+                id = ft_vocab__find(&t->vocab, (ft_str){both.p, both.n});
         int32_t right = space ? ft_vocab__find(&t->vocab, (ft_str){space + 1, s.n - k - 1}) : -1;
         if (left < 0 || right < 0 || id < 0) {
-            st = ft_fail(FT_EFORMAT, "%s: merge %llu, \"%.*s\", is not two pieces of the vocabulary that make a third", t->path,
-                         (unsigned long long)i, (int)FT_MIN(s.n, 80), s.p);
+            st = ft_fail(FT_EFORMAT, "%s: merge %llu, \"%.*s\", is not two pieces of the vocabulary that make a third",
+                         t->path, (unsigned long long)i, (int)FT_MIN(s.n, 80), s.p);
             goto done;
         }
         ft_merges__put(&t->merges, left, right, (uint32_t)i, id);
@@ -155,12 +160,13 @@ static ft_status load_pre(ft_tokenizer *t)
     t->pre = ft_ggml_pre__named(name);
     if (!t->pre) {
         FT_TRY(ft_ggml_pre__names(&names));
-        st = ft_fail(FT_EUNSUPPORTED, "%s: " KEY("pre") " \"%.*s\" is not known; known are: %s", t->path, (int)FT_MIN(name.n, 60),
-                     name.p, names.p);
+        st = ft_fail(FT_EUNSUPPORTED, "%s: " KEY("pre") " \"%.*s\" is not known; known are: %s", t->path,
+                     (int)FT_MIN(name.n, 60), name.p, names.p);
         goto done;
     }
     for (size_t i = 0; i < FT_GGML_PATTERNS && t->pre->pattern[i]; i++)
-        FT_TRY(ft_stages__add_pattern(&t->stages, ft_str_of(t->pre->pattern[i]), false, FT_ISOLATED, false, t->pre->name));
+        FT_TRY(
+            ft_stages__add_pattern(&t->stages, ft_str_of(t->pre->pattern[i]), false, FT_ISOLATED, false, t->pre->name));
     t->stages.byte_level = true;
     t->ignore_merges = t->pre->ignore_merges;
     t->add_bos = t->pre->add_bos;

@@ -22,8 +22,9 @@ static ft_str str_of(const json_t *j)
 static ft_status id_of(const json_t *j, const char *where, int64_t *id)
 {
     *id = json_is_integer(j) ? json_integer_value(j) : -1;
-    return *id >= 0 && *id < FT_VOCAB_MAX ? FT_OK
-                                          : ft_fail(FT_EFORMAT, "%s: a token id that is no number from 0 to %d", where, FT_VOCAB_MAX - 1);
+    return *id >= 0 && *id < FT_VOCAB_MAX
+               ? FT_OK
+               : ft_fail(FT_EFORMAT, "%s: a token id that is no number from 0 to %d", where, FT_VOCAB_MAX - 1);
 }
 
 static ft_status load_vocab(ft_tokenizer *t, const json_t *model, const json_t *added, const char *where)
@@ -34,16 +35,19 @@ static ft_status load_vocab(ft_tokenizer *t, const json_t *model, const json_t *
     int64_t id, top = -1;
     if (!json_is_object(vocab))
         return ft_fail(FT_EFORMAT, "%s: no \"vocab\" object in \"model\"", where);
-    json_object_foreach(vocab, piece, value) {
+    json_object_foreach(vocab, piece, value)
+    {
         FT_RETURN(id_of(value, where, &id));
         top = FT_MAX(top, id);
     }
-    json_array_foreach(added, i, value) {
+    json_array_foreach(added, i, value)
+    {
         FT_RETURN(id_of(json_object_get(value, "id"), where, &id));
         top = FT_MAX(top, id);
     }
     FT_RETURN(ft_vocab__init(&t->vocab, top + 1, false, where));
-    json_object_foreach(vocab, piece, value) {
+    json_object_foreach(vocab, piece, value)
+    {
         id = json_integer_value(value);
         if (t->vocab.type[id] != FT_TOKEN_UNUSED)
             return ft_fail(FT_EFORMAT, "%s: id %lld belongs to two pieces", where, (long long)id);
@@ -101,10 +105,12 @@ static bool pieces_of(const ft_tokenizer *t, ft_str a, ft_str b, ft_buf *both, f
 
 /* A merge is written ["a", "b"] or "a b"; where pieces hold spaces themselves, the first space that makes sense parts
  * them. */
-static ft_status merge_of(const ft_tokenizer *t, const json_t *j, size_t i, ft_buf *both, ft_merge_row *out, const char *where)
+static ft_status merge_of(const ft_tokenizer *t, const json_t *j, size_t i, ft_buf *both, ft_merge_row *out,
+                          const char *where)
 {
     ft_str s = str_of(j);
-    if (json_is_array(j) && json_array_size(j) == 2 && json_is_string(json_array_get(j, 0)) && json_is_string(json_array_get(j, 1))) {
+    if (json_is_array(j) && json_array_size(j) == 2 && json_is_string(json_array_get(j, 0)) &&
+        json_is_string(json_array_get(j, 1))) {
         if (pieces_of(t, str_of(json_array_get(j, 0)), str_of(json_array_get(j, 1)), both, out))
             return FT_OK;
     } else if (!s.p || !memchr(s.p, ' ', s.n)) {
@@ -113,7 +119,8 @@ static ft_status merge_of(const ft_tokenizer *t, const json_t *j, size_t i, ft_b
     for (size_t k = 1, tries = 0; s.p && k + 1 < s.n && tries < SPACES_TRIED; k++)
         if (s.p[k] == ' ' && ++tries && pieces_of(t, (ft_str){s.p, k}, (ft_str){s.p + k + 1, s.n - k - 1}, both, out))
             return FT_OK;
-    return ft_fail(FT_EFORMAT, "%s: merge %zu, \"%.*s\": a piece is not in the vocabulary", where, i, (int)FT_MIN(s.n, 80), s.p ? s.p : "");
+    return ft_fail(FT_EFORMAT, "%s: merge %zu, \"%.*s\": a piece is not in the vocabulary", where, i,
+                   (int)FT_MIN(s.n, 80), s.p ? s.p : "");
 }
 
 static ft_status load_merges(ft_tokenizer *t, const json_t *merges, const char *where)
@@ -126,7 +133,8 @@ static ft_status load_merges(ft_tokenizer *t, const json_t *merges, const char *
         return ft_fail(FT_EFORMAT, "%s: no \"merges\" list of at most %d in \"model\"", where, MERGES_MAX);
     FT_TRY(ft_merges__init(&t->merges, n));
     t->n_merges = n;
-    json_array_foreach(merges, i, item) {
+    json_array_foreach(merges, i, item)
+    {
         ft_merge_row m;
         FT_TRY(merge_of(t, item, i, &both, &m, where));
         ft_merges__put(&t->merges, m.left, m.right, (uint32_t)i, m.id);
@@ -166,7 +174,8 @@ static const json_t *of_type(const json_t *j, const char *list, const char *type
     json_t *item;
     if (name && strcmp(name, type) == 0)
         return j;
-    json_array_foreach(json_object_get(j, list), i, item) {
+    json_array_foreach(json_object_get(j, list), i, item)
+    {
         name = json_string_value(json_object_get(item, "type"));
         if (name && strcmp(name, type) == 0)
             return item;
@@ -198,8 +207,7 @@ static ft_status load_document(ft_tokenizer *t, const json_t *j, const char *whe
     FT_RETURN(ft_json_bool(model, "ignore_merges", where, false, &t->ignore_merges));
     FT_RETURN(ft_json_bool(model, "fuse_unk", where, false, &t->fuse_unk));
     FT_RETURN(load_vocab(t, model, added, where));
-    json_array_foreach(added, i, item)
-        FT_RETURN(add_token(t, item, where));
+    json_array_foreach(added, i, item) FT_RETURN(add_token(t, item, where));
     FT_RETURN(set_types(t, model, where));
     FT_RETURN(load_merges(t, json_object_get(model, "merges"), where));
     load_post_processor(t, json_object_get(j, "post_processor"));

@@ -1,9 +1,9 @@
 /* tokenizer.model, SentencePiece's ModelProto, of model type BPE.
  *
  *   1 pieces (repeated): 1 piece, 2 score (f32), 3 type (1 normal 2 unknown 3 control 4 user defined 5 unused 6 byte)
- *   2 trainer_spec: 3 model_type (1 unigram, 2 BPE, 3 word, 4 char), 24 treat_whitespace_as_suffix, 40 unk_id, 41 bos_id,
- *     42 eos_id, 43 pad_id
- *   3 normalizer_spec: 2 precompiled_charsmap, 3 add_dummy_prefix, 4 remove_extra_whitespaces, 5 escape_whitespaces
+ *   2 trainer_spec: 3 model_type (1 unigram, 2 BPE, 3 word, 4 char), 24 treat_whitespace_as_suffix, 40 unk_id, 41
+ * bos_id, 42 eos_id, 43 pad_id 3 normalizer_spec: 2 precompiled_charsmap, 3 add_dummy_prefix, 4
+ * remove_extra_whitespaces, 5 escape_whitespaces
  *
  * Tokens that an HF directory adds behind the pieces (added_tokens_decoder of tokenizer_config.json, added_tokens.json)
  * are taken too.
@@ -48,8 +48,8 @@ static ft_status read_piece(const ft_proto *outer, ft_str bytes, sp_piece *out)
             FT_RETURN(ft_proto__i64(&r, &f, &out->type));
     }
     if (out->type < FT_TOKEN_NORMAL || out->type > FT_TOKEN_BYTE)
-        return ft_fail(FT_EFORMAT, "%s: before byte %zu: a piece of type %lld, expected 1 to 6", r.path, (size_t)(r.p - r.base),
-                       (long long)out->type);
+        return ft_fail(FT_EFORMAT, "%s: before byte %zu: a piece of type %lld, expected 1 to 6", r.path,
+                       (size_t)(r.p - r.base), (long long)out->type);
     return FT_OK;
 }
 
@@ -84,7 +84,10 @@ static ft_status read_normalizer(const ft_proto *outer, ft_str bytes, sp_model *
         FT_RETURN(ft_proto__next(&r, &f, &more));
         if (!more)
             return FT_OK;
-        bool *to = f.number == 3 ? &m->dummy_prefix : f.number == 4 ? &m->remove_extra : f.number == 5 ? &m->escape : NULL;
+        bool *to = f.number == 3   ? &m->dummy_prefix
+                   : f.number == 4 ? &m->remove_extra
+                   : f.number == 5 ? &m->escape
+                                   : NULL;
         if (to)
             FT_RETURN(ft_proto__bool(&r, &f, to));
         else if (f.number == 2)
@@ -95,7 +98,8 @@ static ft_status read_normalizer(const ft_proto *outer, ft_str bytes, sp_model *
 /* The settings, and how many pieces there are. */
 static ft_status read_model(ft_proto r, sp_model *m)
 {
-    *m = (sp_model){.model_type = 1, .bos = 1, .eos = 2, .pad = -1, .dummy_prefix = true, .remove_extra = true, .escape = true};
+    *m = (sp_model){
+        .model_type = 1, .bos = 1, .eos = 2, .pad = -1, .dummy_prefix = true, .remove_extra = true, .escape = true};
     for (;;) {
         ft_field f;
         bool more;
@@ -115,7 +119,8 @@ static ft_status read_model(ft_proto r, sp_model *m)
     static const char *const types[] = {"0", "unigram", "bpe", "word", "char"};
     if (m->model_type != MODEL_TYPE_BPE)
         return ft_fail(FT_EUNSUPPORTED, "%s: SentencePiece model type %s is not supported, only bpe is", r.path,
-                       m->model_type > 0 && m->model_type < (int64_t)FT_COUNT(types) ? types[m->model_type] : "(unknown)");
+                       m->model_type > 0 && m->model_type < (int64_t)FT_COUNT(types) ? types[m->model_type]
+                                                                                     : "(unknown)");
     if (m->suffix)
         return ft_fail(FT_EUNSUPPORTED, "%s: treat_whitespace_as_suffix is not supported", r.path);
     return FT_OK;
@@ -164,20 +169,20 @@ static ft_status open_beside(beside *b, const char *dir)
 }
 
 /* Calls fn for every token behind the pieces. */
-static ft_status each_added(const beside *b, int64_t pieces, ft_status (*fn)(void *ctx, int64_t id, ft_str text, const json_t *flags),
-                            void *ctx)
+static ft_status each_added(const beside *b, int64_t pieces,
+                            ft_status (*fn)(void *ctx, int64_t id, ft_str text, const json_t *flags), void *ctx)
 {
     const char *key;
     json_t *v;
     int64_t id;
-    json_object_foreach(json_object_get(b->config, "added_tokens_decoder"), key, v) {
+    json_object_foreach(json_object_get(b->config, "added_tokens_decoder"), key, v)
+    {
         const json_t *content = json_object_get(v, "content");
         if (json_is_string(content) && ft_parse_i64(key, &id) && id >= pieces)
             FT_RETURN(fn(ctx, id, (ft_str){json_string_value(content), json_string_length(content)}, v));
     }
-    json_object_foreach(b->added, key, v)
-        if (json_is_integer(v) && json_integer_value(v) >= pieces)
-            FT_RETURN(fn(ctx, json_integer_value(v), ft_str_of(key), NULL));
+    json_object_foreach(b->added, key, v) if (json_is_integer(v) && json_integer_value(v) >= pieces)
+        FT_RETURN(fn(ctx, json_integer_value(v), ft_str_of(key), NULL));
     return FT_OK;
 }
 

@@ -1,7 +1,7 @@
 /* Inside of the text room: the pre-tokenizers that a GGUF file names (tokenizer.ggml.pre) instead of describing them.
  *
- * A row gives the patterns of that name, each cutting what the one before left, matches isolated. Reading a GGUF looks a
- * row up by name; writing one looks for a row with the tokenizer's own patterns, the first that fits.
+ * A row gives the patterns of that name, each cutting what the one before left, matches isolated. Reading a GGUF looks
+ * a row up by name; writing one looks for a row with the tokenizer's own patterns, the first that fits.
  */
 #ifndef FETTLE_TEXT_GGML_PRE_H
 #define FETTLE_TEXT_GGML_PRE_H

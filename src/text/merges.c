@@ -79,7 +79,8 @@ ft_merge_row *ft_merges__rows(const ft_merges *m)
     for (size_t i = 0; rows && m->slots && i <= m->mask; i++) {
         const ft_merge *s = &m->slots[i];
         if (s->pair)
-            rows[n++] = (ft_merge_row){(int32_t)((s->pair - 1) >> 32), (int32_t)(uint32_t)(s->pair - 1), s->id, s->rank};
+            rows[n++] =
+                (ft_merge_row){(int32_t)((s->pair - 1) >> 32), (int32_t)(uint32_t)(s->pair - 1), s->id, s->rank};
     }
     if (rows && n)
         qsort(rows, n, sizeof *rows, by_rank);

@@ -251,8 +251,7 @@ static ft_status add_json(ft_norms *n, const json_t *j, const char *where, int d
     if (strcmp(type, "Sequence") == 0 && depth < NESTING_MAX) {
         size_t i;
         json_t *item;
-        json_array_foreach(json_object_get(j, "normalizers"), i, item)
-            FT_RETURN(add_json(n, item, where, depth + 1));
+        json_array_foreach(json_object_get(j, "normalizers"), i, item) FT_RETURN(add_json(n, item, where, depth + 1));
         return FT_OK;
     }
     for (size_t i = 0; i < FT_COUNT(forms); i++)
@@ -296,7 +295,8 @@ void ft_norms__free(ft_norms *n)
 
 /* ---- running ---- */
 
-/* Steps that read characters get the valid stretches one by one; steps that see only the text's ends and bytes get all. */
+/* Steps that read characters get the valid stretches one by one; steps that see only the text's ends and bytes get all.
+ */
 static ft_status run_step(const ft_norm *s, const ft_norm_run *run, ft_str in, ft_buf *out)
 {
     if (s->apply == prepend || s->apply == sentencepiece)

@@ -1,8 +1,8 @@
 /* Inside of the text room: normalizers, which rewrite a text before it is cut into words.
  *
  * A list of steps; the forms that tokenizer.json knows are rows of the table in normalizers.c, SentencePiece's own
- * normalizer is one more step. Bytes that are not UTF-8 pass through unchanged. What a file asks for and the table lacks is
- * FT_EUNSUPPORTED by name.
+ * normalizer is one more step. Bytes that are not UTF-8 pass through unchanged. What a file asks for and the table
+ * lacks is FT_EUNSUPPORTED by name.
  */
 #ifndef FETTLE_TEXT_NORMALIZERS_H
 #define FETTLE_TEXT_NORMALIZERS_H
@@ -23,10 +23,10 @@ typedef struct ft_norm ft_norm;
 struct ft_norm {
     /* Appends the rewritten `in` to out. */
     ft_status (*apply)(const ft_norm *n, const ft_norm_run *run, ft_str in, ft_buf *out);
-    int form;           /* utf8proc options of the Unicode forms */
-    bool left, right;   /* Strip: which sides */
-    ft_regex *pattern;  /* Replace */
-    char *text;         /* Replace: the content; Prepend: the prefix */
+    int form;          /* utf8proc options of the Unicode forms */
+    bool left, right;  /* Strip: which sides */
+    ft_regex *pattern; /* Replace */
+    char *text;        /* Replace: the content; Prepend: the prefix */
     size_t text_n;
     bool dummy_prefix, remove_extra, escape; /* SentencePiece */
     ft_charsmap *charsmap;                   /* SentencePiece; NULL: identity */

@@ -1,7 +1,7 @@
 /* Pre-tokenizers (see pretokenizers.h): the forms of tokenizer.json as stages, and the run over a text.
  *
- * Digits, Punctuation, Whitespace and their like are patterns too; ByteLevel is GPT-2's pattern and a mark that words are
- * bytes. When a form stands behind ByteLevel it sees the byte-level alphabet, as in the reference implementation.
+ * Digits, Punctuation, Whitespace and their like are patterns too; ByteLevel is GPT-2's pattern and a mark that words
+ * are bytes. When a form stands behind ByteLevel it sees the byte-level alphabet, as in the reference implementation.
  */
 #include "text/pretokenizers.h"
 #include "file/json.h"
@@ -29,7 +29,8 @@ static ft_status new_stage(ft_stages *s, ft_stage_kind kind, const char *where, 
     return FT_OK;
 }
 
-ft_status ft_stages__add_pattern(ft_stages *s, ft_str pattern, bool literal, ft_behavior behavior, bool invert, const char *where)
+ft_status ft_stages__add_pattern(ft_stages *s, ft_str pattern, bool literal, ft_behavior behavior, bool invert,
+                                 const char *where)
 {
     ft_stage *stage = NULL;
     FT_RETURN(new_stage(s, FT_STAGE_PATTERN, where, &stage));
@@ -69,7 +70,8 @@ static ft_status form_split(ft_stages *s, const json_t *j, const char *where)
         return ft_fail(FT_EFORMAT, "%s: a Split without a pattern Regex or String", where);
     FT_RETURN(behavior_of(j, where, FT_ISOLATED, &behavior));
     FT_RETURN(ft_json_bool(j, "invert", where, false, &invert));
-    return ft_stages__add_pattern(s, (ft_str){json_string_value(text), json_string_length(text)}, !regex, behavior, invert, where);
+    return ft_stages__add_pattern(s, (ft_str){json_string_value(text), json_string_length(text)}, !regex, behavior,
+                                  invert, where);
 }
 
 static ft_status form_byte_level(ft_stages *s, const json_t *j, const char *where)
@@ -163,8 +165,7 @@ static ft_status add_json(ft_stages *s, const json_t *j, const char *where, int 
     if (strcmp(type, "Sequence") == 0 && depth < NESTING_MAX) {
         size_t i;
         json_t *item;
-        json_array_foreach(json_object_get(j, "pretokenizers"), i, item)
-            FT_RETURN(add_json(s, item, where, depth + 1));
+        json_array_foreach(json_object_get(j, "pretokenizers"), i, item) FT_RETURN(add_json(s, item, where, depth + 1));
         return FT_OK;
     }
     for (size_t i = 0; i < FT_COUNT(forms); i++)

@@ -1,8 +1,8 @@
 /* Inside of the text room: pre-tokenizers, which cut a text into words before merging.
  *
  * A pipeline of stages; each gets one piece of text and hands pieces on to the next, the last to the caller. Nothing is
- * collected: memory does not grow with the number of words. The forms that tokenizer.json knows are rows of the table in
- * pretokenizers.c; what it does not know is FT_EUNSUPPORTED by name.
+ * collected: memory does not grow with the number of words. The forms that tokenizer.json knows are rows of the table
+ * in pretokenizers.c; what it does not know is FT_EUNSUPPORTED by name.
  */
 #ifndef FETTLE_TEXT_PRETOKENIZERS_H
 #define FETTLE_TEXT_PRETOKENIZERS_H
@@ -47,7 +47,8 @@ typedef struct ft_stages {
 } ft_stages;
 
 /* Appends a stage that cuts by a pattern. */
-ft_status ft_stages__add_pattern(ft_stages *s, ft_str pattern, bool literal, ft_behavior behavior, bool invert, const char *where);
+ft_status ft_stages__add_pattern(ft_stages *s, ft_str pattern, bool literal, ft_behavior behavior, bool invert,
+                                 const char *where);
 /* Appends the stages of tokenizer.json's "pre_tokenizer" (may be null). */
 ft_status ft_stages__from_json(ft_stages *s, const json_t *j, const char *where);
 void ft_stages__free(ft_stages *s);

@@ -1,5 +1,5 @@
-/* Inside of the text room: reading Protocol Buffers messages field by field, as much of the wire format as SentencePiece
- * models use. The bytes are hostile: every length is checked against what is left; groups are refused.
+/* Inside of the text room: reading Protocol Buffers messages field by field, as much of the wire format as
+ * SentencePiece models use. The bytes are hostile: every length is checked against what is left; groups are refused.
  */
 #ifndef FETTLE_TEXT_PROTOBUF_H
 #define FETTLE_TEXT_PROTOBUF_H
@@ -16,8 +16,8 @@ typedef enum ft_wire { FT_WIRE_VARINT = 0, FT_WIRE_64 = 1, FT_WIRE_BYTES = 2, FT
 typedef struct ft_field {
     uint32_t number;
     ft_wire wire;
-    uint64_t u;    /* varint, fixed 64, fixed 32 */
-    ft_str bytes;  /* FT_WIRE_BYTES: a view of the file */
+    uint64_t u;   /* varint, fixed 64, fixed 32 */
+    ft_str bytes; /* FT_WIRE_BYTES: a view of the file */
 } ft_field;
 
 /* The next field; *more false at the end. FT_EFORMAT "path: at byte N: ...". */

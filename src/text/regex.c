@@ -156,7 +156,8 @@ void ft_matcher__free(ft_matcher *m)
     ft_free(m);
 }
 
-ft_status ft_regex__next(const ft_regex *re, ft_matcher *m, ft_str text, size_t from, size_t *start, size_t *end, bool *found)
+ft_status ft_regex__next(const ft_regex *re, ft_matcher *m, ft_str text, size_t from, size_t *start, size_t *end,
+                         bool *found)
 {
     size_t limit = MATCH_LIMIT + text.n * MATCH_LIMIT_A_BYTE;
     pcre2_set_match_limit(m->context, (uint32_t)FT_MIN(limit, (size_t)UINT32_MAX));

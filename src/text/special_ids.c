@@ -1,11 +1,10 @@
 /* Special ids and the chat template from the files beside an HF tokenizer. All of them are optional.
  *
- *   tokenizer_config.json    bos_token, eos_token, unk_token, pad_token (text, or an object with "content"), add_bos_token,
- *                            chat_template (text, or a list of {"name", "template"}: "default" is taken)
- *   special_tokens_map.json  the same tokens, where the first does not speak of them
- *   generation_config.json, config.json  bos_token_id, pad_token_id where neither speaks; every eos_token_id (a number
- *                            or a list) ends a text
- *   chat_template.jinja, chat_template.json  the template, before that of tokenizer_config.json
+ *   tokenizer_config.json    bos_token, eos_token, unk_token, pad_token (text, or an object with "content"),
+ * add_bos_token, chat_template (text, or a list of {"name", "template"}: "default" is taken) special_tokens_map.json
+ * the same tokens, where the first does not speak of them generation_config.json, config.json  bos_token_id,
+ * pad_token_id where neither speaks; every eos_token_id (a number or a list) ends a text chat_template.jinja,
+ * chat_template.json  the template, before that of tokenizer_config.json
  */
 #include "file/json.h"
 #include "text/tokenizer_impl.h"
@@ -54,9 +53,8 @@ static ft_status read_eos_ids(ft_tokenizer *t, const json_t *eos)
     json_t *item;
     if (json_is_integer(eos))
         return ft_tokenizer__add_stop(t, json_integer_value(eos));
-    json_array_foreach(eos, i, item)
-        if (json_is_integer(item))
-            FT_RETURN(ft_tokenizer__add_stop(t, json_integer_value(item)));
+    json_array_foreach(eos, i, item) if (json_is_integer(item))
+        FT_RETURN(ft_tokenizer__add_stop(t, json_integer_value(item)));
     return FT_OK;
 }
 
@@ -85,7 +83,8 @@ static ft_status keep_template(ft_tokenizer *t, const json_t *v)
     const json_t *text = v;
     if (json_is_array(v)) {
         text = json_object_get(json_array_get(v, 0), "template");
-        json_array_foreach(v, i, item) {
+        json_array_foreach(v, i, item)
+        {
             const char *name = json_string_value(json_object_get(item, "name"));
             if (name && strcmp(name, "default") == 0)
                 text = json_object_get(item, "template");
@@ -123,8 +122,8 @@ done:
 /* Classes whose texts begin with BOS unless the file says no. */
 static bool class_adds_bos(const json_t *config)
 {
-    static const char *const classes[] = {"LlamaTokenizer", "LlamaTokenizerFast", "CodeLlamaTokenizer", "GemmaTokenizer",
-                                          "GemmaTokenizerFast"};
+    static const char *const classes[] = {"LlamaTokenizer", "LlamaTokenizerFast", "CodeLlamaTokenizer",
+                                          "GemmaTokenizer", "GemmaTokenizerFast"};
     const char *name = json_string_value(json_object_get(config, "tokenizer_class"));
     for (size_t i = 0; name && i < FT_COUNT(classes); i++)
         if (strcmp(name, classes[i]) == 0)

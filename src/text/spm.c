@@ -164,12 +164,14 @@ ft_status ft_spm__merges_from_scores(ft_tokenizer *t, const char *where)
         if (takes_part(t, id))
             FT_TRY(pairs_of(&g, id, where));
     if (g.lone > t->vocab.n / 2 + 255) {
-        st = ft_fail(FT_EUNSUPPORTED, "%s: %d characters of pieces are no tokens, of %d tokens", where, g.lone, t->vocab.n);
+        st = ft_fail(FT_EUNSUPPORTED, "%s: %d characters of pieces are no tokens, of %d tokens", where, g.lone,
+                     t->vocab.n);
         goto done;
     }
     FT_TRY(ft_merges__init(&t->merges, g.n));
     for (size_t i = 0; i < g.n; i++)
-        ft_merges__put(&t->merges, g.p[i].left, g.p[i].right, rank_of(distinct, n, t->vocab.score[g.p[i].id]), g.p[i].id);
+        ft_merges__put(&t->merges, g.p[i].left, g.p[i].right, rank_of(distinct, n, t->vocab.score[g.p[i].id]),
+                       g.p[i].id);
 done:
     ft_free(distinct);
     ft_free(g.p);

@@ -78,7 +78,8 @@ static ft_status find_in_dir(char **out, const ft_vocabulary **source, const cha
     if (found && !(*out = ft_path_join(dir, found)))
         st = FT_ENOMEM;
     else if (!found)
-        st = ft_fail(FT_EINPUT, "%s: no tokenizer: looked for tokenizer.json, tokenizer.model, tokenizer.bin, *.gguf", dir);
+        st = ft_fail(FT_EINPUT, "%s: no tokenizer: looked for tokenizer.json, tokenizer.model, tokenizer.bin, *.gguf",
+                     dir);
     ft_names_free(&names);
     return st;
 }
@@ -105,7 +106,7 @@ static bool puts_space(const ft_tokenizer *t)
 /* Control tokens that end a turn in the families known, whatever else a file says. */
 static ft_status known_stops(ft_tokenizer *t)
 {
-    static const char *const known[] = {"<|im_end|>",    "<|eot_id|>",      "<|end|>",         "<end_of_turn>",
+    static const char *const known[] = {"<|im_end|>",    "<|eot_id|>",      "<|end|>",    "<end_of_turn>",
                                         "<|endoftext|>", "<|end_of_text|>", "<|eom_id|>", "<|eot|>"};
     if (t->eos >= 0)
         FT_RETURN(ft_tokenizer__add_stop(t, t->eos));
@@ -141,7 +142,8 @@ ft_status ft_tokenizer_open(ft_tokenizer **out, const char *path)
             goto done;
         }
         if (!t->source) {
-            st = ft_fail(FT_EINPUT, "%s: not a tokenizer: expected tokenizer.json, *.model, tokenizer.bin or *.gguf", path);
+            st = ft_fail(FT_EINPUT, "%s: not a tokenizer: expected tokenizer.json, *.model, tokenizer.bin or *.gguf",
+                         path);
             goto done;
         }
     }
@@ -331,7 +333,8 @@ done:
 
 /* ---- decoding ---- */
 
-ft_status ft_tokenizer_decode(const ft_tokenizer *t, const int32_t *ids, size_t n, bool skip_special, bool at_start, ft_buf *out)
+ft_status ft_tokenizer_decode(const ft_tokenizer *t, const int32_t *ids, size_t n, bool skip_special, bool at_start,
+                              ft_buf *out)
 {
     bool first = at_start && t->space_prefix;
     for (size_t i = 0; i < n; i++) {

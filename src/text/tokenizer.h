@@ -19,11 +19,18 @@ typedef struct ft_ids {
 ft_status ft_ids_put(ft_ids *ids, int32_t id);
 void ft_ids_free(ft_ids *ids);
 
-typedef enum ft_token_type { FT_TOKEN_NORMAL = 1, FT_TOKEN_UNKNOWN, FT_TOKEN_CONTROL, FT_TOKEN_USER, FT_TOKEN_UNUSED, FT_TOKEN_BYTE } ft_token_type;
+typedef enum ft_token_type {
+    FT_TOKEN_NORMAL = 1,
+    FT_TOKEN_UNKNOWN,
+    FT_TOKEN_CONTROL,
+    FT_TOKEN_USER,
+    FT_TOKEN_UNUSED,
+    FT_TOKEN_BYTE
+} ft_token_type;
 
 typedef struct ft_tokenizer ft_tokenizer;
-/* path: an HF directory (tokenizer.json first, then tokenizer.model, llama2.c's tokenizer.bin), one of these files, or a
- * .gguf. tokenizer_config.json, special_tokens_map.json and generation_config.json beside it give the special ids. */
+/* path: an HF directory (tokenizer.json first, then tokenizer.model, llama2.c's tokenizer.bin), one of these files, or
+ * a .gguf. tokenizer_config.json, special_tokens_map.json and generation_config.json beside it give the special ids. */
 ft_status ft_tokenizer_open(ft_tokenizer **out, const char *path);
 void ft_tokenizer_free(ft_tokenizer *t);
 
@@ -33,11 +40,12 @@ ft_status ft_tokenizer_encode(const ft_tokenizer *t, ft_str text, bool parse_spe
 /* Bytes of ids, appended to out. skip_special: control tokens give nothing. An id out of range is FT_EINPUT.
  * The leading space that a SentencePiece tokenizer puts before the first word is removed when ids are a text's start
  * (at_start). */
-ft_status ft_tokenizer_decode(const ft_tokenizer *t, const int32_t *ids, size_t n, bool skip_special, bool at_start, ft_buf *out);
+ft_status ft_tokenizer_decode(const ft_tokenizer *t, const int32_t *ids, size_t n, bool skip_special, bool at_start,
+                              ft_buf *out);
 
-int32_t ft_tokenizer_size(const ft_tokenizer *t); /* ids are 0 .. size-1 */
+int32_t ft_tokenizer_size(const ft_tokenizer *t);     /* ids are 0 .. size-1 */
 const char *ft_tokenizer_kind(const ft_tokenizer *t); /* "bpe", "spm" */
-int32_t ft_tokenizer_bos(const ft_tokenizer *t);  /* -1: none; likewise below */
+int32_t ft_tokenizer_bos(const ft_tokenizer *t);      /* -1: none; likewise below */
 int32_t ft_tokenizer_eos(const ft_tokenizer *t);
 int32_t ft_tokenizer_unk(const ft_tokenizer *t);
 int32_t ft_tokenizer_pad(const ft_tokenizer *t);
@@ -59,15 +67,16 @@ ft_status ft_tokenizer_write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t v
  * tokenizer_config.json that give the same ids. */
 ft_status ft_tokenizer_write_dir(const ft_tokenizer *t, const char *dir);
 
-/* Trains byte-level BPE on text files (plain or .gz, one text a line) into dir/tokenizer.json + tokenizer_config.json. */
+/* Trains byte-level BPE on text files (plain or .gz, one text a line) into dir/tokenizer.json + tokenizer_config.json.
+ */
 typedef struct ft_tokenizer_training {
     const char *const *files;
     size_t n_files;
-    int32_t vocab_size;           /* special tokens and the 256 bytes included */
-    const char *const *specials;  /* [n_specials], ids 0.. in order */
+    int32_t vocab_size;          /* special tokens and the 256 bytes included */
+    const char *const *specials; /* [n_specials], ids 0.. in order */
     size_t n_specials;
-    const char *bos, *eos;        /* of the specials; bos NULL: texts begin without one */
-    const char *pattern;          /* pre-tokenizer regex; NULL: GPT-2 words with single digits */
+    const char *bos, *eos; /* of the specials; bos NULL: texts begin without one */
+    const char *pattern;   /* pre-tokenizer regex; NULL: GPT-2 words with single digits */
 } ft_tokenizer_training;
 ft_status ft_tokenizer_train(const ft_tokenizer_training *spec, const char *dir);
 

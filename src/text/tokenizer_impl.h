@@ -24,7 +24,7 @@ typedef struct ft_chars {
     struct ft_char {
         int32_t c; /* code point plus one: 0 is free */
         int32_t symbol;
-    } *slots;
+    } * slots;
     size_t mask;
 } ft_chars;
 
@@ -69,12 +69,12 @@ struct ft_tokenizer {
     ft_added normalized;       /* cut out behind it */
     ft_scratch_pool *pool;
 
-    bool ignore_merges;    /* a word that is a token is that token */
-    ft_map *whole;         /* ... found by its bytes */
-    int32_t byte_id[256];  /* bpe: the symbol of a byte; spm: the byte token; -1: none */
-    ft_chars chars;        /* spm: the symbol of a character */
-    bool fuse_unk;         /* spm: neighbouring unknown characters are one unk */
-    bool cut_at_space;     /* spm: no merge crosses into a space mark, so words can end there */
+    bool ignore_merges;   /* a word that is a token is that token */
+    ft_map *whole;        /* ... found by its bytes */
+    int32_t byte_id[256]; /* bpe: the symbol of a byte; spm: the byte token; -1: none */
+    ft_chars chars;       /* spm: the symbol of a character */
+    bool fuse_unk;        /* spm: neighbouring unknown characters are one unk */
+    bool cut_at_space;    /* spm: no merge crosses into a space mark, so words can end there */
 
     int32_t bos, eos, unk, pad;
     bool space_prefix; /* decoding drops the leading space that encoding puts */
@@ -85,7 +85,7 @@ struct ft_tokenizer {
 };
 
 struct ft_word_kind {
-    const char *name;       /* "bpe" */
+    const char *name; /* "bpe" */
     const char *help;
     const char *gguf_model; /* tokenizer.ggml.model */
     /* Fills what word() and decoding need from vocabulary and merges (raw bytes, symbol tables). */
@@ -134,6 +134,5 @@ ft_status ft_spm__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows);
 /* ---- spm.c ---- */
 /* Ranks for every pair of symbols that concatenates to a mergeable piece, from the scores. */
 ft_status ft_spm__merges_from_scores(ft_tokenizer *t, const char *where);
-
 
 #endif

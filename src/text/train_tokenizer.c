@@ -1,10 +1,10 @@
 /* Training a byte-level BPE tokenizer.
  *
- * The texts are cut into words by the pre-tokenizer and counted. Then, until the vocabulary is full, the pair of adjacent
- * symbols that occurs most often becomes a new token; of equally frequent pairs the one with the lower ids. A pair knows
- * the words it has occurred in, and only those are touched by its merge: their pairs are taken off the counts, the word is
- * merged, its new pairs are added. The heap holds pairs with the count they had when they were pushed; a pair that
- * comes up with another count goes back with the right one.
+ * The texts are cut into words by the pre-tokenizer and counted. Then, until the vocabulary is full, the pair of
+ * adjacent symbols that occurs most often becomes a new token; of equally frequent pairs the one with the lower ids. A
+ * pair knows the words it has occurred in, and only those are touched by its merge: their pairs are taken off the
+ * counts, the word is merged, its new pairs are added. The heap holds pairs with the count they had when they were
+ * pushed; a pair that comes up with another count goes back with the right one.
  *
  * Memory: the distinct words, their symbols, and one word number for every pair a word ever had.
  */
@@ -112,7 +112,7 @@ typedef struct candidate {
 
 typedef struct learner {
     words w;
-    int32_t *sym; /* symbols of all words */
+    int32_t *sym;    /* symbols of all words */
     ft_merges index; /* (left, right) -> number of the pair, grown by rebuilding */
     train_pair *pair;
     size_t n, cap;
@@ -309,7 +309,8 @@ static ft_status learn(learner *l, ft_tokenizer *t, int32_t used)
     bool found;
     for (uint32_t w = 0; w < l->w.n; w++)
         for (int32_t i = 0; i + 1 < l->w.p[w].n; i++)
-            FT_RETURN(add_pair(l, l->sym[l->w.p[w].start + (size_t)i], l->sym[l->w.p[w].start + (size_t)i + 1], w, true));
+            FT_RETURN(
+                add_pair(l, l->sym[l->w.p[w].start + (size_t)i], l->sym[l->w.p[w].start + (size_t)i + 1], w, true));
     FT_RETURN(push_fresh(l));
     while (used < t->vocab.n) {
         int32_t id;
@@ -357,8 +358,8 @@ static void learner_free(learner *l)
 static ft_status check_spec(const ft_tokenizer_training *spec)
 {
     if (spec->vocab_size < 256 + (int64_t)spec->n_specials || spec->vocab_size > FT_VOCAB_MAX)
-        return ft_fail(FT_EINPUT, "vocab_size %d, expected 256 bytes and %zu special tokens at least, %d at most", spec->vocab_size,
-                       spec->n_specials, FT_VOCAB_MAX);
+        return ft_fail(FT_EINPUT, "vocab_size %d, expected 256 bytes and %zu special tokens at least, %d at most",
+                       spec->vocab_size, spec->n_specials, FT_VOCAB_MAX);
     for (size_t i = 0; i < spec->n_specials; i++) {
         const char *s = spec->specials[i];
         if (!*s || ft_utf8__valid(s, strlen(s)) != strlen(s))
@@ -404,11 +405,11 @@ static ft_status named_special(const ft_tokenizer *t, const char *what, const ch
 static json_t *pre_tokenizer_of(const char *pattern)
 {
     const char *fmt = "{s:s, s:[o, {s:s, s:b, s:b, s:b}]}";
-    json_t *first = pattern ? json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "Regex", pattern, "behavior",
-                                        "Isolated", "invert", 0)
+    json_t *first = pattern ? json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "Regex", pattern,
+                                        "behavior", "Isolated", "invert", 0)
                             : json_pack("{s:s, s:b}", "type", "Digits", "individual_digits", 1);
-    return json_pack(fmt, "type", "Sequence", "pretokenizers", first, "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1,
-                     "use_regex", !pattern);
+    return json_pack(fmt, "type", "Sequence", "pretokenizers", first, "type", "ByteLevel", "add_prefix_space", 0,
+                     "trim_offsets", 1, "use_regex", !pattern);
 }
 
 ft_status ft_tokenizer_train(const ft_tokenizer_training *spec, const char *dir)

@@ -8,7 +8,7 @@
 
 #include "base/str.h"
 
-#define FT_SPACE_MARK "\xe2\x96\x81" /* U+2581, SentencePiece's visible space */
+#define FT_SPACE_MARK       "\xe2\x96\x81" /* U+2581, SentencePiece's visible space */
 #define FT_SPACE_MARK_BYTES 3
 
 /* Length of the longest prefix of p[0..n) that is valid UTF-8. */
@@ -27,7 +27,8 @@ int32_t ft_bytes__char(uint8_t byte);
 int ft_bytes__byte(int32_t c);
 /* Appends the byte-level spelling of bytes. */
 ft_status ft_bytes__spell(ft_buf *out, ft_str bytes);
-/* Appends the bytes of a byte-level spelling; *ok false (and nothing appended) when a character is not of the alphabet. */
+/* Appends the bytes of a byte-level spelling; *ok false (and nothing appended) when a character is not of the alphabet.
+ */
 ft_status ft_bytes__unspell(ft_buf *out, ft_str spelling, bool *ok);
 
 #endif

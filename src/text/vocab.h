@@ -1,6 +1,7 @@
 /* Inside of the text room: the tokens of a vocabulary, id to piece and back.
  *
- * An id that the file does not name is a hole: empty piece, FT_TOKEN_UNUSED. Everything lives in the vocabulary's arena.
+ * An id that the file does not name is a hole: empty piece, FT_TOKEN_UNUSED. Everything lives in the vocabulary's
+ * arena.
  */
 #ifndef FETTLE_TEXT_VOCAB_H
 #define FETTLE_TEXT_VOCAB_H
@@ -11,12 +12,12 @@
 #define FT_VOCAB_MAX (1 << 22)
 
 typedef struct ft_vocab {
-    int32_t n;      /* V */
-    ft_str *piece;  /* [V] as stored: "Ġthe", "▁the", "<0x0A>" */
-    ft_str *raw;    /* [V] the bytes that the token stands for */
-    uint8_t *type;  /* [V] ft_token_type */
-    float *score;   /* [V]; NULL where the kind has none */
-    ft_map *ids;    /* piece -> id */
+    int32_t n;     /* V */
+    ft_str *piece; /* [V] as stored: "Ġthe", "▁the", "<0x0A>" */
+    ft_str *raw;   /* [V] the bytes that the token stands for */
+    uint8_t *type; /* [V] ft_token_type */
+    float *score;  /* [V]; NULL where the kind has none */
+    ft_map *ids;   /* piece -> id */
     ft_arena *arena;
 } ft_vocab;
 

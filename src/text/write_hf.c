@@ -1,8 +1,8 @@
 /* A tokenizer as an HF directory has it: tokenizer.json and tokenizer_config.json.
  *
- * Every token stands in model.vocab, control and added ones in added_tokens too: then every reader finds the same ids. A
- * SentencePiece-style one is written as Llama 2's: a normalizer that puts and marks spaces, byte fallback, and the merges
- * in the order of their ranks.
+ * Every token stands in model.vocab, control and added ones in added_tokens too: then every reader finds the same ids.
+ * A SentencePiece-style one is written as Llama 2's: a normalizer that puts and marks spaces, byte fallback, and the
+ * merges in the order of their ranks.
  */
 #include "file/json.h"
 #include "text/tokenizer_impl.h"
@@ -22,15 +22,16 @@ static bool is_added(const ft_tokenizer *t, int32_t id)
 
 static json_t *added_token(const ft_tokenizer *t, int32_t id)
 {
-    return json_pack("{s:o, s:b, s:b, s:b, s:b, s:b}", "content", string_of(t->vocab.piece[id]), "single_word", 0, "lstrip", 0,
-                     "rstrip", 0, "normalized", 0, "special", t->vocab.type[id] != FT_TOKEN_USER);
+    return json_pack("{s:o, s:b, s:b, s:b, s:b, s:b}", "content", string_of(t->vocab.piece[id]), "single_word", 0,
+                     "lstrip", 0, "rstrip", 0, "normalized", 0, "special", t->vocab.type[id] != FT_TOKEN_USER);
 }
 
 static json_t *added_tokens(const ft_tokenizer *t)
 {
     json_t *list = json_array();
     for (int32_t id = 0; list && id < t->vocab.n; id++) {
-        json_t *token = is_added(t, id) ? json_pack("{s:i}", "id", id) : NULL, *rest = token ? added_token(t, id) : NULL;
+        json_t *token = is_added(t, id) ? json_pack("{s:i}", "id", id) : NULL,
+               *rest = token ? added_token(t, id) : NULL;
         if (token && (json_object_update(token, rest) || json_array_append(list, token))) {
             json_decref(list);
             list = NULL;
@@ -65,7 +66,8 @@ static json_t *merges_of(const ft_tokenizer *t)
     for (size_t i = 0; list && i < t->merges.n; i++) {
         if (rows[i].left >= t->vocab.n || rows[i].right >= t->vocab.n)
             continue;
-        json_t *pair = json_pack("[o, o]", string_of(t->vocab.piece[rows[i].left]), string_of(t->vocab.piece[rows[i].right]));
+        json_t *pair =
+            json_pack("[o, o]", string_of(t->vocab.piece[rows[i].left]), string_of(t->vocab.piece[rows[i].right]));
         if (json_array_append_new(list, pair)) {
             json_decref(list);
             list = NULL;
@@ -87,21 +89,24 @@ static json_t *normalizer_of(const ft_tokenizer *t, bool bytes)
 {
     if (bytes)
         return json_null();
-    json_t *mark = json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", "String", " ", "content", FT_SPACE_MARK);
+    json_t *mark =
+        json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", "String", " ", "content", FT_SPACE_MARK);
     if (!t->space_prefix)
         return mark;
-    return json_pack("{s:s, s:[{s:s, s:s}, o]}", "type", "Sequence", "normalizers", "type", "Prepend", "prepend", FT_SPACE_MARK,
-                     mark);
+    return json_pack("{s:s, s:[{s:s, s:s}, o]}", "type", "Sequence", "normalizers", "type", "Prepend", "prepend",
+                     FT_SPACE_MARK, mark);
 }
 
 static json_t *decoder_of(const ft_tokenizer *t, bool bytes)
 {
     if (bytes)
-        return json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 1, "trim_offsets", 1, "use_regex", 1);
-    json_t *steps = json_pack("[{s:s, s:{s:s}, s:s}, {s:s}, {s:s}]", "type", "Replace", "pattern", "String", FT_SPACE_MARK,
-                              "content", " ", "type", "ByteFallback", "type", "Fuse");
+        return json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 1, "trim_offsets", 1,
+                         "use_regex", 1);
+    json_t *steps = json_pack("[{s:s, s:{s:s}, s:s}, {s:s}, {s:s}]", "type", "Replace", "pattern", "String",
+                              FT_SPACE_MARK, "content", " ", "type", "ByteFallback", "type", "Fuse");
     if (steps && t->space_prefix)
-        json_array_append_new(steps, json_pack("{s:s, s:s, s:i, s:i}", "type", "Strip", "content", " ", "start", 1, "stop", 0));
+        json_array_append_new(
+            steps, json_pack("{s:s, s:s, s:i, s:i}", "type", "Strip", "content", " ", "start", 1, "stop", 0));
     return json_pack("{s:s, s:o}", "type", "Sequence", "decoders", steps);
 }
 
@@ -113,18 +118,19 @@ static json_t *post_processor_of(const ft_tokenizer *t)
     ft_str bos = t->vocab.piece[t->bos];
     return json_pack("{s:s, s:[{s:{s:o, s:i}}, {s:{s:s, s:i}}], s:[{s:{s:o, s:i}}, {s:{s:s, s:i}}, {s:{s:s, s:i}}], "
                      "s:{s#:{s:o, s:[i], s:[o]}}}",
-                     "type", "TemplateProcessing", "single", "SpecialToken", "id", string_of(bos), "type_id", 0, "Sequence", "id",
-                     "A", "type_id", 0, "pair", "SpecialToken", "id", string_of(bos), "type_id", 0, "Sequence", "id", "A",
-                     "type_id", 0, "Sequence", "id", "B", "type_id", 1, "special_tokens", bos.p, (int)bos.n, "id", string_of(bos),
-                     "ids", t->bos, "tokens", string_of(bos));
+                     "type", "TemplateProcessing", "single", "SpecialToken", "id", string_of(bos), "type_id", 0,
+                     "Sequence", "id", "A", "type_id", 0, "pair", "SpecialToken", "id", string_of(bos), "type_id", 0,
+                     "Sequence", "id", "A", "type_id", 0, "Sequence", "id", "B", "type_id", 1, "special_tokens", bos.p,
+                     (int)bos.n, "id", string_of(bos), "ids", t->bos, "tokens", string_of(bos));
 }
 
 static ft_status write_tokenizer(const ft_tokenizer *t, json_t *pre_tokenizer, const char *path)
 {
     bool bytes = t->kind == &ft_tokenizer_bpe;
     json_t *j = json_pack("{s:s, s:n, s:n, s:o, s:o, s:O?, s:o, s:o, s:o}", "version", "1.0", "truncation", "padding",
-                          "added_tokens", added_tokens(t), "normalizer", normalizer_of(t, bytes), "pre_tokenizer", pre_tokenizer,
-                          "post_processor", post_processor_of(t), "decoder", decoder_of(t, bytes), "model", model_of(t, bytes));
+                          "added_tokens", added_tokens(t), "normalizer", normalizer_of(t, bytes), "pre_tokenizer",
+                          pre_tokenizer, "post_processor", post_processor_of(t), "decoder", decoder_of(t, bytes),
+                          "model", model_of(t, bytes));
     ft_status st = j ? ft_json_write(j, path) : ft_fail(FT_ENOMEM, "%s: out of memory", path);
     json_decref(j);
     return st;
@@ -145,13 +151,15 @@ static ft_status write_config(const ft_tokenizer *t, const char *path)
         if (is_added(t, id) && json_object_set_new(decoder, key, added_token(t, id)))
             st = FT_ENOMEM;
     }
-    json_t *j = json_pack("{s:b, s:o, s:o, s:b, s:o, s:o, s:s, s:o}", "add_bos_token", t->add_bos, "added_tokens_decoder", decoder,
-                          "bos_token", token_or_null(t, t->bos), "clean_up_tokenization_spaces", 0, "eos_token",
-                          token_or_null(t, t->eos), "pad_token", token_or_null(t, t->pad), "tokenizer_class",
-                          "PreTrainedTokenizerFast", "unk_token", token_or_null(t, t->unk));
+    json_t *j =
+        json_pack("{s:b, s:o, s:o, s:b, s:o, s:o, s:s, s:o}", "add_bos_token", t->add_bos, "added_tokens_decoder",
+                  decoder, "bos_token", token_or_null(t, t->bos), "clean_up_tokenization_spaces", 0, "eos_token",
+                  token_or_null(t, t->eos), "pad_token", token_or_null(t, t->pad), "tokenizer_class",
+                  "PreTrainedTokenizerFast", "unk_token", token_or_null(t, t->unk));
     if (j && t->chat_template && json_object_set_new(j, "chat_template", json_string(t->chat_template)))
         st = FT_ENOMEM;
-    st = st != FT_OK || !j ? ft_fail(FT_ENOMEM, "%s: out of memory, or a text that is not UTF-8", path) : ft_json_write(j, path);
+    st = st != FT_OK || !j ? ft_fail(FT_ENOMEM, "%s: out of memory, or a text that is not UTF-8", path)
+                           : ft_json_write(j, path);
     json_decref(j);
     return st;
 }

@@ -80,9 +80,178 @@ PAIR_TEST(llama2_json_gives_the_ids_of_llama_spm, "vocab/hf/llama2/tokenizer.jso
 PAIR_TEST(tinyllama_json_gives_the_ids_of_llama_spm, "vocab/hf/tinyllama-1.1b-chat", "llama-spm", true)
 PAIR_TEST(phi3_json_gives_the_ids_of_phi_3, "vocab/hf/phi-3-mini", "phi-3", false)
 
+PAIR_TEST(gpt2_gguf_gives_the_ids_of_gpt_2, "vocab/llama.cpp/ggml-vocab-gpt-2.gguf", "gpt-2", false)
+PAIR_TEST(llama_gguf_gives_the_ids_of_llama_spm, "vocab/llama.cpp/ggml-vocab-llama-spm.gguf", "llama-spm", false)
+PAIR_TEST(phi3_gguf_gives_the_ids_of_phi_3, "vocab/llama.cpp/ggml-vocab-phi-3.gguf", "phi-3", false)
+PAIR_TEST(starcoder_gguf_gives_the_ids_of_starcoder, "vocab/llama.cpp/ggml-vocab-starcoder.gguf", "starcoder", false)
+PAIR_TEST(deepseek_coder_gguf_gives_its_ids, "vocab/llama.cpp/ggml-vocab-deepseek-coder.gguf", "deepseek-coder", false)
+PAIR_TEST(llama2_model_gives_the_ids_of_llama_spm, "vocab/hf/llama2/tokenizer.model", "llama-spm", false)
+
+/* Vectors without a tokenizer of theirs in ../shared, and BERT's WordPiece, which fettle does not have. */
+START_TEST(wordpiece_is_refused_by_name)
+{
+    ft_tokenizer *t;
+    if (!ft_test_shared("vocab/llama.cpp/ggml-vocab-bert-bge.gguf"))
+        FT_SKIP("../shared is absent");
+    ck_assert_fails(ft_tokenizer_open(&t, ft_test_shared("vocab/llama.cpp/ggml-vocab-bert-bge.gguf")), FT_EUNSUPPORTED,
+                    "tokenizer.ggml.model \"bert\"");
+    ck_assert_fails(ft_tokenizer_open(&t, ft_test_shared("vocab/hf/bert-base-uncased")), FT_EUNSUPPORTED, "WordPiece");
+}
+END_TEST
+
+/* ---- JSON vectors ---- */
+
+static ft_str str_of(const json_t *j)
+{
+    return (ft_str){json_string_value(j), json_string_length(j)};
+}
+
+/* Ids of a list; a leading BOS is dropped where the tokenizer puts one, since encode does not. */
+static void check_list(const ft_tokenizer *t, const json_t *text, const json_t *ids, const char *name, size_t number)
+{
+    static int32_t want[4096];
+    size_t n = 0, i;
+    json_t *id;
+    ck_assert_uint_le(json_array_size(ids), FT_COUNT(want));
+    json_array_foreach(ids, i, id)
+        if (i || json_integer_value(id) != ft_tokenizer_bos(t) || !ft_tokenizer_add_bos(t))
+            want[n++] = (int32_t)json_integer_value(id);
+    ck_assert(json_is_string(text));
+    check_ids(t, str_of(text), want, n, name, number);
+}
+
+static json_t *shared_json(const char *path)
+{
+    json_t *j;
+    ck_assert_ok(ft_json_file(&j, ft_test_shared(path), 1 << 24));
+    return j;
+}
+
+START_TEST(tattletale_vectors_hold)
+{
+    static const char *const pairs[][2] = {{"vocab/vectors/tattletale/hf_gpt2.json", "vocab/hf/gpt2"},
+                                           {"vocab/vectors/tattletale/hf_llama3.json", "vocab/hf/llama-3.2-1b-instruct"},
+                                           {"vocab/vectors/tattletale/tiktoken_from_hf_llama3.json", "vocab/hf/llama-3.2-1b-instruct"}};
+    if (!ft_test_shared(pairs[0][0]))
+        FT_SKIP("../shared is absent");
+    for (size_t k = 0; k < FT_COUNT(pairs); k++) {
+        ft_tokenizer *t;
+        size_t i;
+        json_t *j = shared_json(pairs[k][0]), *item;
+        ck_assert_ok(ft_tokenizer_open(&t, ft_test_shared(pairs[k][1])));
+        ck_assert_uint_ge(json_array_size(j), 30);
+        json_array_foreach(j, i, item)
+            check_list(t, json_object_get(item, "text"), json_object_get(item, "token_ids"), pairs[k][0], i);
+        ft_tokenizer_free(t);
+        json_decref(j);
+    }
+}
+END_TEST
+
+START_TEST(swift_transformers_texts_hold)
+{
+    static const char *const pairs[][2] = {{"vocab/vectors/swift-transformers/gpt2_encoded_tokens.json", "vocab/hf/gpt2"},
+                                           {"vocab/vectors/swift-transformers/llama_3.2_encoded.json", "vocab/hf/llama-3.2-1b-instruct"},
+                                           {"vocab/vectors/swift-transformers/llama_encoded.json", "vocab/hf/llama2"}};
+    if (!ft_test_shared(pairs[0][0]))
+        FT_SKIP("../shared is absent");
+    for (size_t k = 0; k < FT_COUNT(pairs); k++) {
+        ft_tokenizer *t;
+        json_t *j = shared_json(pairs[k][0]);
+        ck_assert_ok(ft_tokenizer_open(&t, ft_test_shared(pairs[k][1])));
+        check_list(t, json_object_get(j, "text"), json_object_get(j, "token_ids"), pairs[k][0], 0);
+        ft_tokenizer_free(t);
+        json_decref(j);
+    }
+}
+END_TEST
+
+START_TEST(swift_transformers_cases_hold)
+{
+    static const char *const pairs[][2] = {{"distilgpt2", "vocab/hf/gpt2"},
+                                           {"coreml-projects/Llama-2-7b-chat-coreml", "vocab/hf/llama2/tokenizer.model"},
+                                           {"pcuenq/Llama-3.2-1B-Instruct-tokenizer", "vocab/hf/llama-3.2-1b-instruct"}};
+    if (!ft_test_shared("vocab/vectors/swift-transformers/tokenizer_tests.json"))
+        FT_SKIP("../shared is absent");
+    json_t *j = shared_json("vocab/vectors/swift-transformers/tokenizer_tests.json");
+    for (size_t k = 0; k < FT_COUNT(pairs); k++) {
+        ft_tokenizer *t;
+        size_t i;
+        json_t *item, *list = json_object_get(j, pairs[k][0]);
+        ck_assert_ok(ft_tokenizer_open(&t, ft_test_shared(pairs[k][1])));
+        ck_assert_uint_ge(json_array_size(list), 18);
+        json_array_foreach(list, i, item)
+            check_list(t, json_object_get(item, "input"), json_object_get(json_object_get(item, "encoded"), "input_ids"), pairs[k][0], i);
+        ft_tokenizer_free(t);
+    }
+    json_decref(j);
+}
+END_TEST
+
+/* mistral-common writes the space in front of a text that follows a control token as the text's own first mark: the text
+ * that was encoded lacks it, its other marks were spaces. */
+static void unmark(ft_buf *out, const char *text)
+{
+    static const char mark[] = "\xe2\x96\x81";
+    bool after_control = true;
+    for (const char *p = text; *p;) {
+        if (strncmp(p, mark, 3) == 0) {
+            if (!after_control)
+                ck_assert_ok(ft_buf_putc(out, ' '));
+            p += 3;
+        } else {
+            ck_assert_ok(ft_buf_putc(out, *p++));
+        }
+        static const char *const controls[] = {"<s>", "</s>", "[INST]", "[/INST]"};
+        after_control = false;
+        for (size_t i = 0; i < FT_COUNT(controls); i++)
+            after_control = after_control || (out->n >= strlen(controls[i]) && ft_ends(out->p, controls[i]));
+    }
+}
+
+START_TEST(mistral_chats_give_the_ids_of_mistral_common)
+{
+    static const char *const versions[][3] = {
+        {"v2", "vocab/hf/mistral-v0.3/mistral_instruct_tokenizer_240216.model.v2", "vocab/vectors/mistral-common/samples/no_tools"},
+        {"v3", "vocab/hf/mistral-v0.3/mistral_instruct_tokenizer_240323.model.v3", "vocab/vectors/mistral-common/samples/no_tools"}};
+    if (!ft_test_shared(versions[0][2]))
+        FT_SKIP("../shared is absent");
+    for (size_t k = 0; k < FT_COUNT(versions); k++) {
+        char name[64];
+        ft_buf text = {0}, plain = {0};
+        ft_tokenizer *t;
+        static int32_t want[1024];
+        size_t n = 0, i;
+        json_t *id;
+        snprintf(name, sizeof name, "text_%s.txt", versions[k][0]);
+        ck_assert_ok(ft_read_file(&text, ft_test_path(ft_test_shared(versions[k][2]), name), 1 << 20));
+        unmark(&plain, text.p);
+        snprintf(name, sizeof name, "tokens_%s.json", versions[k][0]);
+        json_t *j;
+        ck_assert_ok(ft_json_file(&j, ft_test_path(ft_test_shared(versions[k][2]), name), 1 << 20));
+        json_array_foreach(json_object_get(j, "tokens"), i, id)
+            want[n++] = (int32_t)json_integer_value(id);
+        ck_assert_ok(ft_tokenizer_open(&t, ft_test_shared(versions[k][1])));
+        ft_ids ids = {0};
+        ck_assert_ok(ft_tokenizer_encode(t, (ft_str){plain.p, plain.n}, true, &ids));
+        ck_assert_uint_eq(ids.n, n);
+        ck_assert_int_eq(memcmp(ids.p, want, n * sizeof *want), 0);
+        ft_ids_free(&ids);
+        ft_tokenizer_free(t);
+        json_decref(j);
+        ft_buf_free(&text);
+        ft_buf_free(&plain);
+    }
+}
+END_TEST
+
 int main(void)
 {
     FT_TESTS("tokenizer_vectors", gpt2_json_gives_the_ids_of_gpt_2, llama3_json_gives_the_ids_of_llama_bpe,
              qwen25_json_gives_the_ids_of_qwen2, qwen3_json_gives_the_ids_of_qwen2, qwen3_json_gives_the_ids_of_deepseek_r1_qwen,
-             llama2_json_gives_the_ids_of_llama_spm, tinyllama_json_gives_the_ids_of_llama_spm, phi3_json_gives_the_ids_of_phi_3);
+             llama2_json_gives_the_ids_of_llama_spm, tinyllama_json_gives_the_ids_of_llama_spm, phi3_json_gives_the_ids_of_phi_3,
+             gpt2_gguf_gives_the_ids_of_gpt_2, llama_gguf_gives_the_ids_of_llama_spm, phi3_gguf_gives_the_ids_of_phi_3,
+             starcoder_gguf_gives_the_ids_of_starcoder, deepseek_coder_gguf_gives_its_ids,
+             llama2_model_gives_the_ids_of_llama_spm, wordpiece_is_refused_by_name, tattletale_vectors_hold,
+             swift_transformers_texts_hold, swift_transformers_cases_hold, mistral_chats_give_the_ids_of_mistral_common);
 }

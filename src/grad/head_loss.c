@@ -25,14 +25,6 @@ typedef struct job {
     bool gradient; /* logits become their gradient */
 } job;
 
-static int32_t index_of(const float *x, int64_t n, float value)
-{
-    for (int64_t i = 0; i < n; i++)
-        if (x[i] == value)
-            return (int32_t)i;
-    return 0; /* NaN in the row: the loss says so */
-}
-
 /* x: capped logits, e: exp(x - top) with its sum. x becomes weight (p - 1[target]) (1 - (x / cap)^2). */
 static void capped_gradient(float *x, const float *e, double sum, int32_t target, const job *j)
 {
@@ -51,7 +43,8 @@ static void row(void *ctx, int64_t i)
     if (j->cap > 0)
         j->k->softcap(x, j->cap, j->V);
     float top = j->k->max(x, j->V), aim = x[j->target[i]];
-    j->argmax[i] = index_of(x, j->V, top);
+    int64_t best = j->k->find(x, top, j->V);
+    j->argmax[i] = best < j->V ? (int32_t)best : 0; /* none under NaN: the loss says so */
     double sum = j->k->exp_sum(e, x, top, j->V);
     j->nll[i] = log(sum) + (double)top - (double)aim;
     if (!j->gradient)
@@ -119,7 +112,7 @@ static void run_chunk(ft_tape *t, chunks *c, int64_t n, ft_var *x, ft_param *w, 
         ft_linear_grad_w(w->grad, c->j.logits, c->x, n, c->j.V, C);
     if (!dx)
         return;
-    ft_linear_grad_x(c->x, c->j.logits, n, &w->t, false, t->scratch);
+    ft_grad__linear_dx(t, c->x, c->j.logits, n, w, false);
     ft_grad__scatter_add(dx, c->rows, n, c->x, C, 1);
 }
 
@@ -182,6 +175,7 @@ const ft_op ft_grad__head_loss = {
     .cases = (const ft_op_case[]){{.T = 1, .in = 3, .vocab = 2},
                                   {.T = 37, .in = 33, .vocab = 71},
                                   {.T = 300, .in = 8, .vocab = 530},
+                                  {.T = 6, .in = 5, .vocab = 9001},
                                   {.T = 9, .in = 20, .vocab = 45, .softcap = 2},
                                   {.T = 9, .in = 64, .vocab = 45, .dtype = &ft_q8_0},
                                   {0}}};

@@ -1,6 +1,15 @@
 /* linear: y = x W^T (+ bias) over a weight of any dtype. */
 #include "grad/tape.h"
 
+void ft_grad__linear_dx(ft_tape *t, float *dx, const float *dy, int64_t T, const ft_param *w, bool add)
+{
+    size_t floats = ft_linear_parts(T, &w->t);
+    float *parts = floats ? ft_grad__lend(t, floats) : NULL;
+    if (parts || !floats)
+        ft_linear_grad_x(dx, dy, T, &w->t, add, t->scratch, parts);
+    ft_grad__give_back(t, parts);
+}
+
 static void backward(ft_tape *t, const ft_node *n)
 {
     bool add;
@@ -8,7 +17,7 @@ static void backward(ft_tape *t, const ft_node *n)
     ft_param *w = n->param[0], *bias = n->param[1];
     float *dx = ft_grad__of(t, x, &add);
     if (dx)
-        ft_linear_grad_x(dx, y->g, x->rows, &w->t, add, t->scratch);
+        ft_grad__linear_dx(t, dx, y->g, x->rows, w, add);
     if (w->trainable)
         ft_linear_grad_w(w->grad, y->g, x->v, x->rows, y->cols, x->cols);
     if (ft_grad__trains(bias))
@@ -42,6 +51,7 @@ const ft_op ft_grad__linear = {
                                   {.T = 65, .in = 70, .out = 33, .bias = true},
                                   {.T = 5, .in = 300, .out = 530},
                                   {.T = 600, .in = 17, .out = 19},
+                                  {.T = 6, .in = 32, .out = 8200, .dtype = &ft_q8_0},
                                   {.T = 1, .in = 96, .out = 70, .dtype = &ft_q8_0},
                                   {.T = 7, .in = 320, .out = 65, .dtype = &ft_q8_0, .bias = true},
                                   {.T = 1, .in = 45, .out = 3, .dtype = &ft_f16},

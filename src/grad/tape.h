@@ -133,6 +133,8 @@ const char *ft_grad__shape(const ft_var *v, char buf[96]);
 bool ft_grad__check_weight(ft_tape *t, const ft_op *op, const ft_param *w, int64_t in);
 /* dst[index[i]] += scale * src[i] for rows of cols, i = 0 .. n-1, in this order (rows.c). */
 void ft_grad__scatter_add(float *dst, const int64_t *index, int64_t n, const float *src, int64_t cols, float scale);
+/* dx [T, in] (+)= dy w, with memory of the pool where the sum is long (linear.c). */
+void ft_grad__linear_dx(ft_tape *t, float *dx, const float *dy, int64_t T, const ft_param *w, bool add);
 /* A copy of seg with its start and past in the tape's memory; NULL on failure. */
 const ft_segments *ft_grad__keep_segments(ft_tape *t, const ft_segments *seg);
 /* Segments cover T tokens in order. */

@@ -22,7 +22,9 @@ typedef struct ft_reader {
 } ft_reader;
 
 /* What decides which elements of a dropout survive: element e of `site` is kept when its 16 random bits are >= drop.
- * The bits are a pure function of these numbers (ft_philox, FT_STREAM_DROPOUT), so a replay makes the same mask. */
+ * The bits are a pure function of these numbers, so a replay makes the same mask: elements come in groups of 128, and
+ * element 16 q + lane of group g has the half q % 2 (0: the low one) of word q / 2 of
+ * ft_philox(seed, FT_STREAM_DROPOUT, step, site << 40 | 16 g + lane). */
 typedef struct ft_dropout {
     uint64_t seed, step;
     uint32_t site;
@@ -47,6 +49,7 @@ typedef struct ft_kernels {
     float (*dot)(const float *a, const float *b, int64_t n);
     double (*sum_squares)(const float *x, int64_t n); /* in f64 */
     float (*max)(const float *x, int64_t n);          /* n >= 1 */
+    int64_t (*find)(const float *x, float value, int64_t n); /* the first i with x[i] == value, n where there is none */
     void (*axpy)(float *y, float a, const float *x, int64_t n);                   /* y += a x */
     void (*scale)(float *x, float a, int64_t n);                                  /* x *= a */
     void (*add)(float *y, const float *a, const float *b, int64_t n);             /* y = a + b; y may be a or b */
@@ -98,8 +101,9 @@ const char *ft_blas_core(void);
 size_t ft_linear_scratch(void);
 /* y [T, out] = x [T, in] w^T (+ bias [out], NULL: none). */
 void ft_linear_forward(float *y, const float *x, int64_t T, const ft_tensor *w, const float *bias, float *scratch);
-/* dx [T, in] (+)= dy [T, out] w. */
-void ft_linear_grad_x(float *dx, const float *dy, int64_t T, const ft_tensor *w, bool add, float *scratch);
+/* dx [T, in] (+)= dy [T, out] w. parts: ft_linear_parts() floats, undefined content; NULL where that is 0. */
+size_t ft_linear_parts(int64_t T, const ft_tensor *w);
+void ft_linear_grad_x(float *dx, const float *dy, int64_t T, const ft_tensor *w, bool add, float *scratch, float *parts);
 /* dw [out, in] += dy^T x. */
 void ft_linear_grad_w(float *dw, const float *dy, const float *x, int64_t T, int64_t out, int64_t in);
 /* dbias [out] += column sums of dy. */

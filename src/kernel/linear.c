@@ -8,6 +8,9 @@
  *         +-----+-----+-----+            The tile's size follows from the shape alone, so the result does not depend on
  *                                        the number of threads.
  *
+ * dx sums over the rows of w. A head has so many of them, and so few columns, that tiles would be small: its sum is cut
+ * into PARTS, each with a result of its own, which are added in order at the end.
+ *
  * Few rows (decoding one token) are bound by reading w: each row of w is read once and multiplied as it is decoded.
  */
 #include "kernel/kernel.h"
@@ -23,8 +26,10 @@ enum {
     FEW = 4,            /* rows that go without GEMM */
     FEW_ROWS = 64,      /* rows of w in a tile of that */
     WISHED_TILES = 8,
-    SMALLEST_TILE = 96,
-    ROUND = 32
+    LOW_TILE = 128,     /* rows and columns below which a tile is cut only for want of tiles */
+    ROUND = 32,
+    PARTS = 8,
+    LONG_SUM = PARTS * 1024
 };
 
 size_t ft_linear_scratch(void)
@@ -71,19 +76,17 @@ static void resize_tiles(tiling *t, int64_t most_rows, int64_t most_cols)
     t->across = (t->cols + t->tile_cols - 1) / t->tile_cols;
 }
 
-/* As large as they may be, but enough of them to feed a team; columns in whole blocks of block_len. */
+/* As large as they may be, but enough of them to feed a team; columns in whole blocks of block_len. Wide tiles of few
+ * rows do better in GEMM than the other way round. */
 static tiling tile_plan(int64_t rows, int64_t cols, int64_t block_len)
 {
     tiling t = {.rows = rows, .cols = cols, .unit = FT_MAX(block_len, (int64_t)ROUND)};
-    int64_t most_rows = TILE, most_cols = TILE;
-    resize_tiles(&t, most_rows, most_cols);
-    while (tiles_of(&t) < WISHED_TILES && FT_MAX(t.tile_rows, t.tile_cols) > FT_MAX(t.unit, (int64_t)SMALLEST_TILE)) {
-        if (t.tile_rows >= t.tile_cols)
-            most_rows = (t.tile_rows + 1) / 2;
-        else
-            most_cols = (t.tile_cols + 1) / 2;
-        resize_tiles(&t, most_rows, most_cols);
-    }
+    resize_tiles(&t, TILE, TILE);
+    while (tiles_of(&t) < WISHED_TILES && t.tile_rows > LOW_TILE)
+        resize_tiles(&t, (t.tile_rows + 1) / 2, TILE);
+    int64_t low_cols = FT_MAX(t.unit, (int64_t)LOW_TILE);
+    while (tiles_of(&t) < WISHED_TILES && t.tile_cols > low_cols)
+        resize_tiles(&t, t.tile_rows, (t.tile_cols + 1) / 2);
     return t;
 }
 
@@ -108,7 +111,7 @@ typedef struct job {
     const ft_tensor *w;
     int64_t T, out, in;
     bool add;
-    float *scratch;
+    float *scratch, *parts;
 } job;
 
 static job job_of(float *to, const float *a, int64_t T, const ft_tensor *w, float *scratch)
@@ -199,23 +202,64 @@ void ft_linear_forward(float *y, const float *x, int64_t T, const ft_tensor *w, 
 
 /* ---- dx = dy w ---- */
 
-static void grad_x_tile(void *ctx, int64_t i)
+/* Tile i of the sum over rows [from, to) of w; add: to what stands in dx. */
+static void grad_x_sum(const job *j, float *to, int64_t i, int64_t from, int64_t end, bool add)
 {
-    const job *j = ctx;
     tile t = tile_at(&j->tiles, i);
-    int64_t depth = depth_of(j, j->out), ld;
-    float *dx = j->to + t.r * j->in + t.c;
-    for (int64_t k = 0; k < j->out; k += depth) {
-        int64_t n = FT_MIN(depth, j->out - k);
+    int64_t depth = depth_of(j, end - from), ld;
+    float *dx = to + t.r * j->in + t.c;
+    for (int64_t k = from; k < end; k += depth) {
+        int64_t n = FT_MIN(depth, end - k);
         const float *w = piece_of_w(j, k, n, t.c, t.cols, &ld);
-        ft_gemm(false, false, t.rows, t.cols, n, 1, j->a + t.r * j->out + k, j->out, w, ld, k || j->add ? 1 : 0, dx, j->in);
+        ft_gemm(false, false, t.rows, t.cols, n, 1, j->a + t.r * j->out + k, j->out, w, ld, k > from || add ? 1 : 0, dx, j->in);
     }
 }
 
-void ft_linear_grad_x(float *dx, const float *dy, int64_t T, const ft_tensor *w, bool add, float *scratch)
+static void grad_x_tile(void *ctx, int64_t i)
+{
+    const job *j = ctx;
+    grad_x_sum(j, j->to, i, 0, j->out, j->add);
+}
+
+static void grad_x_part(void *ctx, int64_t i)
+{
+    const job *j = ctx;
+    int64_t n = tiles_of(&j->tiles), part = i / n, step = (j->out + PARTS - 1) / PARTS;
+    grad_x_sum(j, j->parts + part * j->T * j->in, i % n, part * step, FT_MIN(j->out, (part + 1) * step), false);
+}
+
+static void add_parts(void *ctx, int64_t t)
+{
+    const job *j = ctx;
+    float *dx = j->to + t * j->in;
+    for (int64_t p = 0; p < PARTS; p++) {
+        const float *part = j->parts + (p * j->T + t) * j->in;
+        if (p || j->add)
+            j->k->axpy(dx, 1, part, j->in);
+        else
+            memcpy(dx, part, (size_t)j->in * sizeof *dx);
+    }
+}
+
+size_t ft_linear_parts(int64_t T, const ft_tensor *w)
+{
+    if (ft_tensor_rows(w) < LONG_SUM || T > TILE)
+        return 0;
+    return (size_t)PARTS * (size_t)T * (size_t)ft_tensor_cols(w);
+}
+
+void ft_linear_grad_x(float *dx, const float *dy, int64_t T, const ft_tensor *w, bool add, float *scratch, float *parts)
 {
     job j = job_of(dx, dy, T, w, scratch);
     j.add = add;
+    if (ft_linear_parts(T, w)) {
+        j.parts = parts;
+        j.tiles = (tiling){.rows = T, .cols = j.in, .unit = FT_MAX(w->dtype->block_len, ROUND)};
+        resize_tiles(&j.tiles, TILE, TILE);
+        ft_parallel(PARTS * tiles_of(&j.tiles), grad_x_part, &j);
+        ft_parallel(T, add_parts, &j);
+        return;
+    }
     j.tiles = tile_plan(T, j.in, w->dtype->block_len);
     ft_parallel(tiles_of(&j.tiles), grad_x_tile, &j);
 }

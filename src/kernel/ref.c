@@ -33,6 +33,14 @@ static float max(const float *x, int64_t n)
     return top;
 }
 
+static int64_t find(const float *x, float value, int64_t n)
+{
+    int64_t i = 0;
+    while (i < n && x[i] != value)
+        i++;
+    return i;
+}
+
 static void axpy(float *y, float a, const float *x, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -65,12 +73,12 @@ static double exp_sum(float *y, const float *x, float shift, int64_t n)
     return sum;
 }
 
-/* Eight elements share a Philox block, 16 bits each, low half first. */
 static uint32_t dropout_bits(const ft_dropout *d, uint64_t element)
 {
     uint32_t r[4];
-    ft_philox(d->seed, FT_STREAM_DROPOUT, d->step, (uint64_t)d->site << 40 | element / 8, r);
-    return r[element / 2 % 4] >> (element % 2 * 16) & 0xffff;
+    uint64_t group = element / 128, q = element / 16 % 8, lane = element % 16;
+    ft_philox(d->seed, FT_STREAM_DROPOUT, d->step, (uint64_t)d->site << 40 | (group * 16 + lane), r);
+    return r[q / 2] >> (q % 2 * 16) & 0xffff;
 }
 
 static void dropout(float *y, const float *x, const ft_dropout *d, uint64_t first, int64_t n, bool add)
@@ -177,7 +185,7 @@ static void scores_grad(float *s, float *dp, float lse, float d, float scale, fl
 static const ft_reader readers[] = {{0}};
 
 const ft_kernels ft_kernels_ref = {
-    .name = "ref", .usable = usable, .readers = readers, .dot = dot, .sum_squares = sum_squares, .max = max, .axpy = axpy,
+    .name = "ref", .usable = usable, .readers = readers, .dot = dot, .sum_squares = sum_squares, .max = max, .find = find, .axpy = axpy,
     .scale = scale, .add = add, .softcap = softcap, .exp_sum = exp_sum, .dropout = dropout, .adamw = adamw,
     .rows_dot = rows_dot, .rows_mix = rows_mix, .rmsnorm = rmsnorm, .rmsnorm_grad = rmsnorm_grad, .rope = rope,
     .swiglu = swiglu, .swiglu_grad = swiglu_grad, .scores_grad = scores_grad};

@@ -14,7 +14,6 @@
 typedef float vf __attribute__((vector_size(4 * L)));
 typedef int32_t vi __attribute__((vector_size(4 * L)));
 typedef uint32_t vu __attribute__((vector_size(4 * L)));
-typedef uint64_t vu2 __attribute__((vector_size(8 * L)));
 typedef double vd __attribute__((vector_size(8 * L)));
 
 /* ---- lanes ---- */
@@ -64,15 +63,33 @@ static inline vf pick(vi mask, vf a, vf b)
     return (vf)((mask & (vi)a) | (~mask & (vi)b));
 }
 
-/* The larger; NaN in a stays. */
+/* Whether any lane is set. */
+static inline bool any(vi mask)
+{
+    uint64_t word[L / 2], all_words = 0;
+    memcpy(word, &mask, sizeof mask);
+    for (int i = 0; i < L / 2; i++)
+        all_words |= word[i];
+    return all_words != 0;
+}
+
+/* The larger and the smaller one; NaN in a stays. */
 static inline vf larger(vf a, vf b)
 {
-    return pick(a < b, b, a);
+#if FT_LANES == 16
+    return (vf)_mm512_max_ps((__m512)b, (__m512)a);
+#else
+    return (vf)_mm256_max_ps((__m256)b, (__m256)a);
+#endif
 }
 
 static inline vf smaller(vf a, vf b)
 {
-    return pick(a > b, b, a);
+#if FT_LANES == 16
+    return (vf)_mm512_min_ps((__m512)b, (__m512)a);
+#else
+    return (vf)_mm256_min_ps((__m256)b, (__m256)a);
+#endif
 }
 
 static inline float sum(vf v)
@@ -102,14 +119,23 @@ static inline vd widen(vf v)
 
 /* ---- functions ---- */
 
-/* exp(x): x = n ln 2 + r with |r| <= ln 2 / 2, exp(r) by its series to r^7 with minimax ends, 2^n into the exponent.
- * Below -87.3 it is 0 (no subnormals), above 88.7 infinity. */
+/* 2^n p for whole n in [-151, 151] and p near 1; infinity and 0 past the range of f32. */
+static inline vf times_power(vf p, vf n)
+{
+#if FT_LANES == 16
+    return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
+    /* in two halves: neither factor leaves the range */
+    vi whole = __builtin_convertvector(n, vi), half = whole >> 1;
+    return p * (vf)((half + 127) << 23) * (vf)((whole - half + 127) << 23);
+#endif
+}
+
+/* exp(x): x = n ln 2 + r with |r| <= ln 2 / 2, exp(r) by a polynomial, 2^n into the exponent. */
 static inline vf vexp(vf x)
 {
-    vf low = all(-87.3f), high = all(88.72f);
-    vf c = smaller(larger(x, low), high);
-    vf shifted = c * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: the integer stands in the low bits */
-    vf n = shifted - 12582912.0f;
+    vf c = smaller(larger(x, all(-104.0f)), all(104.0f));
+    vf n = c * 1.44269504f + 12582912.0f - 12582912.0f; /* 1.5 * 2^23: rounds to a whole number */
     vf r = c - n * 0.693359375f + n * 2.12194440e-4f;
     vf p = all(1.9875691500e-4f);
     p = p * r + 1.3981999507e-3f;
@@ -118,12 +144,7 @@ static inline vf vexp(vf x)
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
-    /* 2^n in two halves: n may be 128 */
-    vi whole = __builtin_convertvector(n, vi), half = whole >> 1;
-    vf y = p * (vf)((half + 127) << 23) * (vf)((whole - half + 127) << 23);
-    y = pick(x < low, all(0), y);
-    y = pick(x > high, all(INFINITY), y);
-    return pick(x == x, y, x);
+    return times_power(p, n);
 }
 
 /* tanh(x): odd polynomial below 0.625, else 1 - 2 / (exp(2|x|) + 1). */
@@ -180,17 +201,33 @@ static double sum_squares(const float *x, int64_t n)
 
 static float max(const float *x, int64_t n)
 {
-    vf top = all(x[0]);
+    vf top = all(x[0]), more = top;
     int64_t i = 0;
-    for (; i + L <= n; i += L)
+    for (; i + 2 * L <= n; i += 2 * L) {
         top = larger(top, load(x + i));
+        more = larger(more, load(x + i + L));
+    }
     float each[L], m = x[0];
-    store(each, top);
+    store(each, larger(top, more));
     for (int j = 0; j < L; j++)
         m = each[j] > m ? each[j] : m;
     for (; i < n; i++)
         m = x[i] > m ? x[i] : m;
     return m;
+}
+
+static int64_t find(const float *x, float value, int64_t n)
+{
+    int64_t i = 0;
+    vf aim = all(value);
+    for (; i + 4 * L <= n; i += 4 * L) {
+        vi hit = (load(x + i) == aim) | (load(x + i + L) == aim) | (load(x + i + 2 * L) == aim) | (load(x + i + 3 * L) == aim);
+        if (any(hit))
+            break;
+    }
+    while (i < n && x[i] != value)
+        i++;
+    return i;
 }
 
 static void axpy(float *y, float a, const float *x, int64_t n)
@@ -221,17 +258,21 @@ static double exp_sum(float *y, const float *x, float shift, int64_t n)
 {
     vd s = {0};
     int64_t i = 0;
-    for (; i + L <= n; i += L) {
-        vf e = vexp(load(x + i) - shift);
-        store(y + i, e);
-        s += widen(e);
+    for (; i + 4 * L <= n; i += 4 * L) { /* four in f32 before the sum goes on in f64 */
+        vf e[4];
+        for (int j = 0; j < 4; j++) {
+            e[j] = vexp(load(x + i + j * L) - shift);
+            store(y + i + j * L, e[j]);
+        }
+        s += widen((e[0] + e[1]) + (e[2] + e[3]));
     }
     double total = sum_wide(s);
-    if (i < n) {
-        float tail[L];
-        store(tail, vexp(take(x + i, n - i) - shift));
-        for (int64_t j = 0; i < n; i++, j++)
-            total += y[i] = tail[j];
+    for (; i < n; i += L) {
+        int64_t k = FT_MIN(n - i, (int64_t)L);
+        vf e = vexp(take(x + i, k) - shift);
+        put(y + i, e, k);
+        for (int64_t j = 0; j < k; j++)
+            total += e[j];
     }
     return total;
 }
@@ -253,25 +294,38 @@ static void adamw(float *w, const float *g, float *m, float *v, int64_t n, const
     }
 }
 
-/* ---- dropout: Philox 4x32-10 (base/rng.h), L blocks of counter at a time ---- */
+/* ---- dropout: Philox 4x32-10 (base/rng.h), L counters at a time ---- */
+
+typedef uint64_t vu2 __attribute__((vector_size(4 * L))); /* the lanes of a vu in pairs */
+
+/* Products of the even lanes of a with b, in 64 bits. */
+static inline vu2 multiply_even(vu a, uint32_t b)
+{
+#if FT_LANES == 16
+    return (vu2)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(b));
+#else
+    return (vu2)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(b));
+#endif
+}
 
 static inline void multiply(vu a, uint32_t b, vu *high, vu *low)
 {
-    vu2 p = __builtin_convertvector(a, vu2) * (uint64_t)b;
-    *high = __builtin_convertvector(p >> 32, vu);
-    *low = a * b;
+    const uint64_t upper = 0xffffffff00000000u;
+    vu2 even = multiply_even(a, b), odd = multiply_even((vu)((vu2)a >> 32), b);
+    *high = (vu)((even >> 32) | (odd & upper));
+    *low = (vu)((even & ~upper) | (odd << 32));
 }
 
-/* Words 0..3 of the blocks first .. first + L - 1 of the site: out[word][lane]. */
-static inline void philox(const ft_dropout *d, uint64_t first, uint32_t out[4][L])
+/* Words 0..3 of the counters (site << 40 | first) + lane. */
+static inline void philox(const ft_dropout *d, uint64_t first, vu c[4])
 {
     uint64_t at = (uint64_t)d->site << 40 | first;
-    vu c0, c1;
-    for (int j = 0; j < L; j++) {
-        c0[j] = (uint32_t)(at + (uint64_t)j);
-        c1[j] = (uint32_t)((at + (uint64_t)j) >> 32);
-    }
-    vu zero = {0}, c2 = zero + (uint32_t)d->step, c3 = zero + (uint32_t)(d->step >> 32);
+    vu lane;
+    for (uint32_t j = 0; j < L; j++)
+        lane[j] = j;
+    /* `first` is a multiple of L, so the sum does not carry into the upper word */
+    vu zero = {0}, c0 = lane + (uint32_t)at, c1 = zero + (uint32_t)(at >> 32);
+    vu c2 = zero + (uint32_t)d->step, c3 = zero + (uint32_t)(d->step >> 32);
     uint32_t k0 = (uint32_t)d->seed, k1 = (uint32_t)(d->seed >> 32) ^ (FT_STREAM_DROPOUT * 0x85ebca6bu);
     for (int round = 0; round < 10; round++) {
         vu h0, l0, h1, l1;
@@ -284,28 +338,38 @@ static inline void philox(const ft_dropout *d, uint64_t first, uint32_t out[4][L
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    memcpy(out[0], &c0, sizeof c0);
-    memcpy(out[1], &c1, sizeof c1);
-    memcpy(out[2], &c2, sizeof c2);
-    memcpy(out[3], &c3, sizeof c3);
+    c[0] = c0;
+    c[1] = c1;
+    c[2] = c2;
+    c[3] = c3;
+}
+
+enum { GROUP = 128, GROUP_LANES = 16 };
+
+/* factor[e] of the 128 elements of a group: scale or 0. */
+static inline void group_factors(const ft_dropout *d, uint64_t group, float factor[GROUP])
+{
+    vu drop = (vu){0} + d->drop;
+    for (int part = 0; part < GROUP_LANES; part += L) {
+        vu word[4];
+        philox(d, group * GROUP_LANES + (uint64_t)part, word);
+        for (int q = 0; q < 8; q++) {
+            vu bits = q % 2 ? word[q / 2] >> 16 : word[q / 2] & 0xffff;
+            store(factor + q * GROUP_LANES + part, (vf)((vi)(bits >= drop) & (vi)all(d->scale)));
+        }
+    }
 }
 
 static void dropout(float *y, const float *x, const ft_dropout *d, uint64_t first, int64_t n, bool add)
 {
-    uint32_t words[4][L];
-    float keep[8 * L];
-    uint64_t block = first / 8;
-    int64_t skip = (int64_t)(first % 8); /* elements of the first block that are not asked for */
-    for (int64_t i = 0; i < n; block += L, skip = 0) {
-        philox(d, block, words);
-        for (int j = 0; j < L; j++)
-            for (int q = 0; q < 8; q++)
-                keep[8 * j + q] = (words[q / 2][j] >> (q % 2 * 16) & 0xffff) >= d->drop ? d->scale : 0;
-        int64_t m = FT_MIN(n - i, 8 * L - skip);
+    float factor[GROUP];
+    int64_t skip = (int64_t)(first % GROUP); /* elements of the first group that are not asked for */
+    for (int64_t i = 0; i < n; first += (uint64_t)(GROUP - skip), skip = 0) {
+        group_factors(d, first / GROUP, factor);
+        int64_t m = FT_MIN(n - i, GROUP - skip);
         for (int64_t j = 0; j < m; j += L) {
-            vf v = take(x + i + j, m - j);
-            vf k = take(keep + skip + j, m - j);
-            put_or_add(y + i + j, pick(k > all(0), v * k, all(0)), m - j, add);
+            vf f = take(factor + skip + j, m - j), v = take(x + i + j, m - j) * f;
+            put_or_add(y + i + j, pick(f > all(0), v, all(0)), m - j, add); /* what is dropped is 0, even NaN */
         }
         i += m;
     }
@@ -540,7 +604,7 @@ static const ft_reader readers[] = {{&ft_f16, f16_decode, f16_dot},
                                     {0}};
 
 const ft_kernels FT_VECTOR_KERNELS = {
-    .name = FT_VECTOR_NAME, .usable = usable, .readers = readers, .dot = dot, .sum_squares = sum_squares, .max = max,
+    .name = FT_VECTOR_NAME, .usable = usable, .readers = readers, .dot = dot, .sum_squares = sum_squares, .max = max, .find = find,
     .axpy = axpy, .scale = scale, .add = add, .softcap = softcap, .exp_sum = exp_sum, .dropout = dropout, .adamw = adamw,
     .rows_dot = rows_dot, .rows_mix = rows_mix, .rmsnorm = rmsnorm, .rmsnorm_grad = rmsnorm_grad, .rope = rope,
     .swiglu = swiglu, .swiglu_grad = swiglu_grad, .scores_grad = scores_grad};

@@ -61,6 +61,9 @@ static void check_sums(const ft_kernels *k, const ft_kernels *ref, int64_t n)
     ck_assert_double_eq_tol(k->dot(x1, x2, n), ref->dot(x1, x2, n), 1e-5 * (double)n);
     ck_assert_double_eq_tol(k->sum_squares(x1, n), ref->sum_squares(x1, n), 1e-9 * (double)n);
     ck_assert(k->max(x1, n) == ref->max(x1, n));
+    float top = ref->max(x1, n);
+    ck_assert_int_eq(k->find(x1, top, n), ref->find(x1, top, n));
+    ck_assert_int_eq(k->find(x1, 1e9f, n), n);
     float a[4 + PAD + 1], b[4];
     k->rows_dot(output(a, 4), x1, 660, 4, x2, FT_MIN(n, (int64_t)660));
     ref->rows_dot(b, x1, 660, 4, x2, FT_MIN(n, (int64_t)660));

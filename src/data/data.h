@@ -56,8 +56,17 @@ void ft_dataset_free(ft_dataset *d);
 /* "train.jsonl row 17" */
 const char *ft_example_place(const ft_dataset *d, const ft_example *e, char buf[512]);
 
-/* What lint counts; each list names at most FT_LINT_SHOWN rows. */
+/* Rows of some kind, for a message: how many, and the places of the first FT_LINT_SHOWN. */
 enum { FT_LINT_SHOWN = 5 };
+typedef struct ft_finding {
+    int64_t count;
+    char places[FT_LINT_SHOWN * 200]; /* "train.jsonl row 4, train.jsonl row 9, ..." */
+} ft_finding;
+void ft_finding_add(ft_finding *f, const ft_dataset *d, const ft_example *e);
+/* "3 WHAT: PLACES" as a note; nothing when there is none. */
+void ft_finding_note(const ft_finding *f, ft_note_level level, const char *what);
+
+/* What lint counts. */
 typedef struct ft_lint {
     int64_t empty, duplicates, conflicts, leaked; /* leaked: rows of `held_out` that stand in train */
 } ft_lint;

@@ -81,23 +81,21 @@ static bool empty(const ft_example *e)
 
 /* ---- findings ---- */
 
-typedef struct finding {
-    int64_t count;
-    char places[FT_LINT_SHOWN * 200];
-} finding;
-
-static void found(finding *f, const ft_dataset *d, const ft_example *e)
+void ft_finding_add(ft_finding *f, const ft_dataset *d, const ft_example *e)
 {
     char place[512];
     size_t n = strlen(f->places);
-    if (f->count++ < FT_LINT_SHOWN)
-        snprintf(f->places + n, sizeof f->places - n, "%s%.190s", n ? ", " : "", ft_example_place(d, e, place));
+    if (f->count < FT_LINT_SHOWN)
+        snprintf(f->places + n, sizeof f->places - n, "%s%.180s", n ? ", " : "", ft_example_place(d, e, place));
+    else if (f->count == FT_LINT_SHOWN)
+        snprintf(f->places + n, sizeof f->places - n, " ...");
+    f->count++;
 }
 
-static void say(const finding *f, ft_note_level level, const char *what)
+void ft_finding_note(const ft_finding *f, ft_note_level level, const char *what)
 {
     if (f->count)
-        ft_note(level, "%lld %s: %s%s", (long long)f->count, what, f->places, f->count > FT_LINT_SHOWN ? " ..." : "");
+        ft_note(level, "%lld %s: %s", (long long)f->count, what, f->places);
 }
 
 typedef struct lint {
@@ -105,7 +103,7 @@ typedef struct lint {
     const ft_dataset *held_out;
     ft_map *rows, *prompts, *held_rows;
     bool dedup;
-    finding empty, duplicate, conflict, leaked;
+    ft_finding empty, duplicate, conflict, leaked;
 } lint;
 
 /* *keep: whether the example stays. Kept ones move to index `at` of the training set. */
@@ -116,18 +114,18 @@ static ft_status look(lint *l, const ft_example *e, size_t at, bool *keep)
     const ft_example *held = l->held_out ? seen(l->held_rows, row, l->held_out) : NULL;
     *keep = false;
     if (empty(e)) {
-        found(&l->empty, l->train, e);
+        ft_finding_add(&l->empty, l->train, e);
         return FT_OK;
     }
     if (held && same_row(held, e)) {
-        found(&l->leaked, l->train, e);
+        ft_finding_add(&l->leaked, l->train, e);
         return FT_OK;
     }
     bool duplicate = twin && same_row(twin, e);
     if (duplicate)
-        found(&l->duplicate, l->train, e);
+        ft_finding_add(&l->duplicate, l->train, e);
     else if (e->kind != FT_TEXT && asked && ft_data__same_prompt(asked, e))
-        found(&l->conflict, l->train, e);
+        ft_finding_add(&l->conflict, l->train, e);
     *keep = !(duplicate && l->dedup);
     if (*keep && !twin)
         FT_RETURN(remember(l->rows, row, at));
@@ -152,10 +150,10 @@ static ft_status walk(lint *l)
 
 static void report(const lint *l)
 {
-    say(&l->empty, FT_WARN, "rows with nothing to learn are dropped");
-    say(&l->duplicate, FT_NOTE, l->dedup ? "duplicate rows are dropped" : "duplicate rows are kept");
-    say(&l->conflict, FT_WARN, "rows answer a prompt of an earlier row otherwise; they are kept");
-    say(&l->leaked, FT_WARN, "training rows stand among the evaluation rows; they are dropped from training");
+    ft_finding_note(&l->empty, FT_WARN, "rows with nothing to learn are dropped");
+    ft_finding_note(&l->duplicate, FT_NOTE, l->dedup ? "duplicate rows are dropped" : "duplicate rows are kept");
+    ft_finding_note(&l->conflict, FT_WARN, "rows answer a prompt of an earlier row otherwise; they are kept");
+    ft_finding_note(&l->leaked, FT_WARN, "training rows stand among the evaluation rows; they are dropped from training");
 }
 
 static ft_status start(lint *l)

@@ -24,3 +24,11 @@ src_libfettle_la_SOURCES += \
 	%D%/vocab.c %D%/vocab.h \
 	%D%/vocabularies.def \
 	%D%/write_hf.c
+src_libfettle_la_SOURCES += \
+	%D%/chat.h \
+	%D%/chat_chatml.c \
+	%D%/chat_llama2.c \
+	%D%/chat_llama3.c \
+	%D%/rows.c %D%/rows.h \
+	%D%/spans.c \
+	%D%/templates.c %D%/templates.def

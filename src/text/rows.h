@@ -4,6 +4,8 @@
  * among them; masks go by position, never by token id. Prompt and completion are tokenized as one text and split where
  * the prompt's own tokens end; a row whose tokens merge across that border is split before the merged token and counted.
  * Templates (text/templates.def): chatml, llama2, llama3 and "none"; picked by name or from the model's own template text.
+ * What people wrote is never searched for control tokens: a row cannot forge one.
+ * Ownership: ft_rows own ids and masks; answers are borrowed from the dataset, which must outlive them.
  */
 #ifndef FETTLE_TEXT_ROWS_H
 #define FETTLE_TEXT_ROWS_H
@@ -31,15 +33,22 @@ typedef struct ft_rows {
 typedef enum ft_overlong { FT_OVERLONG_ERROR, FT_OVERLONG_DROP, FT_OVERLONG_TRUNCATE } ft_overlong;
 
 typedef struct ft_chat_template ft_chat_template; /* a row of the table */
-/* name: a table name, or NULL / "auto": recognised from the tokenizer's own template text. *out NULL when the model has
- * none (chat rows are then an error that names the choices). FT_EUNSUPPORTED names the known templates. */
+/* name: a table name, "none", or NULL / "auto": recognised from the tokenizer's own template text (tok may be NULL). *out is
+ * NULL for none, and when the model brings no template: chat rows are then an error that names the choices. A model whose
+ * template is none of the table gets one that is called "unknown": plain rows work, chats are FT_EUNSUPPORTED with the
+ * choices. An unknown name is FT_EUNSUPPORTED at once. */
 ft_status ft_chat_template_pick(const ft_chat_template **out, const char *name, const ft_tokenizer *tok);
 const char *ft_chat_template_name(const ft_chat_template *t);
 /* The Go template for an Ollama Modelfile and the stop strings, NULL-terminated. t NULL: plain completion. */
 const char *ft_chat_template_ollama(const ft_chat_template *t);
 const char *const *ft_chat_template_stops(const ft_chat_template *t);
-/* Jinja text for tokenizer.chat_template where the model brings none. */
+/* Jinja text for tokenizer.chat_template where the model brings none; NULL for none and unknown. */
 const char *ft_chat_template_jinja(const ft_chat_template *t);
+/* Appends the system message that the model's own template puts before a chat that brings none (Qwen2.5, SmolLM2); rows and
+ * prompts have it too. Nothing when there is no such message. */
+ft_status ft_chat_template_system(const ft_chat_template *t, const ft_tokenizer *tok, ft_buf *out);
+/* The i-th name that ft_chat_template_pick takes, "auto" and "none" first; NULL behind the last. */
+const char *ft_chat_template_choice(size_t i);
 
 typedef struct ft_rows_options {
     const ft_chat_template *chat; /* or NULL */

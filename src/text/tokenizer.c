@@ -312,6 +312,11 @@ static ft_status encode_fragment(encoding *e, ft_str text, bool first)
 
 ft_status ft_tokenizer_encode(const ft_tokenizer *t, ft_str text, bool parse_special, ft_ids *out)
 {
+    return ft_tokenizer__encode_part(t, text, parse_special, true, out);
+}
+
+ft_status ft_tokenizer__encode_part(const ft_tokenizer *t, ft_str text, bool parse_special, bool at_start, ft_ids *out)
+{
     ft_status st = FT_OK;
     encoding e = {.t = t, .out = out};
     const ft_added *added = parse_special ? &t->raw_special : &t->raw;
@@ -320,12 +325,12 @@ ft_status ft_tokenizer_encode(const ft_tokenizer *t, ft_str text, bool parse_spe
     FT_RETURN(ft_scratch__take(t, &e.s));
     while ((token = ft_added__next(added, text, at, &start, &end))) {
         if (start > at)
-            FT_TRY(encode_fragment(&e, (ft_str){text.p + at, start - at}, at == 0));
+            FT_TRY(encode_fragment(&e, (ft_str){text.p + at, start - at}, at_start && at == 0));
         FT_TRY(ft_ids_put(out, token->id));
         at = end;
     }
     if (at < text.n)
-        st = encode_fragment(&e, (ft_str){text.p + at, text.n - at}, at == 0);
+        st = encode_fragment(&e, (ft_str){text.p + at, text.n - at}, at_start && at == 0);
 done:
     ft_scratch__give(t, e.s);
     return st;

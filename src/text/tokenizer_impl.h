@@ -109,6 +109,8 @@ struct ft_vocabulary {
 /* ---- tokenizer.c ---- */
 /* An id out of range is left out. */
 ft_status ft_tokenizer__add_stop(ft_tokenizer *t, int64_t id);
+/* As ft_tokenizer_encode; at_start: nothing stands before the text. */
+ft_status ft_tokenizer__encode_part(const ft_tokenizer *t, ft_str text, bool parse_special, bool at_start, ft_ids *out);
 /* Ids of a word through the scratch's cache. */
 ft_status ft_tokenizer__word(const ft_tokenizer *t, ft_scratch *s, ft_str word, ft_ids *out);
 ft_status ft_ids__reserve(ft_ids *ids, size_t n);

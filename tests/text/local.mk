@@ -6,3 +6,10 @@ tests_text_test_tokenizer_vectors_SOURCES = %D%/test_tokenizer_vectors.c
 tests_text_test_tokenizer_vectors_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_text_test_tokenizer_vectors_LDADD = $(TEST_LIBS)
 endif
+if HAVE_CHECK
+check_PROGRAMS += tests/text/test_rows
+TESTS += tests/text/test_rows
+tests_text_test_rows_SOURCES = %D%/test_rows.c
+tests_text_test_rows_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_text_test_rows_LDADD = $(TEST_LIBS)
+endif

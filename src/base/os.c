@@ -139,23 +139,50 @@ fail:
     return st;
 }
 
+/* One write that a test may make fail. */
+static ssize_t write_once(const ft_out *o, const void *p, size_t n, uint64_t at)
+{
+    atomic_fetch_add(&writes_made, 1);
+    if (atomic_load(&write_fail_at) > 0 && atomic_fetch_sub(&write_fail_at, 1) == 1) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return pwrite(o->fd, p, n, (off_t)at);
+}
+
+ft_status ft_out_write_at(ft_out *o, uint64_t at, const void *p, size_t n)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t k = write_once(o, (const char *)p + done, n - done, at + done);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return ft_fail_errno("%s: cannot write (at byte %llu)", o->path, (unsigned long long)(at + done));
+        done += (size_t)k;
+    }
+    return FT_OK;
+}
+
+ft_status ft_out_read_at(ft_out *o, uint64_t at, void *p, size_t n)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t k = pread(o->fd, (char *)p + done, n - done, (off_t)(at + done));
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return ft_fail_errno("%s: cannot read back (at byte %llu)", o->path, (unsigned long long)(at + done));
+        if (k == 0) {
+            memset((char *)p + done, 0, n - done);
+            break;
+        }
+        done += (size_t)k;
+    }
+    return FT_OK;
+}
+
 static ft_status out_flush(ft_out *o)
 {
-    for (size_t at = 0; at < o->used;) {
-        atomic_fetch_add(&writes_made, 1);
-        ssize_t k = -1;
-        if (atomic_load(&write_fail_at) > 0 && atomic_fetch_sub(&write_fail_at, 1) == 1)
-            errno = ENOSPC;
-        else
-            k = write(o->fd, o->buffer + at, o->used - at);
-        if (k < 0) {
-            if (errno == EINTR)
-                continue;
-            return ft_fail_errno("%s: cannot write (%llu bytes were written)", o->path,
-                                 (unsigned long long)(o->written - o->used + at));
-        }
-        at += (size_t)k;
-    }
+    FT_RETURN(ft_out_write_at(o, o->written - o->used, o->buffer, o->used));
     o->used = 0;
     return FT_OK;
 }
@@ -207,11 +234,6 @@ uint64_t ft_out_tell(const ft_out *o)
     return o->written;
 }
 
-const char *ft_out_temporary(const ft_out *o)
-{
-    return o->temporary;
-}
-
 /* Makes the rename itself durable; a file system that cannot fsync a directory is not an error. */
 static void sync_parent(const char *path)
 {
@@ -227,7 +249,6 @@ static void sync_parent(const char *path)
 ft_status ft_out_commit(ft_out *o)
 {
     ft_status st = out_flush(o);
-    /* HDF5 wrote through its own descriptor: the name, not ours, is what must reach the disk */
     if (st == FT_OK && fsync(o->fd) != 0)
         st = ft_fail_errno("%s: cannot write to disk", o->path);
     if (st == FT_OK && rename(o->temporary, o->path) != 0)

@@ -26,9 +26,10 @@ ft_status ft_out_printf(ft_out *o, const char *fmt, ...) __attribute__((format(p
 ft_status ft_out_zeros(ft_out *o, size_t n);
 /* Bytes written so far. */
 uint64_t ft_out_tell(const ft_out *o);
-/* The temporary name, for libraries that write the file themselves (HDF5) before anything was written here: what is
- * written here afterwards lands over the start of theirs, and commit makes the whole file durable. */
-const char *ft_out_temporary(const ft_out *o);
+/* For files that a library writes in its own order (HDF5): n bytes at a place, past all buffering. Not to be mixed with
+ * ft_out_write. What was never written reads as zeros. */
+ft_status ft_out_write_at(ft_out *o, uint64_t at, const void *p, size_t n);
+ft_status ft_out_read_at(ft_out *o, uint64_t at, void *p, size_t n);
 /* Frees `o` in either case. commit fails: nothing stands under the final name that was not there before. */
 ft_status ft_out_commit(ft_out *o);
 void ft_out_abort(ft_out *o); /* NULL is fine */

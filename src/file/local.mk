@@ -7,5 +7,7 @@ src_libfettle_la_SOURCES += \
 	%D%/meta.c \
 	%D%/safetensors.c \
 	%D%/shards.c \
-	%D%/store.c %D%/store.h \
+	%D%/store.c %D%/store.h %D%/store_impl.h \
+	%D%/store_driver.c \
+	%D%/store_seal.c \
 	%D%/writer.c

@@ -1,34 +1,16 @@
-/* The store: an HDF5 file behind a sealed user block.
+/* The store: an HDF5 file behind a sealed user block (store_seal.c), written through a driver of its own (store_driver.c).
  *
- *   0    "fettle store 1\n\0"   what the file is
- *   16   u64 n                  bytes behind the block
- *   24   u64 sum                checksum of those bytes (sum_of)
- *   32   zeros
- *   512  the HDF5 file          root: attributes; arrays, in groups where names hold '/'
- *
- * HDF5 writes through its own descriptor to the temporary name that ft_out made; when it has closed the file the block is
- * written over the start through ft_out's descriptor, whose fsync then covers the whole file.
- * Arrays are cut into chunks of about 1 MiB, as their checksums demand. Memory: the table of names; HDF5 holds a chunk.
+ * The root has the attributes; arrays lie in groups where their names hold '/'. They are cut into chunks of about 1 MiB, as
+ * their checksums demand. Memory: the table of names; HDF5 holds a chunk.
  */
 #include "file/store.h"
 
-#include "base/os.h"
+#include "file/store_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define H5_USE_110_API
-#include <hdf5.h>
-
-enum { BLOCK = 512, CHUNK_BYTES = 1 << 20, MAX_TEXT = 60000, MAX_ARRAYS = 1 << 20 };
-static const char magic[16] = "fettle store 1\n";
-
-typedef struct block {
-    char magic[16];
-    uint64_t bytes, sum;
-    char zeros[BLOCK - 32];
-} block;
-_Static_assert(sizeof(block) == BLOCK, "the user block has no padding");
+enum { CHUNK_BYTES = 1 << 20, MAX_TEXT = 60000, MAX_ARRAYS = 1 << 20 };
 
 typedef struct array {
     char *name;
@@ -38,9 +20,9 @@ typedef struct array {
 } array;
 
 struct ft_store {
-    ft_out *out; /* NULL when reading */
     char *path;
     hid_t file;
+    ft_store__file target; /* its out is NULL when reading */
     array *arrays;
     size_t n, cap;
     ft_map *names;
@@ -54,16 +36,10 @@ typedef struct quiet {
     void *data;
 } quiet;
 
-/* HDF5 prints its errors unless told not to; what an embedding program chose is put back.
- * The first call also keeps HDF5 from closing files when the process ends: it crashes there (1.10.8) on a file whose last
- * writes failed, and the store closes its files itself. */
+/* HDF5 prints its errors unless told not to; what an embedding program chose is put back. */
 static quiet be_quiet(void)
 {
-    static bool told;
     quiet q = {0};
-    if (!told)
-        H5dont_atexit();
-    told = true;
     H5Eget_auto2(H5E_DEFAULT, &q.print, &q.data);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     return q;
@@ -81,16 +57,11 @@ static herr_t innermost(unsigned n, const H5E_error2_t *e, void *text)
     return 0;
 }
 
-/* The cause that HDF5 found; of a failed system call only what the system said. */
+/* The cause that HDF5 found. */
 static const char *cause(char text[256])
 {
     text[0] = 0;
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, text);
-    char *said = strstr(text, "error message = '"), *end = said ? strchr(said + 17, '\'') : NULL;
-    if (end) {
-        *end = 0;
-        return said + 17;
-    }
     return text;
 }
 
@@ -129,82 +100,6 @@ size_t ft_store_type_bytes(ft_store_type type)
     static const size_t bytes[] = {[FT_STORE_F32] = 4, [FT_STORE_F64] = 8, [FT_STORE_I32] = 4,
                                    [FT_STORE_I64] = 8, [FT_STORE_U8] = 1,  [FT_STORE_U16] = 2};
     return bytes[type];
-}
-
-/* Strong close: nothing of a failed call keeps the file open. No locks: fettle locks its folders, and file systems without
- * locks are no reason to fail. */
-static hid_t access_list(void)
-{
-    hid_t l = H5Pcreate(H5P_FILE_ACCESS);
-    if (l >= 0 && (H5Pset_fclose_degree(l, H5F_CLOSE_STRONG) < 0 || H5Pset_file_locking(l, false, true) < 0)) {
-        H5Pclose(l);
-        return -1;
-    }
-    return l;
-}
-
-/* ---- the seal ---- */
-
-/* 64 bits over whole words in four lanes. Each step is a bijection of the lane, so damage within one word always shows;
- * all other damage is missed once in 2^64. */
-static uint64_t sum_of(const uint8_t *p, size_t n)
-{
-    const uint64_t odd = 0x9e3779b97f4a7c15u;
-    uint64_t lane[4] = {1, 2, 3, 4}, w[4] = {0}, sum = n;
-    size_t i = 0;
-    for (; n - i >= sizeof w; i += sizeof w) {
-        memcpy(w, p + i, sizeof w);
-        for (int k = 0; k < 4; k++) {
-            lane[k] = (lane[k] ^ w[k]) * odd;
-            lane[k] ^= lane[k] >> 29;
-        }
-    }
-    memset(w, 0, sizeof w);
-    if (n > i)
-        memcpy(w, p + i, n - i);
-    for (int k = 0; k < 4; k++) {
-        lane[k] = (lane[k] ^ w[k]) * odd;
-        sum = (sum ^ lane[k] ^ (lane[k] >> 32)) * odd;
-    }
-    return sum ^ (sum >> 32);
-}
-
-static ft_status seal(ft_store *s)
-{
-    ft_mapping m;
-    block b = {0};
-    FT_RETURN(ft_mapping_open(&m, ft_out_temporary(s->out)));
-    ft_status st = FT_OK;
-    if (m.size <= BLOCK)
-        st = ft_fail(FT_EIO, "%s: HDF5 wrote %zu bytes only", s->path, m.size);
-    else {
-        memcpy(b.magic, magic, sizeof magic);
-        b.bytes = m.size - BLOCK;
-        b.sum = sum_of(m.data + BLOCK, m.size - BLOCK);
-        st = ft_out_write(s->out, &b, sizeof b);
-    }
-    ft_mapping_close(&m);
-    return st;
-}
-
-static ft_status check_seal(const ft_mapping *m)
-{
-    block b, expected = {0};
-    if (m->size < BLOCK)
-        return ft_fail(FT_EFORMAT, "%s: no store of fettle: %zu bytes, expected more than %d", m->path, m->size, BLOCK);
-    memcpy(&b, m->data, sizeof b);
-    if (memcmp(b.magic, magic, sizeof magic) != 0)
-        return ft_fail(FT_EFORMAT, "%s: no store of fettle: at byte 0: its name is not there", m->path);
-    memcpy(expected.magic, magic, sizeof magic);
-    expected.bytes = m->size - BLOCK;
-    if (b.bytes != expected.bytes)
-        return ft_fail(FT_EFORMAT, "%s: damaged: %llu bytes behind the first %d, expected %llu", m->path,
-                       (unsigned long long)expected.bytes, BLOCK, (unsigned long long)b.bytes);
-    expected.sum = sum_of(m->data + BLOCK, m->size - BLOCK);
-    if (memcmp(&b, &expected, sizeof b) != 0)
-        return ft_fail(FT_EFORMAT, "%s: damaged: its checksum is %016llx, expected %016llx", m->path,
-                       (unsigned long long)expected.sum, (unsigned long long)b.sum);
-    return FT_OK;
 }
 
 /* ---- the table of arrays ---- */
@@ -276,13 +171,13 @@ static ft_status array_bytes(const ft_store *s, const array *a, ft_status kind, 
 static ft_status create_file(ft_store *s)
 {
     ft_status st = FT_OK;
-    hid_t access = access_list(), create = H5Pcreate(H5P_FILE_CREATE);
-    if (access < 0 || create < 0 || H5Pset_userblock(create, BLOCK) < 0 ||
-        (s->file = H5Fcreate(ft_out_temporary(s->out), H5F_ACC_TRUNC, create, access)) < 0)
+    hid_t access = ft_store__access(&s->target), create = H5Pcreate(H5P_FILE_CREATE);
+    if (access < 0 || create < 0 || H5Pset_userblock(create, FT_STORE__BLOCK) < 0 ||
+        (s->file = H5Fcreate(s->path, H5F_ACC_TRUNC, create, access)) < 0)
         st = cannot_write(s, "the file");
     H5Pclose(access);
     H5Pclose(create);
-    return st;
+    return st == FT_OK ? s->target.failed : st;
 }
 
 ft_status ft_store_create(ft_store **out, const char *path)
@@ -292,7 +187,7 @@ ft_status ft_store_create(ft_store **out, const char *path)
     quiet q = be_quiet();
     ft_store *s = store_new(path);
     FT_TRY(s ? FT_OK : FT_ENOMEM);
-    FT_TRY(ft_out_open(&s->out, path));
+    FT_TRY(ft_out_open(&s->target.out, path));
     FT_TRY(create_file(s));
     *out = s;
 done:
@@ -355,6 +250,16 @@ static ft_status write_array(ft_store *s, const array *a, size_t bytes, const vo
     return st;
 }
 
+/* The first failure stays with the store, so that a commit cannot name a file that is not whole. */
+static ft_status noted(ft_store *s, ft_status st)
+{
+    if (st == FT_OK)
+        st = s->target.failed;
+    if (st != FT_OK && s->failed == FT_OK)
+        s->failed = st;
+    return st;
+}
+
 /* Names are paths below the root: no part of them may be empty or ".". */
 static ft_status check_array_name(const ft_store *s, const char *name)
 {
@@ -380,13 +285,6 @@ static ft_status put_array(ft_store *s, const array *a, const void *data, int de
         return ft_fail(FT_EINPUT, "%s: array \"%s\": deflate is %d, expected 0 to 9", s->path, a->name, deflate);
     FT_RETURN(add_array(s, a));
     return write_array(s, a, bytes, data, deflate);
-}
-
-static ft_status noted(ft_store *s, ft_status st)
-{
-    if (st != FT_OK && s->failed == FT_OK)
-        s->failed = st;
-    return st;
 }
 
 ft_status ft_store_put(ft_store *s, const char *name, ft_store_type type, int ndim, const int64_t *shape, const void *data, int deflate)
@@ -454,12 +352,9 @@ static ft_status close_file(ft_store *s)
 {
     hid_t file = s->file;
     s->file = -1;
-    if (H5Fflush(file, H5F_SCOPE_GLOBAL) < 0) {
-        ft_status st = cannot_write(s, "the file");
-        H5Fclose(file);
-        return st;
-    }
-    return H5Fclose(file) < 0 ? cannot_write(s, "the file") : FT_OK;
+    if (H5Fclose(file) < 0)
+        return cannot_write(s, "the file");
+    return s->target.failed;
 }
 
 ft_status ft_store_commit(ft_store *s)
@@ -469,13 +364,13 @@ ft_status ft_store_commit(ft_store *s)
     if (st == FT_OK)
         st = close_file(s);
     if (st == FT_OK)
-        st = seal(s);
+        st = ft_store__seal(s->target.out, s->target.end);
     be_loud(q);
     if (st != FT_OK) {
         ft_store_abort(s);
         return st;
     }
-    st = ft_out_commit(s->out);
+    st = ft_out_commit(s->target.out);
     store_free(s);
     return st;
 }
@@ -488,7 +383,7 @@ void ft_store_abort(ft_store *s)
     if (s->file >= 0)
         H5Fclose(s->file);
     be_loud(q);
-    ft_out_abort(s->out);
+    ft_out_abort(s->target.out);
     store_free(s);
 }
 
@@ -553,14 +448,25 @@ static ft_status sort_arrays(ft_store *s)
     return FT_OK;
 }
 
+/* No locks: fettle locks its folders, and a file system without locks is no reason to fail. */
+static hid_t reading_access(void)
+{
+    hid_t l = H5Pcreate(H5P_FILE_ACCESS);
+    if (l >= 0 && (H5Pset_fclose_degree(l, H5F_CLOSE_STRONG) < 0 || H5Pset_file_locking(l, false, true) < 0)) {
+        H5Pclose(l);
+        return -1;
+    }
+    return l;
+}
+
 static ft_status open_file(ft_store *s)
 {
     ft_mapping m;
     FT_RETURN(ft_mapping_open(&m, s->path));
-    ft_status st = check_seal(&m);
+    ft_status st = ft_store__check_seal(&m);
     ft_mapping_close(&m);
     FT_RETURN(st);
-    hid_t access = access_list();
+    hid_t access = reading_access();
     s->file = access < 0 ? -1 : H5Fopen(s->path, H5F_ACC_RDONLY, access);
     if (s->file < 0)
         st = cannot_read(s, "the file");

@@ -304,11 +304,15 @@ START_TEST(no_failed_write_leaves_a_file)
         ck_assert_uint_eq(left.n, 0);
         ft_names_free(&left);
     }
-    unlink(path);
-    ft_write_fail_at(1);
-    ck_assert_fails(write_store(path, 3), FT_EIO, "No space left");
-    ft_write_fail_at(0);
-    ck_assert(!ft_exists(path));
+    for (int k = 1; k == 1 || st != FT_OK; k++) {
+        unlink(path);
+        ft_write_fail_at(k);
+        st = write_store(path, 3);
+        ft_write_fail_at(0);
+        ck_assert(st == FT_OK || (st == FT_EIO && strstr(ft_error(), "No space left")));
+        ck_assert_int_eq(ft_exists(path), st == FT_OK);
+        ck_assert_int_lt(k, 1000);
+    }
 }
 END_TEST
 

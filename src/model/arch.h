@@ -15,9 +15,8 @@ typedef enum ft_extent {
     FT_VOCAB,
     FT_HIDDEN,
     FT_FFN,
-    FT_HEADS,    /* num_attention_heads * head_dim */
-    FT_KV_HEADS, /* num_key_value_heads * head_dim */
-    FT_HEAD      /* head_dim */
+    FT_HEADS,   /* num_attention_heads * head_dim */
+    FT_KV_HEADS /* num_key_value_heads * head_dim */
 } ft_extent;
 
 /* Norms and biases are decoded to f32 when the model is opened; linears of a block are what adapters sit on. */

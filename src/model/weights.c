@@ -28,8 +28,6 @@ static int64_t extent_of(const ft_config *c, ft_extent e)
         return c->num_attention_heads * c->head_dim;
     case FT_KV_HEADS:
         return c->num_key_value_heads * c->head_dim;
-    case FT_HEAD:
-        return c->head_dim;
     case FT_NONE:
         break;
     }

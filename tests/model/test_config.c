@@ -120,9 +120,44 @@ START_TEST(frequencies_are_the_references)
 }
 END_TEST
 
+/* Configs as their makers ship them. */
+START_TEST(real_configs_are_read)
+{
+    static const struct {
+        const char *name;
+        double theta;
+        ft_rope_kind rope;
+        int64_t kv_heads, layers;
+        int32_t eos;
+        bool tied;
+    } real[] = {{"llama-3.2-1b-instruct", 500000, FT_ROPE_LLAMA3, 8, 16, 128001, true},
+                {"tinyllama-1.1b-chat", 10000, FT_ROPE_PLAIN, 4, 22, 2, false},
+                {"smollm2-360m", 100000, FT_ROPE_PLAIN, 5, 32, 0, true}};
+    for (size_t i = 0; i < FT_COUNT(real); i++) {
+        char name[256];
+        ft_config c;
+        json_t *json;
+        snprintf(name, sizeof name, "vocab/hf/%s/config.json", real[i].name);
+        const char *path = ft_test_shared(name);
+        if (!path)
+            FT_SKIP("../shared is absent");
+        ck_assert_ok(ft_json_file(&json, path, 1 << 20));
+        ck_assert_ok(ft_config__read(&c, json, path));
+        ck_assert_double_eq(c.rope_theta, real[i].theta);
+        ck_assert_int_eq(c.rope_kind, real[i].rope);
+        ck_assert_int_eq(c.num_key_value_heads, real[i].kv_heads);
+        ck_assert_int_eq(c.num_hidden_layers, real[i].layers);
+        ck_assert_int_eq(c.eos_token_id, real[i].eos);
+        ck_assert_int_eq(c.head_dim, 64);
+        ck_assert_int_eq(c.tie_word_embeddings, real[i].tied);
+        ft_config__free(&c);
+    }
+}
+END_TEST
+
 int main(void)
 {
     FT_TESTS("config", absent_keys_have_the_familys_defaults, head_dim_need_not_be_hidden_over_heads,
              wrong_configs_are_named, a_model_larger_than_the_machine_is_refused_before_it_is_made,
-             frequencies_are_the_references);
+             frequencies_are_the_references, real_configs_are_read);
 }

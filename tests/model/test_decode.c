@@ -1,5 +1,6 @@
 /* Decoding: the cache changes nothing, the company of other rows changes nothing, limits are kept. */
 #include "model/fixture.h"
+#include "text/tokenizer.h"
 
 enum { ROWS = 9, PROMPT = 14, NEW = 12 };
 
@@ -151,6 +152,32 @@ START_TEST(stories_begin_as_they_are_known_to)
 }
 END_TEST
 
+/* Text out of a model that ends by itself, as it is known from elsewhere. */
+START_TEST(a_story_reads_well_and_ends)
+{
+    int32_t bos = 1, stop = 2, out[200];
+    ft_model *m;
+    ft_tokenizer *tok;
+    ft_buf text = {0};
+    const char *path = ft_test_shared("models/tinystories-656k");
+    if (!path)
+        FT_SKIP("../shared is absent");
+    ck_assert_ok(ft_model_open(&m, path, NULL));
+    ck_assert_ok(ft_tokenizer_open(&tok, ft_model_tokenizer_path(m)));
+    ft_decode_request r = {.prompt = &bos, .n = 1, .out = out, .max_new = FT_COUNT(out)};
+    ck_assert_ok(ft_decode(m, &r, 1, &(ft_decode_options){.sampling = {.top_p = 1}, .stops = &stop, .n_stops = 1}));
+    ck_assert(r.stopped && out[r.made - 1] == stop);
+    ck_assert_ok(ft_tokenizer_decode(tok, out, (size_t)r.made, true, true, &text));
+    ck_assert_msg(
+        ft_starts(text.p,
+                  "Once upon a time, there was a little girl named Lily. She had a toy car that she loved very much."),
+        "%s", text.p);
+    ft_buf_free(&text);
+    ft_tokenizer_free(tok);
+    ft_model_free(m);
+}
+END_TEST
+
 START_TEST(sampled_rows_depend_on_seed_and_row_alone)
 {
     static batch a, b;
@@ -274,7 +301,8 @@ int main(void)
 {
     FT_TESTS("decode", rows_together_are_rows_alone_and_rows_without_a_cache, real_models_decode_alike_in_every_way,
              the_cache_gives_the_states_of_a_whole_pass, stories_begin_as_they_are_known_to,
-             sampled_rows_depend_on_seed_and_row_alone, tokens_are_streamed_and_a_row_can_be_ended,
-             positions_end_a_row_and_no_room_is_an_error, logits_that_are_not_finite_are_an_error,
-             a_stop_request_ends_decoding, every_failing_allocation_is_survived);
+             a_story_reads_well_and_ends, sampled_rows_depend_on_seed_and_row_alone,
+             tokens_are_streamed_and_a_row_can_be_ended, positions_end_a_row_and_no_room_is_an_error,
+             logits_that_are_not_finite_are_an_error, a_stop_request_ends_decoding,
+             every_failing_allocation_is_survived);
 }

@@ -152,6 +152,51 @@ START_TEST(gguf_turns_neighbouring_rows)
 }
 END_TEST
 
+static void has_number(const ft_container *g, const char *key, double want)
+{
+    double v;
+    ck_assert_msg(ft_meta_f64(ft_container_meta(g, key), &v), "%s is not there", key);
+    ck_assert_msg(fabs(v - want) <= 1e-6 * fabs(want), "%s is %g", key, v);
+}
+
+START_TEST(gguf_metadata_has_the_keys_that_llama_cpp_reads)
+{
+    ft_container *g;
+    ft_str type;
+    const char *path = ft_test_path(ft_test_dir(), "model.gguf");
+    ft_model *m = random_model(kinds[4]); /* linear scaling */
+    write_gguf(m, path, &ft_f32);
+    ft_model_free(m);
+    ck_assert_ok(ft_container_open(&g, path));
+    has_number(g, "llama.context_length", 64);
+    has_number(g, "llama.embedding_length", 32);
+    has_number(g, "llama.block_count", 2);
+    has_number(g, "llama.feed_forward_length", 48);
+    has_number(g, "llama.attention.head_count", 4);
+    has_number(g, "llama.attention.head_count_kv", 2);
+    has_number(g, "llama.attention.layer_norm_rms_epsilon", 1e-5);
+    has_number(g, "llama.rope.dimension_count", 8);
+    has_number(g, "llama.rope.freq_base", 10000);
+    has_number(g, "llama.vocab_size", 40);
+    has_number(g, "llama.rope.scaling.factor", 4);
+    ck_assert(ft_meta_str(ft_container_meta(g, "llama.rope.scaling.type"), &type) && ft_str_is(type, "linear"));
+    ck_assert_ptr_null(ft_container_meta(g, "llama.attention.key_length"));
+    ft_container_close(g);
+    m = random_model(kinds[5]); /* llama3 scaling, heads of 16: wider than hidden / heads */
+    write_gguf(m, path, &ft_f32);
+    ft_model_free(m);
+    ck_assert_ok(ft_container_open(&g, path));
+    has_number(g, "llama.attention.key_length", 16);
+    has_number(g, "llama.attention.value_length", 16);
+    has_number(g, "llama.rope.dimension_count", 16);
+    /* a factor without a type would be taken for linear */
+    ck_assert_ptr_null(ft_container_meta(g, "llama.rope.scaling.factor"));
+    ck_assert_ptr_nonnull(ft_container_find(g, "rope_freqs.weight"));
+    ck_assert_ptr_null(ft_container_find(g, "output.weight"));
+    ft_container_close(g);
+}
+END_TEST
+
 static ft_status reopen(const char *dir)
 {
     ft_model *m;
@@ -362,7 +407,8 @@ int main(void)
 {
     FT_TESTS("weights", a_written_hf_directory_is_the_same_model, a_written_gguf_is_the_same_model,
              the_config_of_a_gguf_is_a_whole_config_json, unexplained_rope_divisors_are_used_as_they_are,
-             a_quantized_gguf_keeps_its_blocks, gguf_turns_neighbouring_rows, missing_and_unexpected_tensors_are_named,
+             a_quantized_gguf_keeps_its_blocks, gguf_turns_neighbouring_rows,
+             gguf_metadata_has_the_keys_that_llama_cpp_reads, missing_and_unexpected_tensors_are_named,
              a_shape_that_the_config_denies_is_named, a_tied_checkpoint_may_store_either_name,
              a_tied_checkpoint_with_two_different_heads_is_remarked, what_is_no_model_is_said,
              a_gguf_of_another_family_is_named, a_run_folder_holds_its_model, random_weights_are_a_function_of_the_seed,

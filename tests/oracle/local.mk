@@ -2,3 +2,4 @@
 dist_check_SCRIPTS += %D%/test_llama
 TESTS += %D%/test_llama
 EXTRA_DIST += %D%/llama_oracle.mjs %D%/test_llama.mjs %D%/package.json %D%/package-lock.json
+EXTRA_DIST += %D%/chat_templates.py %D%/peer_rows.py

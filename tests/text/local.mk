@@ -13,3 +13,10 @@ tests_text_test_rows_SOURCES = %D%/test_rows.c
 tests_text_test_rows_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_text_test_rows_LDADD = $(TEST_LIBS)
 endif
+if HAVE_CHECK
+check_PROGRAMS += tests/text/test_rows_oracle
+TESTS += tests/text/test_rows_oracle
+tests_text_test_rows_oracle_SOURCES = %D%/test_rows_oracle.c
+tests_text_test_rows_oracle_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_text_test_rows_oracle_LDADD = $(TEST_LIBS)
+endif

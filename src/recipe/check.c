@@ -127,11 +127,15 @@ static ft_status check_start(ft_recipe *r)
 
 static ft_status check_early_stopping(ft_recipe *r)
 {
+    static const char *const rows[] = {"val_datasets", "val_set_size", "test_datasets"};
     const ft_option *patience = ft_option_named("early_stopping_patience");
-    if (!active(r, patience) || active(r, ft_option_named("val_set_size")) || active(r, ft_option_named("test_datasets")))
+    bool any = false;
+    for (size_t i = 0; i < FT_COUNT(rows); i++)
+        any |= active(r, ft_option_named(rows[i]));
+    if (any || !active(r, patience))
         return FT_OK;
     return ft_recipe__mistake(r, place_of(r, patience, 0),
-                              "early_stopping_patience needs rows to evaluate on: test_datasets or val_set_size");
+                              "early_stopping_patience needs rows to evaluate on: val_datasets, val_set_size or test_datasets");
 }
 
 static ft_status check_templates(ft_recipe *r, const char *list)
@@ -160,6 +164,7 @@ ft_status ft_recipe__check_whole(ft_recipe *r)
     FT_RETURN(check_start(r));
     FT_RETURN(check_early_stopping(r));
     FT_RETURN(check_templates(r, "datasets"));
+    FT_RETURN(check_templates(r, "val_datasets"));
     FT_RETURN(check_templates(r, "test_datasets"));
     return check_files(r);
 }

@@ -3,14 +3,33 @@
 src_fettle_LDADD += $(src_libfettle_la_LIBADD)
 src_fettle_SOURCES += \
 	%D%/args.c \
+	%D%/chat.c \
+	%D%/choices.c %D%/choices.h \
 	%D%/cmd.h \
 	%D%/commands.def \
+	%D%/eval.c \
+	%D%/export.c \
+	%D%/generate.c \
 	%D%/help.c \
+	%D%/init.c \
+	%D%/inspect.c %D%/inspect.h \
+	%D%/inspect_model.c \
+	%D%/inspect_run.c \
+	%D%/job.c %D%/job.h \
+	%D%/logits.c %D%/logits.h \
 	%D%/main.c \
+	%D%/opened.c %D%/opened.h \
 	%D%/out.c \
+	%D%/outcome.c %D%/outcome.h \
 	%D%/pages.c \
+	%D%/plan.c %D%/plan.h \
+	%D%/preview.c \
+	%D%/progress.c %D%/progress.h \
+	%D%/recipe.c \
 	%D%/result.c \
+	%D%/runfolder.c %D%/runfolder.h \
 	%D%/tokenizer.c \
+	%D%/train.c \
 	%D%/version.c
 
 # The manual page and the completion are printed by the program from its own tables.

@@ -148,51 +148,59 @@ static ft_status put_cell(ft_buf *out, const char *key, const json_t *v)
     return st;
 }
 
+typedef struct table {
+    const json_t *rows;
+    const char *keys[MAX_COLUMNS]; /* of the first row */
+    int width[MAX_COLUMNS];
+    size_t n;
+    ft_buf cell; /* of the cell at hand */
+} table;
+
+/* The text of a cell into t->cell; row -1 is the heading. */
+static ft_status fill_cell(table *t, long row, size_t column)
+{
+    char label[CELL];
+    t->cell.n = 0;
+    if (row < 0) {
+        label_of(t->keys[column], label, sizeof label);
+        return ft_buf_puts(&t->cell, label);
+    }
+    const json_t *v = json_object_get(json_array_get(t->rows, (size_t)row), t->keys[column]);
+    FT_RETURN(ft_buf_puts(&t->cell, ""));
+    return v ? put_cell(&t->cell, t->keys[column], v) : FT_OK;
+}
+
+static ft_status put_cells(ft_buf *out, table *t, long row)
+{
+    for (size_t c = 0; c < t->n; c++) {
+        FT_RETURN(fill_cell(t, row, c));
+        FT_RETURN(ft_buf_printf(out, "  %s", t->cell.p));
+        FT_RETURN(pad(out, c + 1 < t->n ? t->width[c] - columns_of(t->cell.p) : 0));
+    }
+    return ft_buf_putc(out, '\n');
+}
+
 static ft_status put_table(ft_buf *out, const json_t *rows)
 {
-    const char *keys[MAX_COLUMNS];
-    int width[MAX_COLUMNS];
-    size_t n = 0;
+    table t = {.rows = rows};
+    long n = (long)json_array_size(rows);
     const char *key;
     json_t *v;
-    char label[CELL];
-    ft_buf cell = {0};
     ft_status st = FT_OK;
     json_object_foreach(json_array_get(rows, 0), key, v)
     {
-        if (n == MAX_COLUMNS)
-            break;
-        label_of(key, label, sizeof label);
-        keys[n] = key;
-        width[n++] = columns_of(label);
+        if (t.n < MAX_COLUMNS)
+            t.keys[t.n++] = key;
     }
-    for (size_t pass = 0; pass < 2; pass++) {
-        for (size_t c = 0; pass == 1 && c < n; c++) {
-            label_of(keys[c], label, sizeof label);
-            FT_TRY(ft_buf_printf(out, "%s%s", c ? "  " : "  ", label));
-            FT_TRY(pad(out, c + 1 < n ? width[c] - columns_of(label) : 0));
+    for (long r = -1; r < n; r++)
+        for (size_t c = 0; c < t.n; c++) {
+            FT_TRY(fill_cell(&t, r, c));
+            t.width[c] = FT_MAX(t.width[c], columns_of(t.cell.p));
         }
-        for (size_t r = 0; r < json_array_size(rows); r++) {
-            FT_TRY(pass ? ft_buf_putc(out, '\n') : FT_OK);
-            for (size_t c = 0; c < n; c++) {
-                cell.n = 0;
-                FT_TRY(ft_buf_puts(&cell, ""));
-                v = json_object_get(json_array_get(rows, r), keys[c]);
-                if (v)
-                    FT_TRY(put_cell(&cell, keys[c], v));
-                int used = cell.n ? columns_of(cell.p) : 0;
-                width[c] = FT_MAX(width[c], used);
-                if (pass) {
-                    FT_TRY(ft_buf_puts(out, "  "));
-                    FT_TRY(ft_buf_put(out, cell.p, cell.n));
-                    FT_TRY(pad(out, c + 1 < n ? width[c] - used : 0));
-                }
-            }
-        }
-    }
-    st = ft_buf_putc(out, '\n');
+    for (long r = -1; r < n; r++)
+        FT_TRY(put_cells(out, &t, r));
 done:
-    ft_buf_free(&cell);
+    ft_buf_free(&t.cell);
     return st;
 }
 

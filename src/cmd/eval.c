@@ -1,0 +1,205 @@
+/* fettle eval: how good a model is on rows, or its bare logits for comparison with another program. */
+#include "cmd/choices.h"
+#include "cmd/logits.h"
+#include "cmd/opened.h"
+#include "cmd/progress.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+typedef struct evaluation {
+    const ft_args *args;
+    ft_opened opened;
+    ft_dataset data;
+    ft_rows rows;
+    const ft_metric *metrics[FT_MAX_METRICS];
+    size_t n_metrics;
+    ft_meter meter;
+    ft_out *predictions; /* NULL: not asked for */
+    ft_status write_status;
+} evaluation;
+
+static bool only_text(const ft_dataset *d)
+{
+    for (size_t i = 0; i < d->n; i++)
+        if (d->examples[i].kind != FT_TEXT)
+            return false;
+    return true;
+}
+
+static ft_status read_data(evaluation *e)
+{
+    const ft_args *a = e->args;
+    for (size_t i = 0; i < ft_args_count(a, "data"); i++) {
+        ft_data_source s = {.path = ft_args_item(a, "data", i), .format = ft_args_text(a, "format"),
+                            .prompt_template = ft_args_text(a, "prompt-template"),
+                            .completion_template = ft_args_text(a, "completion-template")};
+        FT_RETURN(ft_dataset_read(&e->data, &s, NULL));
+    }
+    return e->data.n ? FT_OK : ft_fail(FT_EINPUT, "%s: no rows", ft_args_text(a, "data"));
+}
+
+static ft_status build_rows(evaluation *e)
+{
+    int64_t context = ft_model_config(e->opened.model)->max_position_embeddings;
+    ft_rows_options o = {.chat = e->opened.chat, .max_tokens = context, .on_overlong = FT_OVERLONG_ERROR,
+                         .pack_text = ft_args_given(e->args, "pack")};
+    if (ft_args_given(e->args, "sequence-len"))
+        o.max_tokens = FT_MIN(ft_args_int(e->args, "sequence-len"), context);
+    return ft_rows_build(&e->rows, &e->data, e->opened.tok, &o);
+}
+
+/* What was asked for; else what the rows allow: text has no answer to generate. */
+static ft_status choose_metrics(evaluation *e)
+{
+    const char *list = ft_args_text(e->args, "metrics");
+    if (!list)
+        list = only_text(&e->data) ? "loss,perplexity,token_accuracy" : "loss,perplexity,token_accuracy,exact_match";
+    char *name;
+    for (size_t i = 0; (name = ft_comma_item(list, i)); i++) {
+        if (e->n_metrics == FT_MAX_METRICS) {
+            ft_free(name);
+            return ft_fail(FT_EINPUT, "--metrics: at most %d", FT_MAX_METRICS);
+        }
+        e->metrics[e->n_metrics++] = ft_metric_named(name); /* the option row has checked the names */
+        ft_free(name);
+    }
+    return FT_OK;
+}
+
+/* ---- predictions: one JSON object a row ---- */
+
+static void on_text(void *ctx, size_t row, const ft_scored_text *t)
+{
+    evaluation *e = ctx;
+    const ft_row *r = &e->rows.p[row];
+    ft_buf prompt = {0};
+    json_t *o = json_object();
+    if (e->write_status == FT_OK)
+        e->write_status = ft_tokenizer_decode(e->opened.tok, r->ids, (size_t)r->prompt_n, true, true, &prompt);
+    ft_result_str(o, "prompt", (ft_str){prompt.p, prompt.n});
+    ft_result_str(o, "expected", t->expected);
+    ft_result_str(o, "got", t->got);
+    ft_result_bool(o, "stopped", t->stopped);
+    char *text = json_dumps(o, JSON_COMPACT);
+    if (e->write_status == FT_OK)
+        e->write_status = text ? ft_out_printf(e->predictions, "%s\n", text) : FT_ENOMEM;
+    free(text); /* jansson's */
+    json_decref(o);
+    ft_buf_free(&prompt);
+}
+
+static bool progress(void *ctx, const char *what, size_t done, size_t total)
+{
+    evaluation *e = ctx;
+    return ft_meter_part(&e->meter, what, done, total);
+}
+
+static ft_status score(evaluation *e, ft_scores *scores)
+{
+    ft_score_options o = {.metrics = e->metrics, .n_metrics = e->n_metrics, .progress = progress, .ctx = e};
+    if (ft_args_given(e->args, "max-rows"))
+        o.max_rows = (size_t)ft_args_int(e->args, "max-rows");
+    if (ft_args_given(e->args, "max-new-tokens"))
+        o.max_new_tokens = ft_args_int(e->args, "max-new-tokens");
+    if (e->predictions)
+        o.on_text = on_text;
+    FT_RETURN(ft_score(scores, e->opened.model, e->opened.tok, &e->rows, &o));
+    return e->write_status;
+}
+
+/* ---- result ---- */
+
+/* Bits that the model spends on a byte of text: comparable across tokenizers. Line ends are not counted as bytes. */
+static double bits_per_byte(const evaluation *e, const ft_scores *s)
+{
+    double bytes = 0, loss = ft_scores_get(s, "loss", NAN);
+    for (size_t i = 0; i < e->data.n; i++)
+        bytes += (double)e->data.examples[i].messages[0].content.n;
+    return bytes > 0 ? loss * (double)s->supervised_tokens / log(2) / bytes : NAN;
+}
+
+static ft_status put_result(const evaluation *e, const ft_scores *s)
+{
+    json_t *o = json_object();
+    ft_result_text(o, "model", ft_args_text(e->args, "MODEL"));
+    ft_result_text(o, "data", ft_args_text(e->args, "data"));
+    ft_result_int(o, "rows", s->rows);
+    ft_result_int(o, "supervised_tokens", s->supervised_tokens);
+    ft_result_int(o, "generated_tokens", s->generated_tokens);
+    ft_result_scores(o, s);
+    if (only_text(&e->data) && !ft_args_given(e->args, "max-rows") && !isnan(ft_scores_get(s, "loss", NAN)))
+        ft_result_real(o, "bits_per_byte", bits_per_byte(e, s));
+    ft_result_real(o, "time_s", s->seconds);
+    return ft_result_print(e->args, o);
+}
+
+static ft_status eval_rows(const ft_args *a)
+{
+    evaluation e = {.args = a, .meter = ft_meter_new(false, false)};
+    ft_scores scores;
+    const char *predictions = ft_args_text(a, "predictions");
+    ft_status st = FT_OK;
+    FT_TRY(read_data(&e));
+    FT_TRY(ft_opened_open(&e.opened, a));
+    FT_TRY(build_rows(&e));
+    FT_TRY(choose_metrics(&e));
+    if (predictions)
+        FT_TRY(ft_out_open(&e.predictions, predictions));
+    FT_TRY(score(&e, &scores));
+    if (e.predictions) {
+        ft_out *p = e.predictions;
+        e.predictions = NULL;
+        FT_TRY(ft_out_commit(p));
+    }
+    st = put_result(&e, &scores);
+done:
+    ft_out_abort(e.predictions);
+    ft_rows_free(&e.rows);
+    ft_dataset_free(&e.data);
+    ft_opened_close(&e.opened);
+    return st;
+}
+
+static ft_status run(const ft_args *a)
+{
+    bool ids = ft_args_given(a, "token-ids"), logits = ft_args_given(a, "logits");
+    if (ids != logits)
+        return ft_fail(FT_EINPUT, "--token-ids and --logits go together\ntype: fettle eval --help");
+    if (ids == ft_args_given(a, "data"))
+        return ft_fail(FT_EINPUT, ids ? "--data and --token-ids exclude each other\ntype: fettle eval --help"
+                                      : "--data FILE is missing\ntype: fettle eval --help");
+    return ids ? ft_logits_write(a) : eval_rows(a);
+}
+
+static const ft_cmd_option options[] = {
+    FT_MODEL_OPTION,
+    {"data", FT_ARG_FILE, .repeats = true, .argument = "FILE", .help = "rows to score: JSONL, JSON, CSV, TSV or text, plain or gzipped"},
+    {"format", FT_ARG_NAME, .argument = "NAME", .fallback = "auto", .choice = ft_choice_row_format, .help = "row format of --data"},
+    {"prompt-template", FT_ARG_TEXT, .argument = "TEXT", .help = "prompt of a row with columns in braces: 'Order: {text}\\nLabels:'"},
+    {"completion-template", FT_ARG_TEXT, .argument = "TEXT", .help = "completion of a row, likewise"},
+    {"metrics", FT_ARG_NAMES, .argument = "LIST", .choice = ft_choice_metric,
+     .help = "metrics with commas between (default: loss,perplexity,token_accuracy and, where rows have answers, exact_match)"},
+    {"predictions", FT_ARG_FILE, .argument = "OUT.jsonl", .help = "write prompt, expected and generated text of every row; needs a metric of generated text"},
+    {"max-rows", FT_ARG_INT, .argument = "N", .min = 1, .max = 1e12, .help = "score the first N rows only"},
+    {"max-new-tokens", FT_ARG_INT, .argument = "N", .min = 1, .max = 1048576, .help = "the most tokens to generate for a row (default: twice the longest expected answer and 8)"},
+    {"sequence-len", FT_ARG_INT, .argument = "N", .min = 2, .max = 1048576, .help = "the most tokens of a row (default: the model's context)"},
+    {"pack", FT_ARG_FLAG, .help = "plain text: join the rows with the end token and cut them into pieces of --sequence-len"},
+    {"token-ids", FT_ARG_FILE, .argument = "FILE", .help = "rows of token ids, one row a line, as they go into the model; needs --logits"},
+    {"logits", FT_ARG_FILE, .argument = "OUT.safetensors", .help = "write the logits of --token-ids: tensor row0 [tokens, vocab] for the first line, and so on"},
+    FT_ADAPTER_OPTION,
+    FT_TEMPLATE_OPTION,
+    FT_JSON_OPTION,
+    {0}};
+
+const ft_cmd ft_cmd_eval = {
+    .name = "eval",
+    .summary = "score a model on rows: loss, exact match, macro F1 ...",
+    .about = "Scores a model on the rows of a file. Loss metrics come from one forward pass over the supervised tokens; text "
+             "metrics from greedy generation of every answer, many rows at once.\n\n"
+             "With --token-ids and --logits it writes the model's logits instead, to compare with another program.",
+    .options = options,
+    .example = "fettle eval data/base --data data/defects/test.jsonl --metrics loss,exact_match\n"
+               "fettle eval runs/defects-lora/export/defects-lora-q8_0.gguf --data data/defects/test.jsonl --json\n"
+               "fettle eval data/base --token-ids ids.txt --logits logits.safetensors",
+    .run = run};

@@ -1,0 +1,36 @@
+/* cmd/job: from a recipe to rows: what train and preview share.
+ *
+ * Legal order: ft_job_open, ft_job_data, ft_job_model, ft_job_rows; ft_job_close at any point.
+ * Ownership: a job owns everything in it and stays where it was opened.
+ */
+#ifndef FETTLE_CMD_JOB_H
+#define FETTLE_CMD_JOB_H
+
+#include "cmd/plan.h"
+#include "cmd/progress.h"
+
+typedef struct ft_job {
+    ft_plan plan;
+    ft_dataset train, eval; /* linted and split; eval.n 0: nothing to evaluate on */
+    ft_lint lint;
+    ft_model *model;        /* not trainable and without adapter unless ft_job_model was asked to */
+    ft_tokenizer *tok;
+    const ft_chat_template *chat;
+    ft_rows train_rows, eval_rows;
+    ft_meter meter;
+} ft_job;
+
+/* The recipe of argument RECIPE with its --set overrides. */
+ft_status ft_job_open(ft_job *j, const ft_args *a);
+/* Datasets, lint, split. */
+ft_status ft_job_data(ft_job *j);
+/* Model and tokenizer. train: weights or adapter become trainable; else the model is opened for its tokenizer only (and
+ * not at all where it is made from a config). */
+ft_status ft_job_model(ft_job *j, bool train);
+/* Token ids and masks of both datasets. */
+ft_status ft_job_rows(ft_job *j);
+void ft_job_close(ft_job *j);
+/* Are all rows to evaluate on plain text (nothing to generate)? */
+bool ft_job_only_text(const ft_job *j);
+
+#endif

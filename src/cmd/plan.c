@@ -1,0 +1,332 @@
+#include "cmd/plan.h"
+#include "cmd/choices.h"
+
+#include <string.h>
+
+/* ---- names of tables ---- */
+
+/* "unknown metric exact_mach; did you mean exact_match?" at the key's place. */
+static void complain_name(ft_recipe *r, const char *key, const char *what, const char *word,
+                          const char *(*choice)(size_t i))
+{
+    char all[512];
+    const char *near = ft_choice_nearest(word, choice);
+    ft_choice_all(choice, all, sizeof all);
+    if (near)
+        ft_recipe_complain(r, key, "unknown %s %s; did you mean %s? (one of %s)", what, word, near, all);
+    else
+        ft_recipe_complain(r, key, "unknown %s %s (one of %s)", what, word, all);
+}
+
+static const char *text_of(const ft_recipe *r, const char *key, size_t i)
+{
+    const char *s = NULL;
+    return ft_recipe_str(r, key, i, &s) ? s : NULL;
+}
+
+static int64_t int_of(const ft_recipe *r, const char *key)
+{
+    int64_t v = 0;
+    ft_recipe_i64(r, key, 0, &v);
+    return v;
+}
+
+static double float_of(const ft_recipe *r, const char *key)
+{
+    double v = 0;
+    ft_recipe_f64(r, key, 0, &v);
+    return v;
+}
+
+static bool bool_of(const ft_recipe *r, const char *key)
+{
+    bool v = false;
+    ft_recipe_bool(r, key, 0, &v);
+    return v;
+}
+
+static bool is(const char *s, const char *value)
+{
+    return s && strcmp(s, value) == 0;
+}
+
+/* ---- data ---- */
+
+static const char *list_text(const ft_recipe *r, const char *list, const char *key, size_t i)
+{
+    char name[96];
+    snprintf(name, sizeof name, "%s.%s", list, key);
+    return text_of(r, name, i);
+}
+
+static void check_format(ft_recipe *r, const char *list, size_t i, const char *format)
+{
+    char key[96];
+    for (size_t k = 0; ft_choice_row_format(k); k++)
+        if (is(format, ft_choice_row_format(k)))
+            return;
+    snprintf(key, sizeof key, "%s[%zu].type", list, i);
+    complain_name(r, key, "row format", format, ft_choice_row_format);
+}
+
+static ft_status plan_sources(ft_recipe *r, const char *list, ft_data_source **out, size_t *n)
+{
+    *n = ft_recipe_count(r, list, 0);
+    if (!(*out = ft_alloc(*n, sizeof **out)))
+        return FT_ENOMEM;
+    for (size_t i = 0; i < *n; i++) {
+        ft_data_source *s = &(*out)[i];
+        s->path = list_text(r, list, "path", i);
+        s->format = list_text(r, list, "type", i);
+        s->prompt_template = list_text(r, list, "prompt_template", i);
+        s->completion_template = list_text(r, list, "completion_template", i);
+        s->split = list_text(r, list, "split", i);
+        if (s->format)
+            check_format(r, list, i, s->format);
+    }
+    return FT_OK;
+}
+
+static void plan_rows(ft_plan *p, ft_recipe *r)
+{
+    const char *overlong = text_of(r, "on_overlong", 0);
+    const ft_chat_template *found;
+    p->rows.max_tokens = int_of(r, "sequence_len");
+    p->rows.on_overlong = is(overlong, "drop") ? FT_OVERLONG_DROP : is(overlong, "truncate") ? FT_OVERLONG_TRUNCATE : FT_OVERLONG_ERROR;
+    p->rows.train_on_inputs = bool_of(r, "train_on_inputs");
+    p->rows.pack_text = bool_of(r, "pack_text");
+    p->dedup = bool_of(r, "dedup");
+    p->val_set_size = float_of(r, "val_set_size");
+    p->chat_template = text_of(r, "chat_template", 0);
+    if (p->chat_template && !is(p->chat_template, "auto") && ft_chat_template_pick(&found, p->chat_template, NULL) != FT_OK)
+        ft_recipe_complain(r, "chat_template", "%s", ft_error());
+}
+
+/* ---- model and adapter ---- */
+
+static size_t plan_strings(ft_recipe *r, const char *key, const char **out)
+{
+    size_t n = ft_recipe_count(r, key, 0);
+    if (n > FT_MAX_TARGETS) {
+        ft_recipe_complain(r, key, "%zu names, at most %d are taken", n, FT_MAX_TARGETS);
+        n = FT_MAX_TARGETS;
+    }
+    for (size_t i = 0; i < n; i++)
+        out[i] = ft_recipe_item(r, key, 0, i);
+    return n;
+}
+
+static void plan_model(ft_plan *p, ft_recipe *r)
+{
+    p->base_model = text_of(r, "base_model", 0);
+    p->init_from_config = text_of(r, "init_from_config", 0);
+    p->output_dir = text_of(r, "output_dir", 0);
+    p->has_adapter = is(text_of(r, "adapter", 0), "lora");
+    p->adapter = (ft_adapter_spec){.kind = "lora", .r = int_of(r, "lora_r"), .alpha = float_of(r, "lora_alpha"),
+                                   .dropout = float_of(r, "lora_dropout"), .rslora = bool_of(r, "use_rslora"),
+                                   .target_modules = p->targets, .modules_to_save = p->saved,
+                                   .seed = (uint64_t)int_of(r, "seed")};
+    p->adapter.n_targets = plan_strings(r, "lora_target_modules", p->targets);
+    p->adapter.n_save = plan_strings(r, "lora_modules_to_save", p->saved);
+}
+
+/* ---- scores ---- */
+
+static const ft_metric *metric_of(ft_recipe *r, const char *key, const char *name)
+{
+    const ft_metric *m = ft_metric_named(name);
+    if (!m)
+        complain_name(r, key, "metric", name, ft_choice_metric);
+    return m;
+}
+
+static void plan_metrics(ft_plan *p, ft_recipe *r)
+{
+    for (size_t i = 0; i < ft_recipe_count(r, "metrics", 0); i++) {
+        const ft_metric *m = metric_of(r, "metrics", ft_recipe_item(r, "metrics", 0, i));
+        bool known = false;
+        for (size_t k = 0; k < p->n_metrics; k++)
+            known |= p->metrics[k] == m;
+        if (m && !known && p->n_metrics < FT_MAX_METRICS)
+            p->metrics[p->n_metrics++] = m;
+    }
+}
+
+bool ft_plan_generates(const ft_plan *p)
+{
+    for (size_t i = 0; i < p->n_metrics; i++)
+        if (p->metrics[i]->source == FT_METRIC_TEXT)
+            return true;
+    return false;
+}
+
+/* ---- training ---- */
+
+static void plan_update(ft_train_options *o, ft_recipe *r)
+{
+    const char *name = text_of(r, "optimizer", 0), *schedule = text_of(r, "lr_scheduler", 0);
+    o->optimizer = name ? ft_optimizer_named(name) : NULL;
+    if (name && !o->optimizer)
+        complain_name(r, "optimizer", "optimizer", name, ft_choice_optimizer);
+    o->schedule = schedule ? ft_schedule_named(schedule) : NULL;
+    if (schedule && !o->schedule)
+        complain_name(r, "lr_scheduler", "schedule", schedule, ft_choice_schedule);
+    o->optimizer_options = (ft_optimizer_options){.beta1 = float_of(r, "adam_beta1"), .beta2 = float_of(r, "adam_beta2"),
+                                                  .eps = float_of(r, "adam_epsilon"), .weight_decay = float_of(r, "weight_decay")};
+    o->learning_rate = float_of(r, "learning_rate");
+    o->min_lr_ratio = float_of(r, "min_lr_ratio");
+    o->warmup_steps = int_of(r, "warmup_steps");
+    o->warmup_ratio = float_of(r, "warmup_ratio");
+    o->max_grad_norm = float_of(r, "max_grad_norm");
+}
+
+static void plan_training(ft_plan *p, ft_recipe *r)
+{
+    ft_train_options *o = &p->train_options;
+    const char *checkpointing = text_of(r, "gradient_checkpointing", 0), *best = text_of(r, "metric_for_best_model", 0);
+    plan_update(o, r);
+    o->output_dir = p->output_dir;
+    o->seed = (uint64_t)int_of(r, "seed");
+    o->num_epochs = float_of(r, "num_epochs");
+    o->max_steps = int_of(r, "max_steps");
+    o->micro_batch_size = int_of(r, "micro_batch_size");
+    o->gradient_accumulation_steps = int_of(r, "gradient_accumulation_steps");
+    p->auto_checkpointing = is(checkpointing, "auto");
+    o->gradient_checkpointing = is(checkpointing, "true");
+    o->save_steps = int_of(r, "save_steps");
+    o->save_total_limit = int_of(r, "save_total_limit");
+    o->eval_steps = int_of(r, "eval_steps");
+    o->logging_steps = int_of(r, "logging_steps");
+    o->early_stopping_patience = int_of(r, "early_stopping_patience");
+    o->metric_for_best = best ? metric_of(r, "metric_for_best_model", best) : NULL;
+    o->score = (ft_score_options){.metrics = p->metrics, .n_metrics = p->n_metrics, .max_new_tokens = int_of(r, "max_new_tokens")};
+    if (o->early_stopping_patience > 0 && !p->n_eval && p->val_set_size == 0)
+        ft_recipe_complain(r, "early_stopping_patience", "nothing to evaluate on: give test_datasets or val_set_size");
+}
+
+/* ---- exports ---- */
+
+bool ft_exporter_writes(const ft_exporter *e, const ft_dtype *dtype)
+{
+    size_t n = strlen(dtype->name);
+    for (const char *p = e->dtypes; p && *p; p += strcspn(p, "|"), p += *p == '|')
+        if (strncmp(p, dtype->name, n) == 0 && (p[n] == '|' || !p[n]))
+            return true;
+    return false;
+}
+
+static void check_quant(ft_recipe *r, const char *key, const char *quant, ft_plan_export *e)
+{
+    e->dtype = ft_dtype_named(quant);
+    if (!e->dtype) {
+        complain_name(r, key, "type", quant, ft_choice_dtype);
+    } else if (e->exporter && !ft_exporter_writes(e->exporter, e->dtype)) {
+        ft_recipe_complain(r, key, "%s writes no %s (one of %s)", e->exporter->name, quant, e->exporter->dtypes);
+    }
+}
+
+/* "runs/x/export/model-q8_0.gguf", "runs/x/export/hf-f16"; the adapter has its own place. */
+static char *export_path(const ft_plan *p, const ft_plan_export *e)
+{
+    const char *dtype = e->dtype ? e->dtype->name : is(e->exporter->name, "gguf") ? "q8_0" : NULL;
+    const char *dir = p->output_dir ? p->output_dir : ".";
+    if (e->exporter->needs_adapter)
+        return ft_path_join(dir, "adapter");
+    if (is(e->exporter->name, "gguf"))
+        return ft_strf("%s/export/%s-%s.gguf", dir, p->name, dtype);
+    return ft_strf("%s/export/%s%s%s", dir, e->exporter->name, dtype ? "-" : "", dtype ? dtype : "");
+}
+
+static ft_status plan_export(ft_plan *p, ft_recipe *r, size_t i)
+{
+    char key[64];
+    ft_plan_export *e = &p->exports[i];
+    const char *format = text_of(r, "export.format", i), *quant = text_of(r, "export.quant", i), *path = text_of(r, "export.path", i);
+    e->exporter = format ? ft_exporter_named(format) : NULL;
+    snprintf(key, sizeof key, "export[%zu].format", i);
+    if (format && !e->exporter)
+        complain_name(r, key, "export format", format, ft_choice_exporter);
+    if (e->exporter && e->exporter->needs_adapter && !p->has_adapter)
+        ft_recipe_complain(r, key, "%s needs an adapter, found adapter: none", format);
+    snprintf(key, sizeof key, "export[%zu].quant", i);
+    if (quant)
+        check_quant(r, key, quant, e);
+    if (!e->exporter)
+        return FT_OK;
+    e->path = path ? ft_strdup(path) : export_path(p, e);
+    return e->path ? FT_OK : FT_ENOMEM;
+}
+
+static void check_paths_differ(const ft_plan *p, ft_recipe *r)
+{
+    char key[64];
+    for (size_t i = 1; i < p->n_exports; i++)
+        for (size_t k = 0; k < i; k++)
+            if (p->exports[i].path && p->exports[k].path && is(p->exports[i].path, p->exports[k].path)) {
+                snprintf(key, sizeof key, "export[%zu].format", i);
+                ft_recipe_complain(r, key, "two exports to %s: give one of them a path", p->exports[i].path);
+            }
+}
+
+static ft_status plan_exports(ft_plan *p, ft_recipe *r)
+{
+    p->n_exports = ft_recipe_count(r, "export", 0);
+    if (!(p->exports = ft_alloc(p->n_exports, sizeof *p->exports)))
+        return FT_ENOMEM;
+    for (size_t i = 0; i < p->n_exports; i++)
+        FT_RETURN(plan_export(p, r, i));
+    check_paths_differ(p, r);
+    return FT_OK;
+}
+
+/* ---- the whole ---- */
+
+static ft_status name_of(ft_plan *p, const char *path)
+{
+    const char *base = ft_path_base(path), *dot = strrchr(base, '.');
+    p->name = ft_strndup(base, dot && dot > base ? (size_t)(dot - base) : strlen(base));
+    return p->name ? FT_OK : FT_ENOMEM;
+}
+
+static ft_status resolve(ft_plan *p, const char *path)
+{
+    ft_recipe *r = p->recipe;
+    FT_RETURN(name_of(p, path));
+    FT_RETURN(plan_sources(r, "datasets", &p->train, &p->n_train));
+    FT_RETURN(plan_sources(r, "test_datasets", &p->eval, &p->n_eval));
+    plan_rows(p, r);
+    plan_model(p, r);
+    plan_metrics(p, r);
+    plan_training(p, r);
+    return plan_exports(p, r);
+}
+
+ft_status ft_plan_open(ft_plan *out, const char *path, const char *const *overrides, size_t n)
+{
+    *out = (ft_plan){0};
+    ft_status st = ft_recipe_open(&out->recipe, path, overrides, n);
+    if (!out->recipe)
+        return st;
+    FT_TRY(resolve(out, path)); /* also after mistakes: all of them are told at once */
+    FT_TRY(ft_recipe_check(out->recipe));
+    FT_TRY(ft_recipe_print(out->recipe, &out->resolved));
+    out->train_options.recipe_hash = ft_recipe_hash(out->recipe);
+    out->train_options.recipe_text = out->resolved.p;
+done:
+    if (st != FT_OK)
+        ft_plan_free(out);
+    return st;
+}
+
+void ft_plan_free(ft_plan *p)
+{
+    for (size_t i = 0; p->exports && i < p->n_exports; i++)
+        ft_free(p->exports[i].path);
+    ft_free(p->exports);
+    ft_free(p->train);
+    ft_free(p->eval);
+    ft_free(p->name);
+    ft_buf_free(&p->resolved);
+    ft_recipe_free(p->recipe);
+    *p = (ft_plan){0};
+}

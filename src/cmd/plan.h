@@ -1,0 +1,51 @@
+/* cmd/plan: the one place where the strings of a recipe become rows of the library's tables.
+ *
+ * Every name is looked up, every combination that only other rooms can judge is checked, and all that is wrong is
+ * complained of at its key's place, together with what the recipe room found, in one message.
+ * Ownership: a plan owns its recipe and lists and borrows its strings from the recipe. It points into itself: it stays where
+ * it was opened.
+ */
+#ifndef FETTLE_CMD_PLAN_H
+#define FETTLE_CMD_PLAN_H
+
+#include "cmd/cmd.h"
+
+enum { FT_MAX_TARGETS = 64 };
+
+typedef struct ft_plan_export {
+    const ft_exporter *exporter;
+    const ft_dtype *dtype; /* NULL: the exporter's default */
+    char *path;            /* as asked for, or in output_dir/export; owned */
+} ft_plan_export;
+
+typedef struct ft_plan {
+    ft_recipe *recipe; /* owned */
+    char *name;        /* the recipe file's name without directory and suffix */
+    const char *base_model, *init_from_config; /* one of them, the other NULL */
+    const char *output_dir, *chat_template;
+    ft_data_source *train, *eval; /* [n_train], [n_eval] */
+    size_t n_train, n_eval;
+    double val_set_size;
+    bool dedup;
+    ft_rows_options rows; /* chat still NULL: it needs the tokenizer */
+    bool has_adapter;
+    ft_adapter_spec adapter;
+    const char *targets[FT_MAX_TARGETS], *saved[FT_MAX_TARGETS];
+    const ft_metric *metrics[FT_MAX_METRICS];
+    size_t n_metrics;
+    ft_train_options train_options; /* gradient_checkpointing false where auto_checkpointing */
+    bool auto_checkpointing;
+    ft_plan_export *exports;
+    size_t n_exports;
+    ft_buf resolved; /* the recipe with every key, as YAML */
+} ft_plan;
+
+/* Reads a recipe with overrides and resolves it. FT_EINPUT names every mistake. */
+ft_status ft_plan_open(ft_plan *out, const char *path, const char *const *overrides, size_t n);
+void ft_plan_free(ft_plan *p);
+/* Does a text metric stand among them? Then rows are generated, not only scored. */
+bool ft_plan_generates(const ft_plan *p);
+/* Is a dtype one that an exporter writes? */
+bool ft_exporter_writes(const ft_exporter *e, const ft_dtype *dtype);
+
+#endif

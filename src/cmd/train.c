@@ -1,0 +1,272 @@
+/* fettle train: recipe -> rows -> model -> score of the base -> training -> score -> files -> their scores.
+ *
+ * The run folder is complete when results.json stands in it: it is written last. Until then --resume goes on from the last
+ * checkpoint; what was scored before is scored again, with the same result.
+ */
+#include "cmd/outcome.h"
+#include "cmd/runfolder.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct session {
+    const ft_args *args;
+    ft_job job;
+    ft_outcome outcome;
+    ft_train_result result;
+    ft_lock lock;
+} session;
+
+/* ---- before ---- */
+
+/* Plain text has no answers to generate: metrics of generated text are left out, and said so. */
+static ft_status fit_metrics(ft_job *j)
+{
+    ft_plan *p = &j->plan;
+    ft_train_options *o = &p->train_options;
+    size_t kept = 0;
+    if (!j->eval.n || !ft_job_only_text(j))
+        return FT_OK;
+    for (size_t i = 0; i < p->n_metrics; i++) {
+        if (p->metrics[i]->source == FT_METRIC_TEXT)
+            ft_note(FT_NOTE, "metric %s needs answers to generate, the rows to evaluate on are plain text: left out", p->metrics[i]->name);
+        else
+            p->metrics[kept++] = p->metrics[i];
+    }
+    o->score.n_metrics = p->n_metrics = kept;
+    if (o->metric_for_best && o->metric_for_best->source == FT_METRIC_TEXT)
+        return ft_fail(FT_EINPUT, "%s: metric_for_best_model: %s needs answers to generate, the rows to evaluate on are plain text",
+                       ft_recipe_place(p->recipe, "metric_for_best_model", 0), o->metric_for_best->name);
+    return FT_OK;
+}
+
+/* What a micro-batch of the longest rows keeps for its backward walk, in bytes: about sixteen arrays of the model's width
+ * and four of the ffn's width a token and layer. */
+static double activation_bytes(const ft_job *j)
+{
+    const ft_config *c = ft_model_config(j->model);
+    int32_t longest = 0;
+    for (size_t i = 0; i < j->train_rows.n; i++)
+        longest = FT_MAX(longest, j->train_rows.p[i].n);
+    double tokens = (double)longest * (double)j->plan.train_options.micro_batch_size;
+    return tokens * (double)c->num_hidden_layers * (16.0 * (double)c->hidden_size + 4.0 * (double)c->intermediate_size) * sizeof(float);
+}
+
+static void decide_checkpointing(ft_job *j)
+{
+    double need = activation_bytes(j), have = (double)ft_total_ram_bytes() / 2;
+    char a[32];
+    if (!j->plan.auto_checkpointing || need <= have)
+        return;
+    j->plan.train_options.gradient_checkpointing = true;
+    ft_note(FT_NOTE, "gradient_checkpointing: on, the activations of a micro-batch would take about %s", ft_human_bytes(need, a));
+}
+
+static void say_rows(const char *what, const ft_rows *r)
+{
+    char tokens[32];
+    ft_say("%s: %zu rows, %s tokens, %.0f%% supervised", what, r->n, ft_human_count((double)r->tokens, tokens),
+           r->tokens ? 100.0 * (double)r->supervised / (double)r->tokens : 0);
+    if (r->merged_border)
+        ft_say("%s: %lld rows whose prompt and answer share a token were split before it", what, (long long)r->merged_border);
+}
+
+static void say_model(const ft_job *j)
+{
+    double all = 0, trained = 0;
+    char a[32], b[32];
+    for (size_t i = 0; i < ft_model_count(j->model); i++)
+        all += (double)ft_tensor_count(&ft_model_at(j->model, i)->t);
+    for (size_t i = 0; i < ft_model_trainable_count(j->model); i++)
+        trained += (double)ft_tensor_count(&ft_model_trainable(j->model, i)->t);
+    ft_say("model: %s parameters, %s of them to train%s", ft_human_count(all, a), ft_human_count(trained, b),
+           j->plan.has_adapter ? " (lora)" : "");
+}
+
+static ft_status set_up(session *s)
+{
+    ft_job *j = &s->job;
+    FT_RETURN(ft_job_data(j));
+    FT_RETURN(fit_metrics(j));
+    FT_RETURN(ft_job_model(j, true));
+    FT_RETURN(ft_job_rows(j));
+    decide_checkpointing(j);
+    if (!j->meter.json) {
+        say_rows("train", &j->train_rows);
+        if (j->eval_rows.n)
+            say_rows("eval", &j->eval_rows);
+        else
+            ft_say("eval: nothing (no test_datasets, no val_set_size): the last weights are kept, nothing is scored");
+        say_model(j);
+    }
+    return FT_OK;
+}
+
+/* ---- after ---- */
+
+/* What the run folder itself is opened by: adapter/ or, after a full fine-tune, model/ in f32. */
+static ft_status write_weights(session *s)
+{
+    ft_job *j = &s->job;
+    const char *name = j->plan.has_adapter ? "adapter" : "model";
+    char *path = ft_path_join(j->plan.output_dir, name);
+    ft_plan_export e = {.exporter = ft_exporter_named(j->plan.has_adapter ? "peft" : "hf"), .path = path,
+                        .dtype = j->plan.has_adapter ? NULL : &ft_f32};
+    ft_export_request r = {.model = j->model, .tokenizer = j->tok, .chat = j->chat, .path = path, .dtype = e.dtype,
+                           .name = j->plan.name, .base_name = j->plan.base_model, .progress = ft_meter_part, .ctx = &j->meter};
+    ft_meter_label(&j->meter, path);
+    ft_status st = path ? e.exporter->write(&r) : FT_ENOMEM;
+    ft_free(path);
+    return st;
+}
+
+static ft_status ship(session *s)
+{
+    ft_plan *p = &s->job.plan;
+    char *own = ft_path_join(p->output_dir, "adapter");
+    ft_status st = own ? FT_OK : FT_ENOMEM;
+    for (size_t i = 0; st == FT_OK && i < p->n_exports; i++) {
+        bool written = p->exports[i].exporter->needs_adapter && strcmp(p->exports[i].path, own) == 0;
+        if (!written)
+            st = ft_outcome_ship(&s->outcome, &s->job, &p->exports[i]);
+    }
+    ft_free(own);
+    return st;
+}
+
+static ft_status put_text_result(session *s)
+{
+    ft_plan *p = &s->job.plan;
+    ft_buf out = {0};
+    char bytes[32];
+    ft_status st = FT_OK;
+    if (s->outcome.n) {
+        FT_TRY(ft_buf_putc(&out, '\n'));
+        FT_TRY(ft_report_table(&out, s->outcome.columns, s->outcome.n));
+    }
+    FT_TRY(ft_buf_printf(&out, "\n%s\n  %s\n", p->output_dir, p->has_adapter ? "adapter/" : "model/"));
+    for (size_t i = 0; i < p->n_exports; i++) {
+        const char *path = p->exports[i].path;
+        bool inside = ft_starts(path, p->output_dir) && path[strlen(p->output_dir)] == '/';
+        if (!p->exports[i].exporter->needs_adapter)
+            FT_TRY(ft_buf_printf(&out, "  %s\n", inside ? path + strlen(p->output_dir) + 1 : path));
+    }
+    FT_TRY(ft_buf_printf(&out, "  report.html, results.json, log.jsonl\n"));
+    FT_TRY(ft_buf_printf(&out, "\n%lld steps in %s, highest memory %s\n", (long long)s->result.steps,
+                         ft_human_seconds(s->result.seconds, (char[32]){0}), ft_human_bytes((double)ft_peak_rss_bytes(), bytes)));
+    FT_TRY(ft_buf_printf(&out, "\nnext:\n  fettle %s %s%s\n", s->job.chat ? "chat" : "generate", p->output_dir,
+                         s->job.chat ? "" : " --prompt 'TEXT'"));
+    if (p->n_eval)
+        FT_TRY(ft_buf_printf(&out, "  fettle eval %s --data %s\n", p->output_dir, p->eval[0].path));
+    FT_TRY(ft_buf_printf(&out, "  fettle export %s --format gguf --quant q8_0 --out %s.gguf\n", p->output_dir, p->name));
+    st = ft_put(&out);
+done:
+    ft_buf_free(&out);
+    return st;
+}
+
+static ft_status finish(session *s)
+{
+    ft_job *j = &s->job;
+    FT_RETURN(ft_outcome_tuned(&s->outcome, j));
+    FT_RETURN(write_weights(s));
+    FT_RETURN(ship(s));
+    FT_RETURN(ft_run_write_recipe(&j->plan));
+    FT_RETURN(ft_outcome_write(&s->outcome, j, &s->result));
+    if (!j->meter.json)
+        return put_text_result(s);
+    json_t *o = ft_outcome_json(&s->outcome, j, &s->result);
+    ft_result_text(o, "event", "result");
+    ft_result_line(o);
+    return FT_OK;
+}
+
+/* ---- the whole ---- */
+
+static ft_status work(session *s, bool resume)
+{
+    ft_job *j = &s->job;
+    ft_train_options *o = &j->plan.train_options;
+    FT_RETURN(set_up(s));
+    if (!resume)
+        FT_RETURN(ft_run_write_recipe(&j->plan));
+    FT_RETURN(ft_outcome_base(&s->outcome, j));
+    o->resume = resume;
+    o->score.progress = ft_meter_part;
+    o->score.ctx = &j->meter;
+    ft_meter_label(&j->meter, "eval");
+    FT_RETURN(ft_train(&s->result, j->model, j->tok, &j->train_rows, j->eval_rows.n ? &j->eval_rows : NULL, o, ft_meter_train, &j->meter));
+    return finish(s);
+}
+
+/* How to go on, behind a message that a signal or a fault ended the run. */
+static ft_status say_how_to_go_on(const session *s, ft_status st)
+{
+    char text[2048];
+    snprintf(text, sizeof text, "%s", ft_error());
+    return ft_fail(st, "%s\ntype: fettle train %s --resume%s", text, ft_args_text(s->args, "RECIPE"),
+                   ft_args_given(s->args, "set") ? " (with the same --set)" : "");
+}
+
+static ft_status complete(const session *s)
+{
+    const char *dir = s->job.plan.output_dir;
+    if (!s->job.meter.json) {
+        ft_say("%s: this run is complete; its scores are in %s/results.json and report.html", dir, dir);
+        return FT_OK;
+    }
+    json_t *o = json_object();
+    ft_result_text(o, "event", "complete");
+    ft_result_text(o, "output_dir", dir);
+    ft_result_line(o);
+    return FT_OK;
+}
+
+static ft_status run(const ft_args *a)
+{
+    session s = {.args = a, .lock = {.fd = -1}};
+    ft_plan *p = &s.job.plan;
+    bool resume = ft_args_given(a, "resume");
+    ft_status st = FT_OK;
+    if (resume && ft_args_given(a, "overwrite"))
+        return ft_fail(FT_EINPUT, "--resume and --overwrite exclude each other\ntype: fettle train --help");
+    s.job.meter = ft_meter_new(ft_args_given(a, "json"), true);
+    FT_TRY(ft_job_open(&s.job, a));
+    FT_TRY(ft_mkdirs(p->output_dir));
+    FT_TRY(ft_lock_dir(&s.lock, p->output_dir));
+    FT_TRY(ft_run_prepare(p, ft_args_text(a, "RECIPE"), resume, ft_args_given(a, "overwrite")));
+    if (resume && ft_run_state_of(p->output_dir) == FT_RUN_COMPLETE) {
+        st = complete(&s);
+        goto done;
+    }
+    ft_stop_on_signals();
+    st = work(&s, resume);
+    if (st == FT_ESTOPPED || (st != FT_OK && st != FT_EINPUT && ft_run_state_of(p->output_dir) == FT_RUN_BEGUN))
+        st = say_how_to_go_on(&s, st);
+done:
+    ft_lock_release(&s.lock);
+    ft_outcome_free(&s.outcome);
+    ft_job_close(&s.job);
+    return st;
+}
+
+static const ft_cmd_option options[] = {
+    {"RECIPE", FT_ARG_FILE, .positional = true, .required = true, .help = "a recipe file (YAML); fettle recipe doc explains every key"},
+    {"set", FT_ARG_TEXT, .argument = "KEY=VALUE", .repeats = true, .help = "set a key of the recipe"},
+    {"resume", FT_ARG_FLAG, .help = "go on from the last checkpoint of the recipe's output_dir, exactly"},
+    {"overwrite", FT_ARG_FLAG, .help = "begin anew where a run stands already: its checkpoints and results are removed"},
+    {"json", FT_ARG_FLAG, .help = "progress as JSON, an object a line; the last one is the result"},
+    {0}};
+
+const ft_cmd ft_cmd_train = {
+    .name = "train",
+    .summary = "run a recipe: train, score, export, score what was exported",
+    .about = "Reads a recipe and does all of it: checks the data, scores the base model, trains with checkpoints, scores the "
+             "best weights, writes the adapter and every export, opens the exported files again and scores those too. All of it "
+             "lies in the recipe's output_dir.\n\n"
+             "Ctrl-C and SIGTERM finish the step, save and exit with 130; --resume then goes on to the same result, bit for bit.",
+    .options = options,
+    .example = "fettle train recipes/defects-lora.yaml\n"
+               "fettle train recipes/defects-lora.yaml --set learning_rate=3e-4 --set output_dir=runs/lower\n"
+               "fettle train recipes/defects-lora.yaml --resume",
+    .run = run};

@@ -3,3 +3,11 @@ dist_check_SCRIPTS += %D%/test_llama
 TESTS += %D%/test_llama
 EXTRA_DIST += %D%/llama_oracle.mjs %D%/test_llama.mjs %D%/package.json %D%/package-lock.json
 EXTRA_DIST += %D%/chat_templates.py %D%/peer_rows.py
+
+# What fettle writes, read by Python.
+check_PROGRAMS += tests/oracle/write_samples
+tests_oracle_write_samples_SOURCES = %D%/write_samples.c
+tests_oracle_write_samples_LDADD = src/libfettle.la $(JANSSON_LIBS)
+dist_check_SCRIPTS += %D%/test_samples
+TESTS += %D%/test_samples
+EXTRA_DIST += %D%/check_samples.py

@@ -84,9 +84,8 @@ static ft_status open_weights(ft_model *m, const char *path, bool trainable)
     FT_RETURN(ft_container_open(&m->source, path));
     if (!ft_is_dir(path)) {
         if (strcmp(ft_container_format(m->source), "gguf") != 0)
-            return ft_fail(FT_EINPUT,
-                           "%s: a model is an HF directory, a .gguf or a run folder: name the directory of this %s",
-                           path, ft_container_format(m->source));
+            return ft_fail(FT_EINPUT, "%s: a model is an HF directory, a .gguf or a run folder: name the directory",
+                           path);
         FT_RETURN(read_gguf_config(m));
     }
     FT_RETURN(ft_weights__build(m));
@@ -110,13 +109,10 @@ static ft_status base_of(char **base, const char *adapter_dir)
     FT_TRY(ft_json_file(&json, path, (size_t)1 << 24));
     FT_TRY(ft_json_str(json, "base_model_name_or_path", path, NULL, &name));
     if (!name || !*name)
-        st =
-            ft_fail(FT_EINPUT,
-                    "%s: base_model_name_or_path is missing: open the base model and give the adapter beside it", path);
+        st = ft_fail(FT_EINPUT, "%s: base_model_name_or_path is missing: open the base and give the adapter beside it",
+                     path);
     else if (!ft_exists(name))
-        st = ft_fail(FT_EINPUT,
-                     "%s: the base model \"%s\" is not there (relative names count from the current directory)", path,
-                     name);
+        st = ft_fail(FT_EINPUT, "%s: no base model at \"%s\" (relative to the current directory)", path, name);
     else if (!(*base = ft_strdup(name)))
         st = FT_ENOMEM;
 done:
@@ -125,28 +121,7 @@ done:
     return st;
 }
 
-static ft_status open_base(ft_model *m, const char *base, const char *adapter_dir)
-{
-    bool hf;
-    FT_RETURN(holds(&hf, base, "config.json"));
-    if (ft_is_dir(base) && !hf)
-        return ft_fail(FT_EINPUT, "%s: the base model %s has no config.json", adapter_dir, base);
-    return open_weights(m, base, false);
-}
-
-static ft_status open_adapted(ft_model *m, const char *dir, bool trainable)
-{
-    char *base;
-    if (trainable)
-        return ft_fail(FT_EINPUT,
-                       "%s: is an adapter on a base: merge it first (fettle export --format hf) to train all weights",
-                       dir);
-    FT_RETURN(base_of(&base, dir));
-    ft_status st = open_base(m, base, dir);
-    ft_free(base);
-    FT_RETURN(st);
-    return ft_adapter_load(m, dir, false);
-}
+static ft_status open_adapted(ft_model *m, const char *dir, bool trainable);
 
 static ft_status open_inside(ft_model *m, const char *dir, const char *name, bool trainable)
 {
@@ -156,6 +131,33 @@ static ft_status open_inside(ft_model *m, const char *dir, const char *name, boo
     ft_status st = strcmp(name, "model") == 0 ? open_weights(m, inside, trainable) : open_adapted(m, inside, trainable);
     ft_free(inside);
     return st;
+}
+
+/* A base may itself be the run folder of a full fine-tune; an adapter on an adapter it may not. */
+static ft_status open_base(ft_model *m, const char *base, const char *adapter_dir)
+{
+    bool hf, full;
+    FT_RETURN(holds(&hf, base, "config.json"));
+    FT_RETURN(holds(&full, base, "model/config.json"));
+    if (hf || !ft_is_dir(base))
+        return open_weights(m, base, false);
+    if (full)
+        return open_inside(m, base, "model", false);
+    return ft_fail(FT_EINPUT, "%s: the base model %s has no config.json", adapter_dir, base);
+}
+
+static ft_status open_adapted(ft_model *m, const char *dir, bool trainable)
+{
+    char *base;
+    if (trainable)
+        return ft_fail(FT_EINPUT,
+                       "%s: an adapter on a base: to train all weights, merge it first (fettle export --format hf)",
+                       dir);
+    FT_RETURN(base_of(&base, dir));
+    ft_status st = open_base(m, base, dir);
+    ft_free(base);
+    FT_RETURN(st);
+    return ft_adapter_load(m, dir, false);
 }
 
 static ft_status open_path(ft_model *m, const char *path, bool trainable)
@@ -182,9 +184,6 @@ static ft_status open_path(ft_model *m, const char *path, bool trainable)
 ft_status ft_model_open(ft_model **out, const char *path, const ft_model_options *options)
 {
     *out = NULL;
-    if (options && options->quantize_base)
-        return ft_fail(FT_EUNSUPPORTED,
-                       "quantizing a base on opening is not supported: give a quantized GGUF as the base");
     ft_model *m = ft_alloc(1, sizeof *m);
     if (!m)
         return FT_ENOMEM;

@@ -1,10 +1,17 @@
 /* The model room: architectures as blocks of ops, weights by their Hugging Face names, adapters, decoding, sampling.
  *
  * An architecture is one file and one row (model/archs.def): which config.json model_type and GGUF general.architecture
- * it serves, how its config is read and written, its weight names in both worlds, which q and k rows GGUF wants
- * permuted, and its block. Weights are used in place from the mapping, in any dtype. An adapter kind is one file and
- * one row (model/adapters.def). Ownership: a model owns its params, adapter and mapping; ft_model_free frees all.
- * Threads: one thread calls.
+ * it serves, how its config is read, its weight names in both worlds, which rows GGUF wants in another order, and its
+ * block. Weights are used in place from the mapping, in any dtype; norms and biases are f32 copies.
+ * An adapter kind is one file and one row (model/adapters.def).
+ *
+ * Refuses: a tensor that is missing, misshapen or unknown, by name and with both shapes (FT_EFORMAT, FT_EUNSUPPORTED);
+ * a family, rope scaling or adapter setting that it would have to guess at (FT_EUNSUPPORTED, with what is supported).
+ * Legal order: ft_model_open or ft_model_init; ft_adapter_attach or ft_adapter_load at most once at a time; forward and
+ * decode; ft_model_free.
+ * Ownership: a model owns its params, adapter and mapping, and every string and array it hands out; ft_model_free frees
+ * all, ft_adapter_detach what belongs to the adapter.
+ * Threads: one thread calls; the work inside is spread by ft_parallel.
  */
 #ifndef FETTLE_MODEL_MODEL_H
 #define FETTLE_MODEL_MODEL_H
@@ -39,8 +46,7 @@ typedef struct ft_config {
 typedef struct ft_model ft_model;
 
 typedef struct ft_model_options {
-    bool trainable;                /* full fine-tune: every weight becomes an owned f32 copy with a gradient */
-    const ft_dtype *quantize_base; /* later; NULL */
+    bool trainable; /* full fine-tune: every weight becomes an owned f32 copy with a gradient */
 } ft_model_options;
 /* path: an HF directory (config.json + safetensors), a .gguf, or a run folder (its model/ if it has one, else the base
  * named by adapter/adapter_config.json with that adapter attached). options may be NULL. */
@@ -141,9 +147,12 @@ typedef struct ft_decode_options {
     void *ctx;
 } ft_decode_options;
 /* Decodes all requests, many rows at once: finished rows make room for waiting ones. The result of a row does not
- * depend on what else is in the batch beyond rounding. */
+ * depend on what else is in the batch beyond rounding. A row that has used up max_position_embeddings ends there
+ * (stopped is false). FT_EINPUT: a prompt that is empty or leaves no room, named by its row from 1; FT_ENUMERIC: logits
+ * that are not finite; FT_ESTOPPED: a stop was requested (base/os.h). */
 ft_status ft_decode(ft_model *m, ft_decode_request *requests, size_t n, const ft_decode_options *o);
-/* One id from logits [V] (changed in place); token and row key the random numbers. */
+/* One id from logits [V] (changed in place), which are finite. In llama.cpp's order: top_k, top_p, min_p, then the
+ * temperature; of equals the lower id. seed, token and row key the random number. */
 int32_t ft_sample(float *logits, int64_t vocab, const ft_sampling *s, uint64_t token, uint64_t row);
 
 #endif

@@ -388,9 +388,18 @@ START_TEST(a_run_folder_opens_its_base_and_adapter)
         ft_free(y);
         ft_model_free(again);
     }
+    /* the base may be the run folder of a full fine-tune */
+    char parent[512];
+    snprintf(parent, sizeof parent, "%s", ft_test_dir());
+    ck_assert_int_eq(rename(base, ft_test_path(parent, "model")), 0);
+    snprintf(config, sizeof config, PEFT(", \"base_model_name_or_path\": \"%s\""), parent);
+    write_text(paths[1], "adapter_config.json", config);
+    ck_assert_ok(ft_model_open(&again, run, NULL));
+    ck_assert_str_eq(ft_model_tokenizer_path(again), ft_test_path(parent, "model"));
+    ft_model_free(again);
     ck_assert_fails(ft_model_open(&again, run, &(ft_model_options){.trainable = true}), FT_EINPUT, "merge it first");
     write_text(paths[1], "adapter_config.json", PEFT(", \"base_model_name_or_path\": \"gone/away\""));
-    ck_assert_fails(ft_model_open(&again, run, NULL), FT_EINPUT, "\"gone/away\" is not there");
+    ck_assert_fails(ft_model_open(&again, run, NULL), FT_EINPUT, "no base model at \"gone/away\"");
     ft_free(x);
     ft_model_free(plain);
     ft_model_free(m);

@@ -31,7 +31,7 @@ ft_var *ft_block(ft_tape *t, ft_var *x, ft_block_fn body, void *ctx, int64_t lay
 {
     if (!ft_grad__ready(t, &ft_grad__block, &x, 1))
         return NULL;
-    if (!checkpoint || !t->record || t->replaying)
+    if (!checkpoint || !t->record || t->replaying || t->suspended)
         return body(t, x, ctx, layer);
     saved *s = ft_grad__alloc(t, 1, sizeof *s);
     if (!s)

@@ -40,7 +40,9 @@ static ft_status finish(ft_tokenizer *t)
     for (int byte = 0; byte < 256; byte++) {
         tmp.n = 0;
         FT_TRY(ft_bytes__spell(&tmp, (ft_str){(char[]){(char)byte}, 1}));
-        t->byte_id[byte] = ft_vocab__find(&t->vocab, (ft_str){tmp.p, tmp.n});
+        int32_t id = ft_vocab__find(&t->vocab, (ft_str){tmp.p, tmp.n});
+        t->byte_id[byte] =
+            id >= 0 && t->vocab.type[id] == FT_TOKEN_NORMAL ? id : -1; /* an added "ÿ" is text, no byte */
     }
 done:
     ft_buf_free(&tmp);
@@ -60,7 +62,7 @@ static ft_status word(const ft_tokenizer *t, ft_scratch *s, ft_str word, ft_ids 
     FT_RETURN(ft_merges__run(&t->merges, w));
     /* a byte that the vocabulary lacks is unk, or nothing */
     for (int32_t i = 0; i >= 0; i = w->sym[i].next) {
-        int32_t id = w->sym[i].id >= 0 ? w->sym[i].id : t->unk;
+        int32_t id = w->sym[i].id >= 0 ? w->sym[i].id : t->model_unk;
         if (id >= 0)
             FT_RETURN(ft_ids_put(out, id));
     }

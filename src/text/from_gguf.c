@@ -95,10 +95,11 @@ static ft_status load_token(ft_tokenizer *t, int32_t id, const ft_meta *tokens, 
     if (t->vocab.score)
         t->vocab.score[id] = (float)score;
     ft_added_token token = {.text = t->vocab.piece[id], .id = id};
-    if (type != FT_TOKEN_CONTROL && type != FT_TOKEN_USER)
+    bool control = type == FT_TOKEN_CONTROL || type == FT_TOKEN_UNKNOWN;
+    if (!control && type != FT_TOKEN_USER)
         return FT_OK;
     token.rstrip = strips_behind(t, piece);
-    return ft_tokenizer__cut_out(t, &token, type == FT_TOKEN_CONTROL, false);
+    return ft_tokenizer__cut_out(t, &token, control, false);
 }
 
 static ft_status load_tokens(ft_tokenizer *t, bool scored)
@@ -200,6 +201,7 @@ static ft_status load_special(ft_tokenizer *t)
     FT_RETURN(load_id(t, KEY("padding_token_id"), &t->pad));
     FT_RETURN(load_id(t, KEY("eot_token_id"), &eot));
     FT_RETURN(load_id(t, KEY("eom_token_id"), &eom));
+    t->model_unk = t->kind == &ft_tokenizer_spm ? t->unk : -1;
     FT_RETURN(ft_tokenizer__add_stop(t, t->eos));
     FT_RETURN(ft_tokenizer__add_stop(t, eot));
     FT_RETURN(ft_tokenizer__add_stop(t, eom));

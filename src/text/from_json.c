@@ -83,7 +83,7 @@ static ft_status set_types(ft_tokenizer *t, const json_t *model, const char *whe
     for (int32_t id = 0; fallback && id < t->vocab.n; id++)
         if (ft_vocab__byte_of(t->vocab.piece[id]) >= 0)
             t->vocab.type[id] = FT_TOKEN_BYTE;
-    t->unk = unk ? ft_vocab__find(&t->vocab, ft_str_of(unk)) : -1;
+    t->unk = t->model_unk = unk ? ft_vocab__find(&t->vocab, ft_str_of(unk)) : -1;
     if (t->unk >= 0)
         t->vocab.type[t->unk] = FT_TOKEN_UNKNOWN;
     return FT_OK;
@@ -91,16 +91,18 @@ static ft_status set_types(ft_tokenizer *t, const json_t *model, const char *whe
 
 /* ---- merges ---- */
 
-/* Looks up a merge's halves and what they make. */
-static bool pieces_of(const ft_tokenizer *t, ft_str a, ft_str b, ft_buf *both, ft_merge_row *out)
+/* Looks up a merge's halves and what they make; out->id is -1 when one of the three is no piece. */
+static ft_status pieces_of(const ft_tokenizer *t, ft_str a, ft_str b, ft_buf *both, ft_merge_row *out)
 {
     both->n = 0;
-    if (ft_buf_put(both, a.p, a.n) != FT_OK || ft_buf_put(both, b.p, b.n) != FT_OK)
-        return false;
+    FT_RETURN(ft_buf_put(both, a.p, a.n));
+    FT_RETURN(ft_buf_put(both, b.p, b.n));
     out->left = ft_vocab__find(&t->vocab, a);
     out->right = ft_vocab__find(&t->vocab, b);
     out->id = ft_vocab__find(&t->vocab, (ft_str){both->p, both->n});
-    return out->left >= 0 && out->right >= 0 && out->id >= 0;
+    if (out->left < 0 || out->right < 0)
+        out->id = -1;
+    return FT_OK;
 }
 
 /* A merge is written ["a", "b"] or "a b"; where pieces hold spaces themselves, the first space that makes sense parts
@@ -108,19 +110,20 @@ static bool pieces_of(const ft_tokenizer *t, ft_str a, ft_str b, ft_buf *both, f
 static ft_status merge_of(const ft_tokenizer *t, const json_t *j, size_t i, ft_buf *both, ft_merge_row *out,
                           const char *where)
 {
+    const json_t *a = json_array_get(j, 0), *b = json_array_get(j, 1);
     ft_str s = str_of(j);
-    if (json_is_array(j) && json_array_size(j) == 2 && json_is_string(json_array_get(j, 0)) &&
-        json_is_string(json_array_get(j, 1))) {
-        if (pieces_of(t, str_of(json_array_get(j, 0)), str_of(json_array_get(j, 1)), both, out))
-            return FT_OK;
-    } else if (!s.p || !memchr(s.p, ' ', s.n)) {
+    out->id = -1;
+    if (json_array_size(j) == 2 && json_is_string(a) && json_is_string(b))
+        FT_RETURN(pieces_of(t, str_of(a), str_of(b), both, out));
+    else if (!s.p || !memchr(s.p, ' ', s.n))
         return ft_fail(FT_EFORMAT, "%s: merge %zu is neither \"a b\" nor [\"a\", \"b\"]", where, i);
-    }
-    for (size_t k = 1, tries = 0; s.p && k + 1 < s.n && tries < SPACES_TRIED; k++)
-        if (s.p[k] == ' ' && ++tries && pieces_of(t, (ft_str){s.p, k}, (ft_str){s.p + k + 1, s.n - k - 1}, both, out))
-            return FT_OK;
+    for (size_t k = 1, tries = 0; out->id < 0 && s.p && k + 1 < s.n && tries < SPACES_TRIED; k++)
+        if (s.p[k] == ' ' && ++tries)
+            FT_RETURN(pieces_of(t, (ft_str){s.p, k}, (ft_str){s.p + k + 1, s.n - k - 1}, both, out));
+    if (out->id >= 0)
+        return FT_OK;
     return ft_fail(FT_EFORMAT, "%s: merge %zu, \"%.*s\": a piece is not in the vocabulary", where, i,
-                   (int)FT_MIN(s.n, 80), s.p ? s.p : "");
+                   (int)FT_MIN(both->n, (size_t)80), both->p ? both->p : "");
 }
 
 static ft_status load_merges(ft_tokenizer *t, const json_t *merges, const char *where)

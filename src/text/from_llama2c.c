@@ -50,7 +50,7 @@ static ft_status set_token(ft_tokenizer *t, int32_t id, ft_str text, float score
     FT_RETURN(ft_vocab__set(&t->vocab, id, stored, type));
     t->vocab.score[id] = score;
     ft_added_token token = {.text = t->vocab.piece[id], .id = id};
-    return type == FT_TOKEN_CONTROL ? ft_tokenizer__cut_out(t, &token, true, false) : FT_OK;
+    return id < FIRST_BYTE ? ft_tokenizer__cut_out(t, &token, true, false) : FT_OK;
 }
 
 static ft_status load_from(ft_tokenizer *t, reader r, const char *dir)
@@ -76,7 +76,7 @@ static ft_status load_from(ft_tokenizer *t, reader r, const char *dir)
     FT_TRY(ft_norms__add_sentencepiece(&t->norms, true, false, true, (ft_str){0}, r.path));
     t->kind = &ft_tokenizer_spm;
     t->fuse_unk = true;
-    t->unk = 0;
+    t->unk = t->model_unk = 0;
     t->bos = 1;
     t->eos = 2;
     t->add_bos = true;

@@ -141,8 +141,9 @@ static ft_status load_pieces(ft_tokenizer *t, ft_proto r)
         FT_RETURN(ft_vocab__set(&t->vocab, id, piece.text, (ft_token_type)piece.type));
         t->vocab.score[id] = piece.score;
         ft_added_token token = {.text = t->vocab.piece[id], .id = id};
-        if (piece.type == FT_TOKEN_CONTROL || piece.type == FT_TOKEN_USER)
-            FT_RETURN(ft_tokenizer__cut_out(t, &token, piece.type == FT_TOKEN_CONTROL, true));
+        bool control = piece.type == FT_TOKEN_CONTROL || piece.type == FT_TOKEN_UNKNOWN;
+        if (control || piece.type == FT_TOKEN_USER)
+            FT_RETURN(ft_tokenizer__cut_out(t, &token, control, true));
         id++;
     }
 }
@@ -230,7 +231,7 @@ static ft_status load_from(ft_tokenizer *t, ft_proto r, const char *dir)
     FT_TRY(ft_norms__add_sentencepiece(&t->norms, m.dummy_prefix, m.remove_extra, m.escape, m.charsmap, r.path));
     t->kind = &ft_tokenizer_spm;
     t->fuse_unk = true;
-    t->unk = id_or_none(t, m.unk);
+    t->unk = t->model_unk = id_or_none(t, m.unk);
     t->bos = id_or_none(t, m.bos);
     t->eos = id_or_none(t, m.eos);
     t->pad = id_or_none(t, m.pad);

@@ -239,7 +239,7 @@ static ft_status fall_back(const ft_tokenizer *t, ft_str bytes, bool after_unk, 
     for (size_t i = 0; i < bytes.n; i++)
         all = all && t->byte_id[(uint8_t)bytes.p[i]] >= 0;
     if (!all)
-        return t->unk < 0 || (after_unk && t->fuse_unk) ? FT_OK : ft_ids_put(out, t->unk);
+        return t->model_unk < 0 || (after_unk && t->fuse_unk) ? FT_OK : ft_ids_put(out, t->model_unk);
     for (size_t i = 0; i < bytes.n; i++)
         FT_RETURN(ft_ids_put(out, t->byte_id[(uint8_t)bytes.p[i]]));
     return FT_OK;
@@ -266,7 +266,7 @@ static ft_status merge_word(const ft_tokenizer *t, ft_work *w, ft_str word, ft_i
         }
         size_t before = out->n;
         FT_RETURN(fall_back(t, (ft_str){word.p + sym->at, sym->n}, after_unk, out));
-        after_unk = after_unk ? out->n == before : out->n > before && out->p[out->n - 1] == t->unk;
+        after_unk = after_unk ? out->n == before : out->n > before && out->p[out->n - 1] == t->model_unk;
     }
     return FT_OK;
 }

@@ -125,7 +125,7 @@ ft_status ft_tokenizer_open(ft_tokenizer **out, const char *path)
     ft_tokenizer *t = ft_alloc(1, sizeof *t);
     if (!t)
         return FT_ENOMEM;
-    t->bos = t->eos = t->unk = t->pad = -1;
+    t->bos = t->eos = t->unk = t->pad = t->model_unk = -1;
     memset(t->byte_id, 0xff, sizeof t->byte_id);
     t->pool = ft_alloc(1, sizeof *t->pool);
     if (!t->pool) {

@@ -73,7 +73,8 @@ struct ft_tokenizer {
     ft_map *whole;        /* ... found by its bytes */
     int32_t byte_id[256]; /* bpe: the symbol of a byte; spm: the byte token; -1: none */
     ft_chars chars;       /* spm: the symbol of a character */
-    bool fuse_unk;        /* spm: neighbouring unknown characters are one unk */
+    int32_t model_unk;    /* what stands for a character that is no token and has no bytes; -1: nothing does */
+    bool fuse_unk;        /* spm: neighbouring unknown characters are one */
     bool cut_at_space;    /* spm: no merge crosses into a space mark, so words can end there */
 
     int32_t bos, eos, unk, pad;

@@ -11,3 +11,11 @@ tests_oracle_write_samples_LDADD = src/libfettle.la $(JANSSON_LIBS)
 dist_check_SCRIPTS += %D%/test_samples
 TESTS += %D%/test_samples
 EXTRA_DIST += %D%/check_samples.py
+
+# Token ids against the sentencepiece library.
+dist_check_SCRIPTS += %D%/test_sentencepiece
+TESTS += %D%/test_sentencepiece
+EXTRA_DIST += %D%/sentencepiece_ids.py
+check_PROGRAMS += tests/oracle/encode_texts
+tests_oracle_encode_texts_SOURCES = %D%/encode_texts.c
+tests_oracle_encode_texts_LDADD = src/libfettle.la

@@ -3,8 +3,28 @@ if HAVE_CHECK
 check_PROGRAMS += tests/text/test_tokenizer_vectors
 TESTS += tests/text/test_tokenizer_vectors
 tests_text_test_tokenizer_vectors_SOURCES = %D%/test_tokenizer_vectors.c
-tests_text_test_tokenizer_vectors_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_text_test_tokenizer_vectors_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/tests/text
 tests_text_test_tokenizer_vectors_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/text/test_tokenizer
+TESTS += tests/text/test_tokenizer
+tests_text_test_tokenizer_SOURCES = %D%/test_tokenizer.c %D%/tokenizer_files.h
+tests_text_test_tokenizer_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/tests/text
+tests_text_test_tokenizer_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/text/test_tokenizer_train
+TESTS += tests/text/test_tokenizer_train
+tests_text_test_tokenizer_train_SOURCES = %D%/test_tokenizer_train.c %D%/tokenizer_files.h
+tests_text_test_tokenizer_train_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/tests/text
+tests_text_test_tokenizer_train_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/text/test_tokenizer_export
+TESTS += tests/text/test_tokenizer_export
+tests_text_test_tokenizer_export_SOURCES = %D%/test_tokenizer_export.c %D%/tokenizer_files.h
+tests_text_test_tokenizer_export_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/tests/text
+tests_text_test_tokenizer_export_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/text/test_tokenizer_damage
+TESTS += tests/text/test_tokenizer_damage
+tests_text_test_tokenizer_damage_SOURCES = %D%/test_tokenizer_damage.c %D%/tokenizer_files.h
+tests_text_test_tokenizer_damage_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/tests/text
+tests_text_test_tokenizer_damage_LDADD = $(TEST_LIBS)
 endif
 if HAVE_CHECK
 check_PROGRAMS += tests/text/test_rows

@@ -1,0 +1,101 @@
+/* Damaged copies of every kind of tokenizer file: refused or read, never a crash, a hang or a sanitizer report. */
+#include "tokenizer_files.h"
+
+enum { COPIES = 2000 };
+
+/* Opens, and where that works encodes, decodes and asks for everything. */
+static ft_status use(const char *path, void *ctx)
+{
+    ft_tokenizer *t;
+    ft_ids ids = {0};
+    ft_buf out = {0};
+    ft_status st = ft_tokenizer_open(&t, path);
+    if (st != FT_OK)
+        return st;
+    for (size_t i = 0; i < FT_COUNT(hard_texts) && st == FT_OK; i++)
+        st = ft_tokenizer_encode(t, ft_str_of(hard_texts[i]), true, &ids);
+    if (st == FT_OK)
+        st = ft_tokenizer_decode(t, ids.p, ids.n, true, true, &out);
+    ft_ids_free(&ids);
+    ft_buf_free(&out);
+    ft_tokenizer_free(t);
+    return st;
+}
+
+static void quiet(void *ctx, ft_note_level level, const char *text)
+{
+}
+
+static void damage(const char *path, uint64_t seed)
+{
+    ft_note_sink(quiet, NULL);
+    ck_assert_ok(use(path, NULL));
+    int refused = ft_test_damage(path, COPIES, seed, use, NULL);
+    ck_assert_int_gt(refused, COPIES / 20);
+    ft_note_sink(NULL, NULL);
+}
+
+#define DAMAGE_TEST(test, path, seed)                                                                                  \
+    START_TEST(test)                                                                                                   \
+    {                                                                                                                  \
+        if (!ft_test_shared(path))                                                                                     \
+            FT_SKIP("../shared/" path " is absent");                                                                   \
+        damage(ft_test_shared(path), seed);                                                                            \
+    }                                                                                                                  \
+    END_TEST
+
+DAMAGE_TEST(damaged_tokenizer_json, "models/tinystories-656k/tokenizer.json", 1)
+DAMAGE_TEST(damaged_tokenizer_model, "models/calib-5m/tokenizer.model", 2)
+DAMAGE_TEST(damaged_tokenizer_bin, "models/stories260K/tok512.bin", 3)
+
+/* A trained tokenizer and its neighbours, small enough for every byte of them to be hit. */
+static const char *small_dir(void)
+{
+    static char kept[512];
+    static const char *const specials[] = {"<s>", "</s>"};
+    const char *dir = ft_test_dir();
+    const char *const files[] = {ft_test_path(dir, "t.txt")};
+    ck_assert_ok(ft_write_file(files[0], "low lower lowest 12 low lower", 29));
+    ft_tokenizer_training spec = {.files = files,
+                                  .n_files = 1,
+                                  .vocab_size = 264,
+                                  .specials = specials,
+                                  .n_specials = 2,
+                                  .bos = "<s>",
+                                  .eos = "</s>"};
+    ck_assert_ok(ft_tokenizer_train(&spec, dir));
+    snprintf(kept, sizeof kept, "%s", dir);
+    return kept;
+}
+
+START_TEST(damaged_byte_level_json)
+{
+    damage(ft_test_path(small_dir(), "tokenizer.json"), 4);
+}
+END_TEST
+
+START_TEST(damaged_gguf)
+{
+    static const char *const kinds[] = {NULL, "models/stories260K", "models/calib-5m"};
+    for (size_t k = 0; k < FT_COUNT(kinds); k++) {
+        ft_tokenizer *t;
+        ft_writer *w;
+        const char *source = kinds[k] ? ft_test_shared(kinds[k]) : small_dir();
+        if (!source)
+            FT_SKIP("../shared is absent");
+        const char *path = ft_test_path(ft_test_dir(), "vocab.gguf");
+        ck_assert_ok(ft_tokenizer_open(&t, source));
+        ck_assert_ok(ft_writer_open(&w, "gguf", path));
+        ck_assert_ok(ft_tokenizer_write_gguf(t, w, ft_tokenizer_size(t) + 3));
+        ck_assert_ok(ft_writer_commit(w));
+        ft_tokenizer_free(t);
+        damage(path, 5 + k);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    FT_TESTS("tokenizer_damage", damaged_tokenizer_json, damaged_tokenizer_model, damaged_tokenizer_bin,
+             damaged_byte_level_json, damaged_gguf);
+}

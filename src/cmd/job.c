@@ -20,18 +20,29 @@ static ft_status read_sources(ft_dataset *d, const ft_data_source *sources, size
     return FT_OK;
 }
 
+/* Train must hold no row of val nor of test: both stand as one dataset, whose rows are borrowed, against it. */
+static ft_status lint(ft_job *j)
+{
+    ft_dataset held_out = {.n = j->val.n + j->test.n};
+    if (!(held_out.examples = ft_alloc(held_out.n, sizeof *held_out.examples)))
+        return FT_ENOMEM;
+    for (size_t i = 0; i < held_out.n; i++)
+        held_out.examples[i] = i < j->val.n ? j->val.examples[i] : j->test.examples[i - j->val.n];
+    ft_status st = ft_dataset_lint(&j->train, &held_out, j->plan.dedup, &j->lint);
+    ft_free(held_out.examples);
+    return st;
+}
+
 ft_status ft_job_data(ft_job *j)
 {
     const ft_plan *p = &j->plan;
-    ft_meter_say(&j->meter, "reading %s%s", p->train[0].path, p->n_train + p->n_eval > 1 ? " ..." : "");
+    ft_meter_say(&j->meter, "reading %s%s", p->train[0].path, p->n_train + p->n_val + p->n_test > 1 ? " ..." : "");
     FT_RETURN(read_sources(&j->train, p->train, p->n_train));
-    FT_RETURN(read_sources(&j->eval, p->eval, p->n_eval));
-    if (!p->n_eval && p->val_set_size > 0)
-        FT_RETURN(ft_dataset_split(&j->train, &j->eval, p->val_set_size, p->train_options.seed));
-    FT_RETURN(ft_dataset_lint(&j->train, &j->eval, p->dedup, &j->lint));
-    if (j->train.n == 0)
-        return ft_fail(FT_EINPUT, "%s: no rows to train on are left", p->train[0].path);
-    return FT_OK;
+    FT_RETURN(read_sources(&j->val, p->val, p->n_val));
+    FT_RETURN(read_sources(&j->test, p->test, p->n_test));
+    if (p->val_set_size > 0)
+        FT_RETURN(ft_dataset_split(&j->train, &j->val, p->val_set_size, p->train_options.seed));
+    return lint(j);
 }
 
 static ft_status tokenizer_beside(ft_tokenizer **out, const char *config)
@@ -85,27 +96,41 @@ ft_status ft_job_model(ft_job *j, bool train)
 
 ft_status ft_job_rows(ft_job *j)
 {
-    FT_RETURN(ft_context(ft_rows_build(&j->train_rows, &j->train, j->tok, &j->plan.rows), "rows to train on"));
-    if (j->eval.n)
-        FT_RETURN(ft_context(ft_rows_build(&j->eval_rows, &j->eval, j->tok, &j->plan.rows), "rows to evaluate on"));
+    const ft_rows_options *o = &j->plan.rows;
+    FT_RETURN(ft_context(ft_rows_build(&j->train_rows, &j->train, j->tok, o), "datasets"));
+    if (j->val.n)
+        FT_RETURN(ft_context(ft_rows_build(&j->val_rows, &j->val, j->tok, o), "val_datasets"));
+    if (j->test.n)
+        FT_RETURN(ft_context(ft_rows_build(&j->test_rows, &j->test, j->tok, o), "test_datasets"));
     return FT_OK;
 }
 
-bool ft_job_only_text(const ft_job *j)
+const ft_rows *ft_job_choosing(const ft_job *j)
 {
-    for (size_t i = 0; i < j->eval.n; i++)
-        if (j->eval.examples[i].kind != FT_TEXT)
-            return false;
-    return true;
+    return j->val_rows.n ? &j->val_rows : ft_job_scored(j);
+}
+
+const ft_rows *ft_job_scored(const ft_job *j)
+{
+    if (j->test_rows.n)
+        return &j->test_rows;
+    return j->val_rows.n ? &j->val_rows : NULL;
+}
+
+const ft_dataset *ft_job_scored_data(const ft_job *j)
+{
+    return j->test_rows.n ? &j->test : &j->val;
 }
 
 void ft_job_close(ft_job *j)
 {
     ft_rows_free(&j->train_rows);
-    ft_rows_free(&j->eval_rows);
+    ft_rows_free(&j->val_rows);
+    ft_rows_free(&j->test_rows);
     ft_tokenizer_free(j->tok);
     ft_model_free(j->model);
     ft_dataset_free(&j->train);
-    ft_dataset_free(&j->eval);
+    ft_dataset_free(&j->val);
+    ft_dataset_free(&j->test);
     ft_plan_free(&j->plan);
 }

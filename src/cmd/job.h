@@ -11,12 +11,12 @@
 
 typedef struct ft_job {
     ft_plan plan;
-    ft_dataset train, eval; /* linted and split; eval.n 0: nothing to evaluate on */
+    ft_dataset train, val, test; /* linted and split; val and test may be empty */
     ft_lint lint;
     ft_model *model;        /* not trainable and without adapter unless ft_job_model was asked to */
     ft_tokenizer *tok;
     const ft_chat_template *chat;
-    ft_rows train_rows, eval_rows;
+    ft_rows train_rows, val_rows, test_rows;
     ft_meter meter;
 } ft_job;
 
@@ -27,10 +27,13 @@ ft_status ft_job_data(ft_job *j);
 /* Model and tokenizer. train: weights or adapter become trainable; else the model is opened for its tokenizer only (and
  * not at all where it is made from a config). */
 ft_status ft_job_model(ft_job *j, bool train);
-/* Token ids and masks of both datasets. */
+/* Token ids and masks of all three datasets. */
 ft_status ft_job_rows(ft_job *j);
 void ft_job_close(ft_job *j);
-/* Are all rows to evaluate on plain text (nothing to generate)? */
-bool ft_job_only_text(const ft_job *j);
+/* The rows that choose the best checkpoint: val, else test; NULL when there are none. */
+const ft_rows *ft_job_choosing(const ft_job *j);
+/* The rows of the final table and their dataset: test, else val; NULL when there are none. */
+const ft_rows *ft_job_scored(const ft_job *j);
+const ft_dataset *ft_job_scored_data(const ft_job *j);
 
 #endif

@@ -36,8 +36,8 @@ void ft_opened_close(ft_opened *o);
 #define FT_ADAPTER_OPTION                                                                                              \
     {"adapter", FT_ARG_FILE, .argument = "DIR", .help = "a PEFT adapter directory to put on the model"}
 #define FT_TEMPLATE_OPTION                                                                                             \
-    {"chat-template", FT_ARG_TEXT, .argument = "NAME", .fallback = "auto",                                             \
-     .help = "chat template: auto (the model's own), chatml, llama2, llama3 or none"}
+    {"chat-template", FT_ARG_NAME, .argument = "NAME", .fallback = "auto", .choice = ft_chat_template_choice,          \
+     .help = "chat template; auto is the model's own"}
 #define FT_JSON_OPTION                                                                                                 \
     {"json", FT_ARG_FLAG, .help = "print one JSON object instead of text"}
 

@@ -15,7 +15,7 @@ typedef struct scoring {
 
 static ft_status keep_prompt(scoring *s, size_t row, const ft_scored_text *t)
 {
-    const ft_row *r = &s->job->eval_rows.p[row];
+    const ft_row *r = &ft_job_scored(s->job)->p[row];
     ft_outcome *o = s->outcome;
     ft_buf prompt = {0};
     ft_status st = FT_OK;
@@ -83,22 +83,23 @@ static ft_status score(ft_outcome *o, ft_job *j, ft_model *m, const ft_tokenizer
         opt.on_text = ft_plan_generates(&j->plan) ? on_text : NULL;
     ft_meter_label(&j->meter, title);
     FT_RETURN(add_column(o, title, &c));
-    FT_RETURN(ft_context(ft_score(&c->scores, m, tok, &j->eval_rows, &opt), "scoring %s", title));
+    FT_RETURN(ft_context(ft_score(&c->scores, m, tok, ft_job_scored(j), &opt), "scoring %s", title));
     say_scores(j, c);
     return s.st;
 }
 
 ft_status ft_outcome_base(ft_outcome *o, ft_job *j)
 {
-    return j->eval_rows.n ? score(o, j, j->model, j->tok, "base", NULL, o->base) : FT_OK;
+    return ft_job_scored(j) ? score(o, j, j->model, j->tok, "base", NULL, o->base) : FT_OK;
 }
 
 ft_status ft_outcome_tuned(ft_outcome *o, ft_job *j)
 {
-    if (!j->eval_rows.n)
+    const ft_rows *rows = ft_job_scored(j);
+    if (!rows)
         return FT_OK;
     for (size_t i = 0; i < FT_COUNT(o->argmax); i++)
-        if (!(o->argmax[i] = ft_alloc((size_t)j->eval_rows.supervised, sizeof *o->argmax[i])))
+        if (!(o->argmax[i] = ft_alloc((size_t)rows->supervised, sizeof *o->argmax[i])))
             return FT_ENOMEM;
     FT_RETURN(score(o, j, j->model, j->tok, "tuned", o->argmax[0], o->tuned));
     o->columns[o->n - 1].agreement = 1;
@@ -132,15 +133,16 @@ static ft_status file_bytes(const char *path, uint64_t *bytes)
 static ft_status check_rows(const ft_job *j, const ft_tokenizer *tok, const char *path)
 {
     ft_rows rows = {0};
-    ft_rows_options o = j->plan.rows;
+    const ft_rows *expected = ft_job_scored(j);
+    const ft_dataset *data = ft_job_scored_data(j);
+    char place[512];
     ft_status st = FT_OK;
-    FT_TRY(ft_rows_build(&rows, &j->eval, tok, &o));
-    for (size_t i = 0; st == FT_OK && i < FT_MAX(rows.n, j->eval_rows.n); i++) {
-        const ft_row *a = i < rows.n ? &rows.p[i] : NULL, *b = i < j->eval_rows.n ? &j->eval_rows.p[i] : NULL;
-        char place[512];
+    FT_TRY(ft_rows_build(&rows, data, tok, &j->plan.rows));
+    for (size_t i = 0; st == FT_OK && i < FT_MAX(rows.n, expected->n); i++) {
+        const ft_row *a = i < rows.n ? &rows.p[i] : NULL, *b = i < expected->n ? &expected->p[i] : NULL;
         if (!a || !b || a->n != b->n || memcmp(a->ids, b->ids, (size_t)a->n * sizeof *a->ids) != 0)
             st = ft_fail(FT_EFORMAT, "%s: its tokenizer makes other ids than the base's of %s", path,
-                         b ? ft_example_place(&j->eval, &j->eval.examples[b->example], place) : "the rows");
+                         b ? ft_example_place(data, &data->examples[b->example], place) : "the rows");
     }
 done:
     ft_rows_free(&rows);
@@ -157,7 +159,7 @@ static ft_status score_file(ft_outcome *o, ft_job *j, const char *path)
     FT_TRY(check_rows(j, tok, path));
     FT_TRY(score(o, j, m, tok, ft_path_base(path), o->argmax[1], NULL));
     ft_report_column *c = &o->columns[o->n - 1];
-    c->agreement = ft_top1_agreement(o->argmax[0], o->argmax[1], j->eval_rows.supervised);
+    c->agreement = ft_top1_agreement(o->argmax[0], o->argmax[1], ft_job_scored(j)->supervised);
     st = file_bytes(path, &c->bytes);
 done:
     ft_tokenizer_free(tok);
@@ -172,7 +174,7 @@ ft_status ft_outcome_ship(ft_outcome *o, ft_job *j, const ft_plan_export *e)
                            .name = p->name, .base_name = p->base_model, .progress = ft_meter_part, .ctx = &j->meter};
     ft_meter_label(&j->meter, e->path);
     FT_RETURN(e->exporter->write(&r));
-    if (e->exporter->needs_adapter || !j->eval_rows.n)
+    if (e->exporter->needs_adapter || !ft_job_scored(j))
         return FT_OK;
     return score_file(o, j, e->path);
 }
@@ -185,7 +187,8 @@ static void put_data(json_t *o, const ft_job *j)
     ft_result_int(d, "train_rows", (int64_t)j->train_rows.n);
     ft_result_int(d, "train_tokens", j->train_rows.tokens);
     ft_result_int(d, "supervised_tokens", j->train_rows.supervised);
-    ft_result_int(d, "eval_rows", (int64_t)j->eval_rows.n);
+    ft_result_int(d, "val_rows", (int64_t)j->val_rows.n);
+    ft_result_int(d, "test_rows", (int64_t)j->test_rows.n);
     ft_result_int(d, "empty", j->lint.empty);
     ft_result_int(d, "duplicates", j->lint.duplicates);
     ft_result_int(d, "conflicts", j->lint.conflicts);
@@ -208,22 +211,21 @@ static void put_training(json_t *o, const ft_train_result *t)
     ft_result_int(d, "peak_rss_bytes", (int64_t)ft_peak_rss_bytes());
 }
 
-json_t *ft_outcome_json(const ft_outcome *o, const ft_job *j, const ft_train_result *t)
+ft_status ft_outcome_json(json_t **result, const ft_outcome *o, const ft_job *j, const ft_train_result *t)
 {
-    json_t *out = json_object();
+    json_t *out = json_object(), *scores = NULL;
+    ft_status st = ft_report_json(&scores, o->columns, o->n);
     ft_result_text(out, "recipe", j->plan.name);
     ft_result_text(out, "output_dir", j->plan.output_dir);
     put_data(out, j);
     put_training(out, t);
-    json_t *scores = ft_result_list(out, "scores");
-    for (size_t i = 0; i < o->n; i++) {
-        json_t *row = ft_result_row(scores);
-        ft_result_text(row, "model", o->columns[i].title);
-        ft_result_scores(row, &o->columns[i].scores);
-        ft_result_real(row, "agreement", o->columns[i].agreement);
-        ft_result_int(row, "file_bytes", (int64_t)o->columns[i].bytes);
-    }
-    return out;
+    if (st == FT_OK && json_object_set_new(out, "scores", scores) != 0)
+        st = ft_fail(FT_ENOMEM, "no memory for the result");
+    if (st == FT_OK)
+        *result = out;
+    else
+        json_decref(out);
+    return st;
 }
 
 static ft_status write_report(const ft_outcome *o, const ft_job *j)
@@ -242,10 +244,14 @@ static ft_status write_report(const ft_outcome *o, const ft_job *j)
 
 ft_status ft_outcome_write(const ft_outcome *o, const ft_job *j, const ft_train_result *t)
 {
-    FT_RETURN(write_report(o, j));
-    json_t *json = ft_outcome_json(o, j, t);
+    json_t *json = NULL;
     char *path = ft_path_join(j->plan.output_dir, "results.json");
-    ft_status st = path ? ft_json_write(json, path) : FT_ENOMEM;
+    ft_status st = path ? FT_OK : FT_ENOMEM;
+    FT_TRY(st);
+    FT_TRY(write_report(o, j));
+    FT_TRY(ft_outcome_json(&json, o, j, t));
+    st = ft_json_write(json, path);
+done:
     ft_free(path);
     json_decref(json);
     return st;

@@ -26,8 +26,8 @@ ft_status ft_outcome_tuned(ft_outcome *o, ft_job *j);
 ft_status ft_outcome_ship(ft_outcome *o, ft_job *j, const ft_plan_export *e);
 /* results.json and report.html into the run folder. */
 ft_status ft_outcome_write(const ft_outcome *o, const ft_job *j, const ft_train_result *t);
-/* The run as one JSON object. */
-json_t *ft_outcome_json(const ft_outcome *o, const ft_job *j, const ft_train_result *t);
+/* The run as one JSON object, the caller's. */
+ft_status ft_outcome_json(json_t **result, const ft_outcome *o, const ft_job *j, const ft_train_result *t);
 void ft_outcome_free(ft_outcome *o);
 
 #endif

@@ -89,7 +89,7 @@ static ft_status plan_sources(ft_recipe *r, const char *list, ft_data_source **o
 
 static void plan_rows(ft_plan *p, ft_recipe *r)
 {
-    const char *overlong = text_of(r, "on_overlong", 0);
+    const char *overlong = text_of(r, "on_overlong", 0), *chat = text_of(r, "chat_template", 0);
     const ft_chat_template *found;
     p->rows.max_tokens = int_of(r, "sequence_len");
     p->rows.on_overlong = is(overlong, "drop") ? FT_OVERLONG_DROP : is(overlong, "truncate") ? FT_OVERLONG_TRUNCATE : FT_OVERLONG_ERROR;
@@ -97,9 +97,9 @@ static void plan_rows(ft_plan *p, ft_recipe *r)
     p->rows.pack_text = bool_of(r, "pack_text");
     p->dedup = bool_of(r, "dedup");
     p->val_set_size = float_of(r, "val_set_size");
-    p->chat_template = text_of(r, "chat_template", 0);
-    if (p->chat_template && !is(p->chat_template, "auto") && ft_chat_template_pick(&found, p->chat_template, NULL) != FT_OK)
-        ft_recipe_complain(r, "chat_template", "%s", ft_error());
+    p->chat_template = chat;
+    if (chat && ft_chat_template_pick(&found, chat, NULL) != FT_OK)
+        complain_name(r, "chat_template", "chat template", chat, ft_chat_template_choice);
 }
 
 /* ---- model and adapter ---- */
@@ -200,8 +200,6 @@ static void plan_training(ft_plan *p, ft_recipe *r)
     o->early_stopping_patience = int_of(r, "early_stopping_patience");
     o->metric_for_best = best ? metric_of(r, "metric_for_best_model", best) : NULL;
     o->score = (ft_score_options){.metrics = p->metrics, .n_metrics = p->n_metrics, .max_new_tokens = int_of(r, "max_new_tokens")};
-    if (o->early_stopping_patience > 0 && !p->n_eval && p->val_set_size == 0)
-        ft_recipe_complain(r, "early_stopping_patience", "nothing to evaluate on: give test_datasets or val_set_size");
 }
 
 /* ---- exports ---- */
@@ -293,7 +291,8 @@ static ft_status resolve(ft_plan *p, const char *path)
     ft_recipe *r = p->recipe;
     FT_RETURN(name_of(p, path));
     FT_RETURN(plan_sources(r, "datasets", &p->train, &p->n_train));
-    FT_RETURN(plan_sources(r, "test_datasets", &p->eval, &p->n_eval));
+    FT_RETURN(plan_sources(r, "val_datasets", &p->val, &p->n_val));
+    FT_RETURN(plan_sources(r, "test_datasets", &p->test, &p->n_test));
     plan_rows(p, r);
     plan_model(p, r);
     plan_metrics(p, r);
@@ -324,7 +323,8 @@ void ft_plan_free(ft_plan *p)
         ft_free(p->exports[i].path);
     ft_free(p->exports);
     ft_free(p->train);
-    ft_free(p->eval);
+    ft_free(p->val);
+    ft_free(p->test);
     ft_free(p->name);
     ft_buf_free(&p->resolved);
     ft_recipe_free(p->recipe);

@@ -23,8 +23,8 @@ typedef struct ft_plan {
     char *name;        /* the recipe file's name without directory and suffix */
     const char *base_model, *init_from_config; /* one of them, the other NULL */
     const char *output_dir, *chat_template;
-    ft_data_source *train, *eval; /* [n_train], [n_eval] */
-    size_t n_train, n_eval;
+    ft_data_source *train, *val, *test; /* [n_train], [n_val], [n_test] */
+    size_t n_train, n_val, n_test;
     double val_set_size;
     bool dedup;
     ft_rows_options rows; /* chat still NULL: it needs the tokenizer */

@@ -6,6 +6,7 @@
 #include "cmd/job.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct preview {
     const ft_args *args;
@@ -127,8 +128,10 @@ static ft_status show(const preview *v)
     ft_status st = FT_OK;
     ft_result_text(o, "chat_template", v->job->chat ? ft_chat_template_name(v->job->chat) : NULL);
     FT_TRY(put_summary(o, "train", &v->job->train_rows));
-    if (v->job->eval_rows.n)
-        FT_TRY(put_summary(o, "eval", &v->job->eval_rows));
+    if (v->job->val_rows.n)
+        FT_TRY(put_summary(o, "val", &v->job->val_rows));
+    if (v->job->test_rows.n)
+        FT_TRY(put_summary(o, "test", &v->job->test_rows));
     if (json)
         FT_TRY(put_json_rows(v, o, n));
     for (size_t i = 0; !json && i < n; i++)
@@ -144,6 +147,25 @@ done:
     return st;
 }
 
+static const char *choice_split(size_t i)
+{
+    static const char *const names[] = {"train", "val", "test", NULL};
+    return names[i];
+}
+
+static ft_status choose_split(preview *v, const ft_job *j)
+{
+    const char *name = ft_args_text(v->args, "split");
+    if (strcmp(name, "val") == 0) {
+        v->data = &j->val;
+        v->rows = &j->val_rows;
+    } else if (strcmp(name, "test") == 0) {
+        v->data = &j->test;
+        v->rows = &j->test_rows;
+    }
+    return v->rows->n ? FT_OK : ft_fail(FT_EINPUT, "--split: the recipe has no %s rows", name);
+}
+
 static ft_status run(const ft_args *a)
 {
     ft_job j = {.meter = ft_meter_new(false, false)};
@@ -153,14 +175,7 @@ static ft_status run(const ft_args *a)
     FT_TRY(ft_job_data(&j));
     FT_TRY(ft_job_model(&j, false));
     FT_TRY(ft_job_rows(&j));
-    if (ft_args_given(a, "eval")) {
-        if (!j.eval_rows.n) {
-            st = ft_fail(FT_EINPUT, "--eval: the recipe has no rows to evaluate on (test_datasets, val_set_size)");
-            goto done;
-        }
-        v.data = &j.eval;
-        v.rows = &j.eval_rows;
-    }
+    FT_TRY(choose_split(&v, &j));
     st = show(&v);
 done:
     ft_job_close(&j);
@@ -170,7 +185,7 @@ done:
 static const ft_cmd_option options[] = {
     {"RECIPE", FT_ARG_FILE, .positional = true, .required = true, .help = "a recipe file (YAML)"},
     {"rows", FT_ARG_INT, .argument = "N", .fallback = "3", .min = 0, .max = 1e9, .help = "rows to show"},
-    {"eval", FT_ARG_FLAG, .help = "show the rows to evaluate on, not those to train on"},
+    {"split", FT_ARG_NAME, .argument = "NAME", .fallback = "train", .choice = choice_split, .help = "whose rows to show"},
     {"tokens", FT_ARG_FLAG, .help = "a line for every token: position, id, * where it is supervised, piece"},
     {"set", FT_ARG_TEXT, .argument = "KEY=VALUE", .repeats = true, .help = "set a key of the recipe"},
     {"json", FT_ARG_FLAG, .help = "print one JSON object with ids and masks"},

@@ -19,13 +19,21 @@ typedef struct session {
 
 /* ---- before ---- */
 
+static bool only_text(const ft_dataset *d)
+{
+    for (size_t i = 0; i < d->n; i++)
+        if (d->examples[i].kind != FT_TEXT)
+            return false;
+    return d->n > 0;
+}
+
 /* Plain text has no answers to generate: metrics of generated text are left out, and said so. */
 static ft_status fit_metrics(ft_job *j)
 {
     ft_plan *p = &j->plan;
     ft_train_options *o = &p->train_options;
     size_t kept = 0;
-    if (!j->eval.n || !ft_job_only_text(j))
+    if (!only_text(&j->val) && !only_text(&j->test))
         return FT_OK;
     for (size_t i = 0; i < p->n_metrics; i++) {
         if (p->metrics[i]->source == FT_METRIC_TEXT)
@@ -93,10 +101,12 @@ static ft_status set_up(session *s)
     decide_checkpointing(j);
     if (!j->meter.json) {
         say_rows("train", &j->train_rows);
-        if (j->eval_rows.n)
-            say_rows("eval", &j->eval_rows);
-        else
-            ft_say("eval: nothing (no test_datasets, no val_set_size): the last weights are kept, nothing is scored");
+        if (j->val_rows.n)
+            say_rows("val", &j->val_rows);
+        if (j->test_rows.n)
+            say_rows("test", &j->test_rows);
+        if (!ft_job_scored(j))
+            ft_say("no val_datasets, test_datasets or val_set_size: nothing is scored, the last weights are kept");
         say_model(j);
     }
     return FT_OK;
@@ -156,8 +166,8 @@ static ft_status put_text_result(session *s)
                          ft_human_seconds(s->result.seconds, (char[32]){0}), ft_human_bytes((double)ft_peak_rss_bytes(), bytes)));
     FT_TRY(ft_buf_printf(&out, "\nnext:\n  fettle %s %s%s\n", s->job.chat ? "chat" : "generate", p->output_dir,
                          s->job.chat ? "" : " --prompt 'TEXT'"));
-    if (p->n_eval)
-        FT_TRY(ft_buf_printf(&out, "  fettle eval %s --data %s\n", p->output_dir, p->eval[0].path));
+    if (p->n_val + p->n_test)
+        FT_TRY(ft_buf_printf(&out, "  fettle eval %s --data %s\n", p->output_dir, p->n_test ? p->test[0].path : p->val[0].path));
     FT_TRY(ft_buf_printf(&out, "  fettle export %s --format gguf --quant q8_0 --out %s.gguf\n", p->output_dir, p->name));
     st = ft_put(&out);
 done:
@@ -175,7 +185,8 @@ static ft_status finish(session *s)
     FT_RETURN(ft_outcome_write(&s->outcome, j, &s->result));
     if (!j->meter.json)
         return put_text_result(s);
-    json_t *o = ft_outcome_json(&s->outcome, j, &s->result);
+    json_t *o;
+    FT_RETURN(ft_outcome_json(&o, &s->outcome, j, &s->result));
     ft_result_text(o, "event", "result");
     ft_result_line(o);
     return FT_OK;
@@ -195,7 +206,7 @@ static ft_status work(session *s, bool resume)
     o->score.progress = ft_meter_part;
     o->score.ctx = &j->meter;
     ft_meter_label(&j->meter, "eval");
-    FT_RETURN(ft_train(&s->result, j->model, j->tok, &j->train_rows, j->eval_rows.n ? &j->eval_rows : NULL, o, ft_meter_train, &j->meter));
+    FT_RETURN(ft_train(&s->result, j->model, j->tok, &j->train_rows, ft_job_choosing(j), o, ft_meter_train, &j->meter));
     return finish(s);
 }
 

@@ -62,6 +62,9 @@ ft_status ft_export__folder_commit(ft_export__folder *f);
 void ft_export__folder_abort(ft_export__folder *f);
 
 /* ---- modelfile.c ---- */
+/* One line "COMMAND text", quoted so that it reads back to the text; in triple quotes where asked or needed.
+ * FT_EUNSUPPORTED when no quotes can hold it. */
+ft_status ft_export__modelfile_text(ft_buf *b, const char *command, const char *text, bool triple);
 ft_status ft_export__modelfile(ft_buf *b, const char *gguf_name, const ft_tokenizer *tok, const ft_chat_template *chat,
                                const ft_sampling *sampling);
 

@@ -29,7 +29,7 @@ static bool breaks_triple(const char *text)
     return false;
 }
 
-static ft_status put_text(ft_buf *b, const char *command, const char *text, bool triple)
+ft_status ft_export__modelfile_text(ft_buf *b, const char *command, const char *text, bool triple)
 {
     triple = triple || text[0] == '"' || strpbrk(text, "\r\n");
     if (triple && breaks_triple(text))
@@ -58,7 +58,7 @@ static ft_status put_stops(ft_buf *b, const ft_tokenizer *tok, const ft_chat_tem
             st = FT_ENOMEM;
             goto done;
         }
-        FT_TRY(put_text(b, "PARAMETER stop", text, false));
+        FT_TRY(ft_export__modelfile_text(b, "PARAMETER stop", text, false));
     }
 done:
     ft_free(text);
@@ -84,7 +84,7 @@ ft_status ft_export__modelfile(ft_buf *b, const char *gguf_name, const ft_tokeni
         return ft_fail(FT_EUNSUPPORTED, "a Modelfile cannot name a file with a line break in its name");
     FT_RETURN(ft_buf_puts(b, marker));
     FT_RETURN(ft_buf_printf(b, "FROM ./%s\n", gguf_name));
-    FT_RETURN(put_text(b, "TEMPLATE", ft_chat_template_ollama(chat), true));
+    FT_RETURN(ft_export__modelfile_text(b, "TEMPLATE", ft_chat_template_ollama(chat), true));
     FT_RETURN(put_stops(b, tok, chat));
     return put_sampling(b, sampling ? sampling : &greedy);
 }

@@ -1,7 +1,29 @@
 if HAVE_CHECK
-check_PROGRAMS += tests/export/test_report
-TESTS += tests/export/test_report
+check_PROGRAMS += tests/export/test_export tests/export/test_faults tests/export/test_merge tests/export/test_modelfile \
+	tests/export/test_reference tests/export/test_report
+TESTS += tests/export/test_export tests/export/test_faults tests/export/test_merge tests/export/test_modelfile \
+	tests/export/test_reference tests/export/test_report
+check_LTLIBRARIES += tests/libftexporttest.la
+tests_libftexporttest_la_SOURCES = %D%/tiny.c %D%/tiny.h
+tests_libftexporttest_la_CPPFLAGS = $(TEST_CPPFLAGS)
+EXPORT_TEST_LIBS = tests/libftexporttest.la $(TEST_LIBS)
+tests_export_test_export_SOURCES = %D%/test_export.c
+tests_export_test_export_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_export_test_export_LDADD = $(EXPORT_TEST_LIBS)
+tests_export_test_faults_SOURCES = %D%/test_faults.c
+tests_export_test_faults_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_export_test_faults_LDADD = $(EXPORT_TEST_LIBS)
+tests_export_test_merge_SOURCES = %D%/test_merge.c
+tests_export_test_merge_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_export_test_merge_LDADD = $(EXPORT_TEST_LIBS)
+tests_export_test_modelfile_SOURCES = %D%/test_modelfile.c
+tests_export_test_modelfile_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_export_test_modelfile_LDADD = $(TEST_LIBS)
+tests_export_test_reference_SOURCES = %D%/test_reference.c
+tests_export_test_reference_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_export_test_reference_LDADD = $(EXPORT_TEST_LIBS)
 tests_export_test_report_SOURCES = %D%/test_report.c
 tests_export_test_report_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_export_test_report_LDADD = $(TEST_LIBS)
 endif
+EXTRA_DIST += tests/oracle/reference_logits.py

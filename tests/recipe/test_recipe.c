@@ -144,7 +144,7 @@ START_TEST(impossible_combinations_are_refused)
     refused(VALID "adapter: none\ninit_from_config: config.json\n",
             "r.yaml:1:13: base_model and init_from_config are both given (r.yaml:6:19); only one can be");
     refused(VALID "val_datasets: train.jsonl\nval_set_size: 0.1\n",
-            "r.yaml:6:15: val_set_size and val_datasets are both given (r.yaml:5:16); only one can be");
+            "r.yaml:6:15: val_set_size and val_datasets are both given (r.yaml:5:15); only one can be");
     refused(VALID "early_stopping_patience: 2\n",
             "r.yaml:5:26: early_stopping_patience needs rows to evaluate on: val_datasets, val_set_size or test_datasets");
     refused("base_model: base\noutput_dir: run\ndatasets:\n  - {path: train.jsonl, prompt_template: \"{a}\"}\n",

@@ -77,6 +77,21 @@ static void add_case(json_t *cases, const char *template, const ft_chat_template
     ft_free(text);
 }
 
+/* White space at the ends of texts is trimmed by some templates and not by Ollama's: these have none. */
+static const turn clean_chat[] = {{"system", "Be brief."}, USER("One?"), ASSISTANT("1"), USER("Two?")};
+static const turn clean_tool_chat[] = {USER("look"), ASSISTANT("call"), {"tool", "1"}, ASSISTANT("done"), USER("go on")};
+static const turn open_chat[] = {USER("One?"), ASSISTANT("Well, ")};
+static const struct chat clean_chats[] = {{"clean", clean_chat, FT_COUNT(clean_chat)}, {"question", question, FT_COUNT(question)},
+                                          {"tool", clean_tool_chat, FT_COUNT(clean_tool_chat)}};
+
+static void add_ollama_case(json_t *cases, const ft_chat_template *t, const struct chat *c, const char *expected)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s, %s chat", t->name, c->name);
+    json_array_append_new(cases, json_pack("{s:s, s:s, s:o, s:s}", "name", name, "template", ft_chat_template_ollama(t), "messages",
+                                           messages_json(c), "expected", expected));
+}
+
 /* The exit status of a Python script of tests/oracle, 77 where there is no Python. */
 static int run(const char *script, const char *arguments)
 {
@@ -206,6 +221,40 @@ START_TEST(ids_of_spans_are_those_of_the_rendered_text)
 }
 END_TEST
 
+START_TEST(ollamas_templates_render_what_the_spans_say)
+{
+    static const struct {
+        const char *name, *open; /* what a chat that an assistant turn leaves open renders to */
+    } all[] = {{"chatml", "<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\nWell, "},
+               {"llama3", "<|start_header_id|>user<|end_header_id|>\n\nOne?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nWell, "},
+               {"llama2", "[INST] One? [/INST] Well, "}};
+    json_t *cases = json_array();
+    for (size_t i = 0; i < FT_COUNT(all); i++) {
+        const ft_chat_template *t;
+        ck_assert_ok(ft_chat_template_pick(&t, all[i].name, NULL));
+        for (size_t k = 0; k < FT_COUNT(clean_chats); k++) {
+            if (!suits(t, &clean_chats[k]))
+                continue;
+            char *text = rendered(t, (ft_str){0}, &clean_chats[k], true, "", "</s>");
+            add_ollama_case(cases, t, &clean_chats[k], text);
+            ft_free(text);
+        }
+        add_ollama_case(cases, t, &(struct chat){"open", open_chat, FT_COUNT(open_chat)}, all[i].open);
+    }
+    char command[4096];
+    snprintf(command, sizeof command, "command -v go >/dev/null || exit 77; export GO111MODULE=off GOTOOLCHAIN=local GOCACHE=\"$PWD/go\"; "
+             "exec go run '%s' cases.json", ft_test_source("tests/oracle/ollama_templates.go"));
+    ck_assert_int_eq(chdir(ft_test_dir()), 0);
+    ck_assert_ok(ft_json_write(cases, "cases.json"));
+    json_decref(cases);
+    int status = system(command);
+    ck_assert(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        FT_SKIP("no Go (Debian: golang-go)");
+    ck_assert_msg(WEXITSTATUS(status) == 0, "Go renders otherwise, see above");
+}
+END_TEST
+
 static void check_rows(const ft_tokenizer *tok, const char *path, const char *expected)
 {
     ft_dataset d = {0};
@@ -264,5 +313,5 @@ int main(void)
 {
     FT_TESTS("rows_oracle", the_tables_jinja_texts_render_what_the_spans_say, chatml_is_qwens_template_with_its_system_message,
              llama3_is_llama_32s_template_without_the_date, ids_of_spans_are_those_of_the_rendered_text,
-             real_rows_have_the_ids_of_sentencepiece);
+             ollamas_templates_render_what_the_spans_say, real_rows_have_the_ids_of_sentencepiece);
 }

@@ -91,7 +91,8 @@ struct ft_writer {
     bool begun;       /* the header is written */
     size_t at;        /* tensor whose data comes next */
     uint64_t written; /* of its bytes */
-    ft_status failed; /* the first failure: commit refuses */
+    ft_status failed; /* the first failure, and its words: commit refuses with them */
+    char why[1024];
 };
 /* Gives every tensor its extent, each at a multiple of alignment (1: one after the other). */
 void ft_writer__place(ft_writer *w, size_t alignment);

@@ -7,6 +7,7 @@
 
 #include "file/store_impl.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +27,8 @@ struct ft_store {
     array *arrays;
     size_t n, cap;
     ft_map *names;
-    ft_status failed; /* of a put: commit refuses */
+    ft_status failed; /* the first failure, and its words: commit refuses with them */
+    char why[1024];
 };
 
 /* ---- HDF5's manners ---- */
@@ -255,8 +257,10 @@ static ft_status noted(ft_store *s, ft_status st)
 {
     if (st == FT_OK)
         st = s->target.failed;
-    if (st != FT_OK && s->failed == FT_OK)
+    if (st != FT_OK && s->failed == FT_OK) {
         s->failed = st;
+        snprintf(s->why, sizeof s->why, "%s", ft_error());
+    }
     return st;
 }
 
@@ -359,10 +363,8 @@ static ft_status close_file(ft_store *s)
 
 ft_status ft_store_commit(ft_store *s)
 {
-    ft_status st = s->failed;
     quiet q = be_quiet();
-    if (st == FT_OK)
-        st = close_file(s);
+    ft_status st = s->failed != FT_OK ? ft_fail(s->failed, "%s", s->why) : close_file(s);
     if (st == FT_OK)
         st = ft_store__seal(s->target.out, s->target.end);
     be_loud(q);

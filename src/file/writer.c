@@ -5,6 +5,7 @@
  */
 #include "file/container_impl.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { MAX_HEADER = 1 << 30 };
@@ -75,8 +76,10 @@ done:
 /* Every failure stays with the writer, so that a commit cannot name a file that is not whole. */
 static ft_status noted(ft_writer *w, ft_status st)
 {
-    if (st != FT_OK && w->failed == FT_OK)
+    if (st != FT_OK && w->failed == FT_OK) {
         w->failed = st;
+        snprintf(w->why, sizeof w->why, "%s", ft_error());
+    }
     return st;
 }
 
@@ -313,7 +316,7 @@ ft_status ft_writer_data(ft_writer *w, const void *p, size_t n)
 static ft_status complete(ft_writer *w)
 {
     if (w->failed != FT_OK)
-        return w->failed;
+        return ft_fail(w->failed, "%s", w->why);
     if (!w->begun)
         FT_RETURN(begin(w));
     if (w->at < w->n_tensors)

@@ -269,8 +269,49 @@ START_TEST(a_sharded_model_is_read_as_one)
 }
 END_TEST
 
+/* ctx: a directory with the shards 1 and 2, whose index becomes the damaged one. */
+static ft_status open_damaged_index(const char *path, void *ctx)
+{
+    ft_buf b = {0};
+    ft_container *c;
+    ck_assert_ok(ft_read_file(&b, path, 1 << 20));
+    FILE *f = fopen(ft_test_path(ctx, "model.safetensors.index.json"), "wb");
+    ck_assert_uint_eq(fwrite(b.p, 1, b.n, f), b.n);
+    fclose(f);
+    ft_buf_free(&b);
+    FT_RETURN(ft_container_open(&c, ctx));
+    ft_container_close(c);
+    return FT_OK;
+}
+
+START_TEST(a_damaged_index_and_failed_allocations_are_survived)
+{
+    static const char index[] = "{\"metadata\":{\"total_size\":24},\"weight_map\":{\"a\":\"1\",\"b\":\"2\",\"c\":\"2\"}}";
+    char *dir = strdup(ft_test_dir()), *copy = strdup(ft_test_path(ft_test_dir(), "index"));
+    ft_status st = FT_ENOMEM;
+    int n = 1;
+    write_shard(dir, "1", "{" T("a", "[2]", "[0,8]") "}", 8);
+    write_shard(dir, "2", "{" T("b", "[3]", "[0,12]") "," T("c", "[1]", "[12,16]") "}", 16);
+    ck_assert_ok(ft_write_file(copy, index, sizeof index - 1));
+    ck_assert_ok(open_damaged_index(copy, dir));
+    for (; st != FT_OK && n < 500; n++) {
+        ft_container *c;
+        ft_alloc_fail_at(n);
+        if ((st = ft_container_open(&c, dir)) == FT_OK)
+            ft_container_close(c);
+        ft_alloc_fail_at(0);
+        ck_assert_msg(st == FT_OK || st == FT_ENOMEM, "n %d: %d %s", n, st, ft_error());
+    }
+    ck_assert_int_gt(n, 20);
+    ck_assert_int_gt(ft_test_damage(copy, 2000, 51, open_damaged_index, dir), 1500);
+    free(dir);
+    free(copy);
+}
+END_TEST
+
 int main(void)
 {
     FT_TESTS("golden_bad", gguf_files_are_refused_as_they_deserve, safetensors_files_are_refused_as_they_deserve,
-             a_deep_header_is_refused, a_sharded_model_is_read_as_one);
+             a_deep_header_is_refused, a_sharded_model_is_read_as_one,
+             a_damaged_index_and_failed_allocations_are_survived);
 }

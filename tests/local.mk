@@ -1,7 +1,5 @@
 # Every test program or script ends with the line "N passed, N failed, N skipped" (tests/support).
-AM_TESTS_ENVIRONMENT = FT_SRCDIR='$(abs_top_srcdir)'; FT_BUILDDIR='$(abs_top_builddir)'; export FT_SRCDIR FT_BUILDDIR; \
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2}; OMP_WAIT_POLICY=$${OMP_WAIT_POLICY:-passive}; \
-	export OMP_NUM_THREADS OMP_WAIT_POLICY;
+AM_TESTS_ENVIRONMENT = FT_SRCDIR='$(abs_top_srcdir)'; FT_BUILDDIR='$(abs_top_builddir)'; export FT_SRCDIR FT_BUILDDIR;
 TEST_LIBS = tests/libfttest.la src/libfettle.la $(CHECK_LIBS)
 check_LTLIBRARIES += tests/libfttest.la
 tests_libfttest_la_SOURCES = tests/support/support.c tests/support/support.h

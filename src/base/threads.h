@@ -1,4 +1,4 @@
-/* base/threads: one OpenMP team for the whole process.
+/* base/threads: one team of threads for the whole process.
  *
  * Work is cut into tiles whose borders never depend on the number of threads; each tile is computed by one thread from
  * start to end. So results are bit-identical for any number of threads.

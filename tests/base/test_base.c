@@ -1,6 +1,8 @@
 #include "support/support.h"
 #include "base/threads.h"
 
+#include <sys/wait.h>
+
 START_TEST(error_keeps_context)
 {
     ft_fail(FT_EFORMAT, "found %d", 3);
@@ -157,6 +159,40 @@ static void square(void *ctx, int64_t tile)
     ((int64_t *)ctx)[tile] = tile * tile;
 }
 
+static void nested(void *ctx, int64_t tile)
+{
+    int64_t x[8];
+    ft_parallel(8, square, x);
+    ((int64_t *)ctx)[tile] = x[7];
+}
+
+START_TEST(parallel_survives_many_jobs_nesting_and_a_fork)
+{
+    int64_t x[64], want = 0;
+    for (int i = 0; i < 20000; i++) {
+        int n = 1 + i % 64;
+        ft_threads_set(1 + i % 5);
+        ft_parallel(n, square, x);
+        ck_assert_int_eq(x[n - 1], (int64_t)(n - 1) * (n - 1));
+    }
+    ft_threads_set(4);
+    ft_parallel(64, nested, x);
+    for (int i = 0; i < 64; i++)
+        want += x[i] == 49;
+    ck_assert_int_eq(want, 64);
+    pid_t child = fork();
+    if (child == 0) {
+        memset(x, 0, sizeof x);
+        ft_parallel(64, square, x);
+        _exit(x[63] == 63 * 63 ? 0 : 1);
+    }
+    int status = -1;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    ft_threads_set(0);
+}
+END_TEST
+
 START_TEST(parallel_visits_every_tile)
 {
     int64_t x[100];
@@ -176,5 +212,6 @@ int main(void)
 {
     FT_TESTS("base", error_keeps_context, arena_release_gives_the_same_memory_again, map_holds_many_keys,
              philox_matches_known_answers, permutation_is_one, out_leaves_old_or_new, every_allocation_may_fail,
-             lock_is_exclusive, nearest_names, numbers_are_whole_texts, parallel_visits_every_tile);
+             lock_is_exclusive, nearest_names, numbers_are_whole_texts, parallel_visits_every_tile,
+             parallel_survives_many_jobs_nesting_and_a_fork);
 }

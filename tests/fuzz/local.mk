@@ -29,3 +29,24 @@ tests_fuzz_fuzz_lines_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_lines_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_lines_LDADD = src/libfettle.la
 endif
+
+check_PROGRAMS += tests/fuzz/replay_recipe tests/fuzz/replay_data
+TESTS += tests/fuzz/replay_recipe tests/fuzz/replay_data
+tests_fuzz_replay_recipe_SOURCES = %D%/replay.c %D%/fuzz_recipe.c %D%/fuzz.h
+tests_fuzz_replay_recipe_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_replay_recipe_LDADD = src/libfettle.la
+tests_fuzz_replay_data_SOURCES = %D%/replay.c %D%/fuzz_data.c %D%/fuzz.h
+tests_fuzz_replay_data_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_replay_data_LDADD = src/libfettle.la
+
+if FUZZ
+noinst_PROGRAMS += tests/fuzz/fuzz_recipe tests/fuzz/fuzz_data
+tests_fuzz_fuzz_recipe_SOURCES = %D%/fuzz_recipe.c
+tests_fuzz_fuzz_recipe_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_recipe_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_recipe_LDADD = src/libfettle.la
+tests_fuzz_fuzz_data_SOURCES = %D%/fuzz_data.c
+tests_fuzz_fuzz_data_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_data_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_data_LDADD = src/libfettle.la
+endif

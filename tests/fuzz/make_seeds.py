@@ -69,3 +69,33 @@ put("json", "reals.json", b"[0.1, 1e308, -0, 12345678901234567890, -999999999999
 put("lines", "rows.jsonl", b"\xef\xbb\xbf" + ROWS.encode())
 put("lines", "rows.jsonl.gz", gzip.compress(ROWS.encode(), mtime=0) + gzip.compress(b"second,member\n", mtime=0))
 put("lines", "table.csv", b'text,label\r\n"a ""quoted"" field, with\r\nlines",x\n\nplain 5" pipe,\n,""')
+put("recipe", "lora.yaml", b"""# paths of any system
+base_model: /
+output_dir: "a \\"b\\" \\x85"
+datasets:
+- {path: /, prompt_template: "W: {x}\\n", completion_template: ' {y}'}
+- /
+lora_rank: 007
+metrics: [loss, 'exact_match']
+export:
+  - format: gguf
+    quant: q8_0
+""")
+put("recipe", "scratch.yaml", b"""init_from_config: /
+adapter: none
+output_dir: run
+datasets: /
+learning_rate: 1.0e-3
+warmup_steps: ~
+? seed
+: 7
+""")
+CHAT = [{"messages": [{"role": "user", "content": [{"type": "text", "text": "u"}]}, {"role": "assistant", "content": "a", "train": False},
+                      {"role": "tool", "content": "t"}, {"role": "assistant", "content": "b"}], "tools": [{"n": 1}]},
+        {"messages": [{"role": "system", "content": "\u00e9"}, {"role": "assistant", "content": ""}]}]
+put("data", "chat.jsonl", "\n".join(json.dumps(row) for row in CHAT).encode())
+put("data", "alpaca.json", json.dumps([{"instruction": "i", "input": "x", "output": "o", "history": [["q", "a"]]},
+                                       {"instruction": "i", "output": "o"}] * 2).encode())
+put("data", "sharegpt.jsonl", b'{"conversations": [{"from": "human", "value": "h"}, {"from": "gpt", "value": "g"}], "system": "s"}\n')
+put("data", "rows.jsonl", b'{"prompt": "p", "completion": " c"}\n{"prompt": "p", "completion": " d"}\n{"prompt": "p", "completion": " c"}\n')
+put("data", "labels.jsonl", b'{"text": "t", "label": 3}\n{"text": "t", "label": true}')

@@ -63,7 +63,7 @@ typedef struct ft_finding {
     char places[FT_LINT_SHOWN * 200]; /* "train.jsonl row 4, train.jsonl row 9, ..." */
 } ft_finding;
 void ft_finding_add(ft_finding *f, const ft_dataset *d, const ft_example *e);
-/* "3 WHAT: PLACES" as a note; nothing when there is none. */
+/* "3 rows WHAT: PLACES" as a note; nothing when there is none. */
 void ft_finding_note(const ft_finding *f, ft_note_level level, const char *what);
 
 /* What lint counts. */

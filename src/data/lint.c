@@ -95,7 +95,7 @@ void ft_finding_add(ft_finding *f, const ft_dataset *d, const ft_example *e)
 void ft_finding_note(const ft_finding *f, ft_note_level level, const char *what)
 {
     if (f->count)
-        ft_note(level, "%lld %s: %s", (long long)f->count, what, f->places);
+        ft_note(level, "%lld row%s %s: %s", (long long)f->count, f->count == 1 ? "" : "s", what, f->places);
 }
 
 typedef struct lint {
@@ -150,10 +150,10 @@ static ft_status walk(lint *l)
 
 static void report(const lint *l)
 {
-    ft_finding_note(&l->empty, FT_WARN, "rows with nothing to learn are dropped");
-    ft_finding_note(&l->duplicate, FT_NOTE, l->dedup ? "duplicate rows are dropped" : "duplicate rows are kept");
-    ft_finding_note(&l->conflict, FT_WARN, "rows answer a prompt of an earlier row otherwise; they are kept");
-    ft_finding_note(&l->leaked, FT_WARN, "training rows stand among the evaluation rows; they are dropped from training");
+    ft_finding_note(&l->empty, FT_WARN, "with nothing to learn, dropped");
+    ft_finding_note(&l->duplicate, FT_NOTE, l->dedup ? "found twice, dropped" : "found twice, kept");
+    ft_finding_note(&l->conflict, FT_WARN, "with another answer than an earlier row to the same prompt, kept");
+    ft_finding_note(&l->leaked, FT_WARN, "also among the evaluation rows, dropped from training");
 }
 
 static ft_status start(lint *l)

@@ -283,8 +283,8 @@ ft_status ft_dataset_read(ft_dataset *d, const ft_data_source *source, const cha
     FT_TRY(ft_data__add_file(d, source->path, &rd.file));
     FT_TRY(read_source(&rd));
     if (rd.with_tools)
-        ft_note(FT_WARN, "%s: %lld rows bring tools: they stand in the system message as text", source->path,
-                (long long)rd.with_tools);
+        ft_note(FT_WARN, "%s: tools of %lld row%s stand in the system message as text", source->path, (long long)rd.with_tools,
+                rd.with_tools == 1 ? "" : "s");
     if (format)
         *format = rd.format->name;
 done:

@@ -43,6 +43,8 @@ struct ft_chat_template {
     ft_status (*render)(ft_spans *out, const ft_message *messages, size_t n, bool ask);
     /* What stands around a default system message in the model's own template text; NULL: none is looked for. */
     const char *system_open, *system_close;
+    /* Where the model's own template text holds the first, chats are built with the second as a remark; NULL: none. */
+    const char *differs_where, *differs_how;
     const char *ollama, *jinja;
     const char *const *stops; /* NULL at the end */
 };

@@ -228,21 +228,35 @@ static ft_status report(builder *b)
     ft_rows *out = b->out;
     out->merged_border = b->merged.count;
     if (b->silent.count)
-        return ft_fail(FT_EINPUT, "%lld rows have no token to learn: %s", (long long)b->silent.count, b->silent.places);
+        return ft_fail(FT_EINPUT, "%lld row%s with no token to learn: %s", (long long)b->silent.count, b->silent.count == 1 ? "" : "s",
+                       b->silent.places);
     if (b->overlong.count && b->o->on_overlong == FT_OVERLONG_ERROR)
         return ft_fail(FT_EINPUT,
-                       "%lld rows have more than %lld tokens, the longest %lld: %s; raise sequence_len or set on_overlong "
+                       "%lld row%s of more than %lld tokens, the longest %lld: %s; raise sequence_len or set on_overlong "
                        "to drop or truncate",
-                       (long long)b->overlong.count, (long long)b->o->max_tokens, (long long)b->longest, b->overlong.places);
+                       (long long)b->overlong.count, b->overlong.count == 1 ? "" : "s", (long long)b->o->max_tokens,
+                       (long long)b->longest, b->overlong.places);
     bool truncate = b->o->on_overlong == FT_OVERLONG_TRUNCATE;
     out->truncated = truncate ? b->overlong.count - b->emptied.count : 0;
     out->dropped = truncate ? b->emptied.count : b->overlong.count;
-    snprintf(what, sizeof what, "rows of more than %lld tokens (the longest has %lld) are %s", (long long)b->o->max_tokens,
+    snprintf(what, sizeof what, "of more than %lld tokens (the longest has %lld), %s", (long long)b->o->max_tokens,
              (long long)b->longest, truncate ? "cut" : "dropped");
     ft_finding_note(&b->overlong, FT_WARN, what);
-    ft_finding_note(&b->emptied, FT_WARN, "of them have no token to learn left and are dropped");
-    ft_finding_note(&b->merged, FT_NOTE, "rows have tokens that merge across the end of the prompt; they are split before them");
+    ft_finding_note(&b->emptied, FT_WARN, "with no token to learn left after the cut, dropped");
+    ft_finding_note(&b->merged, FT_NOTE, "whose tokens merge across the end of the prompt, split before the merged token");
     return out->n ? FT_OK : ft_fail(FT_EINPUT, "no rows are left");
+}
+
+/* What a chat's row has otherwise than the model's own template would. */
+static void say_differences(const builder *b)
+{
+    const ft_chat_template *t = b->o->chat;
+    const char *own = ft_tokenizer_chat_template(b->tok);
+    bool any = false;
+    for (size_t i = 0; i < b->d->n && !any; i++)
+        any = b->d->examples[i].kind == FT_CHAT;
+    if (any && t && t->differs_where && own && strstr(own, t->differs_where))
+        ft_note(FT_WARN, "chat template %s: %s", t->name, t->differs_how);
 }
 
 static ft_status encode_all(builder *b)
@@ -271,6 +285,7 @@ ft_status ft_rows_build(ft_rows *out, const ft_dataset *d, const ft_tokenizer *t
     }
     FT_TRY(flush_piece(b));
     FT_TRY(report(b));
+    say_differences(b);
 done:
     for (size_t i = 0; b->results && i < d->n; i++) {
         ft_encoded__free(&b->results[i].e);

@@ -89,7 +89,7 @@ START_TEST(openai_chats)
     ft_dataset_free(&d);
     d = rows_of("b.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"u\"}], \"tools\": [{\"name\": \"f\", \"n\": 1}]}\n", "messages");
     ck_assert_str_eq(told(&d.examples[0]), "system:# Tools\n\n[{\"name\": \"f\", \"n\": 1}]|user:u");
-    ck_assert_ptr_nonnull(strstr(notes, "b.jsonl: 1 rows bring tools"));
+    ck_assert_ptr_nonnull(strstr(notes, "b.jsonl: tools of 1 row stand"));
     ft_dataset_free(&d);
 }
 END_TEST

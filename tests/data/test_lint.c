@@ -41,10 +41,10 @@ START_TEST(lint_drops_and_names_what_is_wrong)
     ck_assert_uint_eq(train.n, 3);
     ck_assert_int_eq(train.examples[1].row, 4);
     ck_assert_int_eq(train.examples[2].row, 6);
-    ck_assert_str_eq(notes, "1 rows with nothing to learn are dropped: train.jsonl row 2\n"
-                            "1 duplicate rows are dropped: train.jsonl row 3\n"
-                            "1 rows answer a prompt of an earlier row otherwise; they are kept: train.jsonl row 4\n"
-                            "1 training rows stand among the evaluation rows; they are dropped from training: train.jsonl row 5\n");
+    ck_assert_str_eq(notes, "1 row with nothing to learn, dropped: train.jsonl row 2\n"
+                            "1 row found twice, dropped: train.jsonl row 3\n"
+                            "1 row with another answer than an earlier row to the same prompt, kept: train.jsonl row 4\n"
+                            "1 row also among the evaluation rows, dropped from training: train.jsonl row 5\n");
     ft_dataset_free(&train);
     ft_dataset_free(&test);
 }

@@ -117,7 +117,7 @@ START_TEST(a_merge_across_the_border_belongs_to_the_answer)
     ck_assert_int_eq(r.p[0].prompt_n, 2);
     ck_assert_int_eq(r.p[0].n, 4); /* BOS, x, la, EOS */
     ck_assert_int_eq(r.merged_border, 1);
-    ck_assert_ptr_nonnull(strstr(notes, "1 rows have tokens that merge across the end of the prompt; they are split before them: a.jsonl row 1"));
+    ck_assert_ptr_nonnull(strstr(notes, "1 row whose tokens merge across the end of the prompt, split before the merged token: a.jsonl row 1"));
     ft_rows_free(&r);
     ft_dataset_free(&d);
     ft_tokenizer_free(tok);
@@ -163,12 +163,12 @@ START_TEST(overlong_rows_are_refused_dropped_or_cut)
     ft_dataset d = dataset("a.jsonl", LONG_ROWS);
     ft_rows r;
     ck_assert_fails(ft_rows_build(&r, &d, tok, &(ft_rows_options){.max_tokens = 8}), FT_EINPUT,
-                    "2 rows have more than 8 tokens, the longest 15: a.jsonl row 2, a.jsonl row 3; raise sequence_len");
+                    "2 rows of more than 8 tokens, the longest 15: a.jsonl row 2, a.jsonl row 3; raise sequence_len");
     ck_assert_ptr_null(r.p);
     ck_assert_ok(ft_rows_build(&r, &d, tok, &(ft_rows_options){.max_tokens = 8, .on_overlong = FT_OVERLONG_DROP}));
     ck_assert_uint_eq(r.n, 1);
     ck_assert_int_eq(r.dropped, 2);
-    ck_assert_ptr_nonnull(strstr(notes, "2 rows of more than 8 tokens (the longest has 15) are dropped: a.jsonl row 2"));
+    ck_assert_ptr_nonnull(strstr(notes, "2 rows of more than 8 tokens (the longest has 15), dropped: a.jsonl row 2"));
     ft_rows_free(&r);
     notes[0] = 0;
     ck_assert_ok(ft_rows_build(&r, &d, tok, &(ft_rows_options){.max_tokens = 8, .on_overlong = FT_OVERLONG_TRUNCATE}));
@@ -178,8 +178,8 @@ START_TEST(overlong_rows_are_refused_dropped_or_cut)
     ck_assert_int_eq(r.p[1].example, 1);
     ck_assert_int_eq(r.truncated, 1);
     ck_assert_int_eq(r.dropped, 1);
-    ck_assert_ptr_nonnull(strstr(notes, "are cut: a.jsonl row 2, a.jsonl row 3"));
-    ck_assert_ptr_nonnull(strstr(notes, "have no token to learn left and are dropped: a.jsonl row 3"));
+    ck_assert_ptr_nonnull(strstr(notes, ", cut: a.jsonl row 2, a.jsonl row 3"));
+    ck_assert_ptr_nonnull(strstr(notes, "1 row with no token to learn left after the cut, dropped: a.jsonl row 3"));
     ft_rows_free(&r);
     ft_dataset_free(&d);
     ft_tokenizer_free(tok);
@@ -250,7 +250,7 @@ START_TEST(chats_need_a_template_and_something_to_learn)
     ck_assert_fails(ft_rows_build(&r, &d, tok, &plain), FT_EUNSUPPORTED, "a.jsonl row 1: a chat, and the model brings no chat template");
     ck_assert_ptr_nonnull(strstr(ft_error(), "chatml, llama2, llama3"));
     ck_assert_fails(ft_rows_build(&r, &silent, tok, &(ft_rows_options){.max_tokens = 100, .chat = chat("chatml")}), FT_EINPUT,
-                    "1 rows have no token to learn: b.jsonl row 1");
+                    "1 row with no token to learn: b.jsonl row 1");
     ft_dataset_free(&silent);
     silent = dataset("c.jsonl", "{\"messages\": [{\"role\": \"assistant\", \"content\": \"A\"}]}\n");
     ck_assert_fails(ft_rows_build(&r, &silent, tok, &(ft_rows_options){.max_tokens = 100, .chat = chat("llama2")}), FT_EINPUT,
@@ -310,6 +310,24 @@ START_TEST(a_default_system_message_is_the_models_own)
     ck_assert_ptr_null(strstr(shown(&r.p[1]), "It's me."));
     ft_rows_free(&r);
     ft_dataset_free(&d);
+    ft_tokenizer_free(tok);
+}
+END_TEST
+
+START_TEST(a_date_that_the_rows_lack_is_said)
+{
+    enter(true, "<|start_header_id|> <|eot_id|> Today Date: {{ d }}");
+    ft_dataset d = dataset("a.jsonl", CHAT), completions = dataset("b.jsonl", LONG_ROWS);
+    ft_rows_options o = {.max_tokens = 1000, .chat = chat("auto")};
+    ft_rows r;
+    ck_assert_ok(ft_rows_build(&r, &completions, tok, &o));
+    ft_rows_free(&r);
+    ck_assert_str_eq(notes, "");
+    ck_assert_ok(ft_rows_build(&r, &d, tok, &o));
+    ck_assert_str_eq(notes, "chat template llama3: the model's own chat template puts a date into the system message, these rows have none\n");
+    ft_rows_free(&r);
+    ft_dataset_free(&d);
+    ft_dataset_free(&completions);
     ft_tokenizer_free(tok);
 }
 END_TEST
@@ -427,6 +445,6 @@ int main(void)
              overlong_rows_are_refused_dropped_or_cut, every_assistant_turn_is_supervised_with_its_end,
              a_cut_chat_keeps_an_answer_that_it_holds, chats_need_a_template_and_something_to_learn,
              templates_are_recognised_or_named, a_default_system_message_is_the_models_own,
-             an_end_of_turn_that_is_no_token_is_followed_by_the_end_token, texts_stand_alone_or_are_packed,
+             a_date_that_the_rows_lack_is_said, an_end_of_turn_that_is_no_token_is_followed_by_the_end_token, texts_stand_alone_or_are_packed,
              rows_do_not_depend_on_threads, every_allocation_may_fail);
 }

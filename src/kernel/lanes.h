@@ -14,7 +14,7 @@
 typedef float vf __attribute__((vector_size(4 * L)));
 typedef int32_t vi __attribute__((vector_size(4 * L)));
 typedef uint32_t vu __attribute__((vector_size(4 * L)));
-typedef double vd __attribute__((vector_size(8 * L)));
+typedef double vd __attribute__((vector_size(4 * L))); /* half as many lanes */
 
 /* ---- lanes ---- */
 
@@ -102,19 +102,40 @@ static inline float sum(vf v)
     return x[0];
 }
 
-static inline double sum_wide(vd v)
+/* A sum in f64 of floats: the lower and the upper half of the lanes. */
+typedef struct wide {
+    vd low, high;
+} wide;
+
+static inline wide widen(vf v)
 {
-    double x[L];
-    memcpy(x, &v, sizeof v);
-    for (int w = L / 2; w; w /= 2)
+#if FT_LANES == 16
+    return (wide){(vd)_mm512_cvtps_pd(_mm512_castps512_ps256((__m512)v)),
+                  (vd)_mm512_cvtps_pd(_mm512_extractf32x8_ps((__m512)v, 1))};
+#else
+    return (wide){(vd)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)v)),
+                  (vd)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)v, 1))};
+#endif
+}
+
+static inline double sum_wide(wide s)
+{
+    double x[L / 2];
+    vd both = s.low + s.high;
+    memcpy(x, &both, sizeof both);
+    for (int w = L / 4; w; w /= 2)
         for (int i = 0; i < w; i++)
             x[i] += x[i + w];
     return x[0];
 }
 
-static inline vd widen(vf v)
+static inline vf root(vf v)
 {
-    return __builtin_convertvector(v, vd);
+#if FT_LANES == 16
+    return (vf)_mm512_sqrt_ps((__m512)v);
+#else
+    return (vf)_mm256_sqrt_ps((__m256)v);
+#endif
 }
 
 /* ---- functions ---- */

@@ -10,8 +10,8 @@ EXTRA_DIST += %D%/lanes.h %D%/stored.h %D%/vector.h
 if X86_64
 noinst_LTLIBRARIES += %D%/libavx2.la %D%/libavx512.la
 src_kernel_libavx2_la_SOURCES = %D%/avx2.c
-src_kernel_libavx2_la_CFLAGS = $(AM_CFLAGS) -Wno-psabi -ffp-contract=fast -mavx2 -mfma -mf16c
+src_kernel_libavx2_la_CFLAGS = $(AM_CFLAGS) -ffp-contract=fast -mavx2 -mfma -mf16c
 src_kernel_libavx512_la_SOURCES = %D%/avx512.c
-src_kernel_libavx512_la_CFLAGS = $(AM_CFLAGS) -Wno-psabi -ffp-contract=fast -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mprefer-vector-width=512
+src_kernel_libavx512_la_CFLAGS = $(AM_CFLAGS) -ffp-contract=fast -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mprefer-vector-width=512
 src_libfettle_la_LIBADD += %D%/libavx2.la %D%/libavx512.la
 endif

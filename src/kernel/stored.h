@@ -2,7 +2,6 @@
  * kernel/vector.h alone. A dtype that is not listed at the foot goes through its own plain decode.
  */
 typedef uint16_t vh __attribute__((vector_size(2 * L)));
-typedef int8_t vb __attribute__((vector_size(L)));
 
 static inline vf half_floats(const uint16_t *p)
 {
@@ -22,9 +21,11 @@ static inline vf brain_floats(const uint16_t *p)
 
 static inline vf bytes(const int8_t *p)
 {
-    vb b;
-    memcpy(&b, p, sizeof b);
-    return __builtin_convertvector(__builtin_convertvector(b, vi), vf);
+#if FT_LANES == 16
+    return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
+#else
+    return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
+#endif
 }
 
 static void f16_decode(const void *in, int64_t n, float *x)
@@ -90,15 +91,16 @@ static void q8_0_decode(const void *in, int64_t n, float *x)
 static float q8_0_dot(const void *w, const float *x, int64_t n)
 {
     const char *b = w;
-    vf s = {0};
+    vf s0 = {0}, s1 = {0};
     for (int64_t i = 0; i < n; i += Q8_BLOCK, b += Q8_BYTES) {
         const int8_t *q = (const int8_t *)b + sizeof(uint16_t);
-        vf block = {0};
-        for (int j = 0; j < Q8_BLOCK; j += L)
-            block += bytes(q + j) * load(x + i + j);
-        s += q8_0_scale(b) * block;
+        vf d = all(q8_0_scale(b));
+        for (int j = 0; j < Q8_BLOCK; j += 2 * L) {
+            s0 += d * bytes(q + j) * load(x + i + j);
+            s1 += d * bytes(q + j + L) * load(x + i + j + L);
+        }
     }
-    return sum(s);
+    return sum(s0 + s1);
 }
 
 static const ft_reader readers[] = {{&ft_f16, f16_decode, f16_dot},

@@ -34,10 +34,11 @@ static float dot(const float *a, const float *b, int64_t n)
 
 static double sum_squares(const float *x, int64_t n)
 {
-    vd s = {0};
+    wide s = {0};
     for (int64_t i = 0; i < n; i += L) {
-        vd v = widen(take(x + i, n - i));
-        s += v * v;
+        wide v = widen(take(x + i, n - i));
+        s.low += v.low * v.low;
+        s.high += v.high * v.high;
     }
     return sum_wide(s);
 }
@@ -99,7 +100,7 @@ static void softcap(float *x, float cap, int64_t n)
 
 static double exp_sum(float *y, const float *x, float shift, int64_t n)
 {
-    vd s = {0};
+    wide s = {0};
     int64_t i = 0;
     for (; i + 4 * L <= n; i += 4 * L) { /* four in f32 before the sum goes on in f64 */
         vf e[4];
@@ -107,7 +108,9 @@ static double exp_sum(float *y, const float *x, float shift, int64_t n)
             e[j] = vexp(load(x + i + j * L) - shift);
             store(y + i + j * L, e[j]);
         }
-        s += widen((e[0] + e[1]) + (e[2] + e[3]));
+        wide four = widen((e[0] + e[1]) + (e[2] + e[3]));
+        s.low += four.low;
+        s.high += four.high;
     }
     double total = sum_wide(s);
     for (; i < n; i += L) {
@@ -129,10 +132,7 @@ static void adamw(float *w, const float *g, float *m, float *v, int64_t n, const
         vf second = o->beta2 * take(v + i, k) + (1 - o->beta2) * grad * grad;
         put(m + i, first, k);
         put(v + i, second, k);
-        vf root = second / o->c2;
-        for (int j = 0; j < L; j++)
-            root[j] = sqrtf(root[j]);
-        vf change = (first / o->c1) / (root + o->eps);
+        vf change = (first / o->c1) / (root(second / o->c2) + o->eps);
         put(w + i, at - o->rate * (change + o->decay * at), k);
     }
 }
@@ -280,9 +280,12 @@ static float rmsnorm(float *y, const float *x, const float *w, float eps, float 
 static void rmsnorm_grad(float *dx, float *dw, const float *dy, const float *x, const float *w, float inv, float plus,
                          int64_t n, bool add)
 {
-    vd s = {0};
-    for (int64_t i = 0; i < n; i += L)
-        s += widen(take(dy + i, n - i) * (take(w + i, n - i) + plus) * take(x + i, n - i));
+    wide s = {0};
+    for (int64_t i = 0; i < n; i += L) {
+        wide g = widen(take(dy + i, n - i) * (take(w + i, n - i) + plus) * take(x + i, n - i));
+        s.low += g.low;
+        s.high += g.high;
+    }
     float back = (float)(sum_wide(s) * inv * inv * inv / (double)n);
     for (int64_t i = 0; dx && i < n; i += L) {
         vf g = take(dy + i, n - i) * (take(w + i, n - i) + plus) * inv - take(x + i, n - i) * back;

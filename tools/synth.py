@@ -44,7 +44,7 @@ class Words:
 class Writer:
     """Says things in the wordings of a split and remembers whether a test-only wording was used."""
 
-    UNSEEN_SHARE = 0.2
+    UNSEEN_SHARE = 0.12
 
     def __init__(self, stream, split):
         self.stream, self.split, self.unseen_used = stream, split, 0

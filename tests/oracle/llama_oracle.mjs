@@ -12,10 +12,10 @@ import {readFileSync} from "node:fs";
 const [modelPath, count] = process.argv.slice(2);
 const prompts = JSON.parse(readFileSync(0, "utf8"));
 
-const llama = await getLlama({gpu: false, build: "never", logLevel: LlamaLogLevel.warn, maxThreads: 2});
+const llama = await getLlama({gpu: false, build: "never", logLevel: LlamaLogLevel.warn, maxThreads: 1});
 const model = await llama.loadModel({modelPath});
 const context = await model.createContext({
-    contextSize: Math.min(model.trainContextSize, 512), sequences: 1, threads: 2, flashAttention: false,
+    contextSize: Math.min(model.trainContextSize, 512), sequences: 1, threads: 1, flashAttention: false,
     experimentalKvCacheKeyType: "F32", experimentalKvCacheValueType: "F32"
 });
 const sequence = context.getSequence();

@@ -3,5 +3,6 @@ EXTRA_DIST += %D%/setup.sh %D%/check %D%/quickstart %D%/synth.py %D%/make-defect
 	recipes data docs/ARCHITECTURE.md docs/PITFALLS.md docs/guides
 
 # check-rooms: the order of the rooms is enforced, not hoped for. check-data: the shipped rows are what their generators make.
-dist_check_SCRIPTS += %D%/check-rooms %D%/check-data
-TESTS += %D%/check-rooms %D%/check-data
+# check-docs: links, commands and options in the documents exist, recipes validate.
+dist_check_SCRIPTS += %D%/check-rooms %D%/check-data %D%/check-docs
+TESTS += %D%/check-rooms %D%/check-data %D%/check-docs

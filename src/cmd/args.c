@@ -81,8 +81,8 @@ static ft_status see_help(const ft_args *a, ft_status st)
                   : ft_fail(st, "%s\ntype: fettle --help", text);
 }
 
-static ft_status unknown(const ft_args *a, const char *what, const char *dashes, const char *word, const char *const *names,
-                         size_t n)
+static ft_status unknown(const ft_args *a, const char *what, const char *dashes, const char *word,
+                         const char *const *names, size_t n)
 {
     const char *near = ft_nearest(word, names, n);
     if (near)

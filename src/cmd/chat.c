@@ -1,7 +1,7 @@
 /* fettle chat: a conversation, line by line, with the model's own chat template.
  *
- * Each turn renders the whole conversation again. When it outgrows the model's context the oldest turns are forgotten, a
- * pair at a time, and said so.
+ * Each turn renders the whole conversation again. When it outgrows the model's context the oldest turns are forgotten,
+ * a pair at a time, and said so.
  */
 #include "cmd/opened.h"
 
@@ -63,7 +63,8 @@ static ft_status fitting_ids(ft_ids *ids, conversation *c, const ft_opened *o, c
         forgotten++;
     }
     if (forgotten)
-        ft_note(FT_NOTE, "the context of %lld tokens is full: the oldest %zu turns were forgotten", (long long)context, forgotten);
+        ft_note(FT_NOTE, "the context of %lld tokens is full: the oldest %zu turns were forgotten", (long long)context,
+                forgotten);
     return FT_OK;
 }
 
@@ -134,8 +135,10 @@ static ft_status run(const ft_args *a)
     ft_status st = FT_OK;
     FT_TRY(ft_opened_open(&o, a));
     if (!o.chat) {
-        st = ft_fail(FT_EUNSUPPORTED, "%s has no chat template\ntype: fettle generate %s --prompt TEXT, or choose one with "
-                     "--chat-template", ft_args_text(a, "MODEL"), ft_args_text(a, "MODEL"));
+        st = ft_fail(FT_EUNSUPPORTED,
+                     "%s has no chat template\ntype: fettle generate %s --prompt TEXT, or choose one with "
+                     "--chat-template",
+                     ft_args_text(a, "MODEL"), ft_args_text(a, "MODEL"));
         goto done;
     }
     if (system)
@@ -160,8 +163,8 @@ static const ft_cmd_option options[] = {
 const ft_cmd ft_cmd_chat = {
     .name = "chat",
     .summary = "talk with a model",
-    .about = "Reads a line, streams the answer, and so on until end of input (Ctrl-D) or /quit; /reset begins anew. Works in "
-             "a pipe too: one message a line in, one answer a line out. The template is the model's own.",
+    .about = "Reads a line, streams the answer, and so on until end of input (Ctrl-D) or /quit; /reset begins anew. "
+             "Works in a pipe too: one message a line in, one answer a line out. The template is the model's own.",
     .options = options,
     .example = "fettle chat runs/support --system 'You answer in one sentence.' --temperature 0.7",
     .run = run};

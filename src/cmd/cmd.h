@@ -2,9 +2,8 @@
  *
  * A command is one file and one row (cmd/commands.def); its options are rows too, so that parsing, --help, the man page
  * and shell completion all come from one table. Only this room prints, and only main.c sets the exit status.
- * Results go to stdout: a table for people, one JSON object with --json (never both). Progress, remarks and errors go to
- * stderr.
- * Ownership: an ft_args borrows argv and lives as long as the command runs.
+ * Results go to stdout: a table for people, one JSON object with --json (never both). Progress, remarks and errors go
+ * to stderr. Ownership: an ft_args borrows argv and lives as long as the command runs.
  */
 #ifndef FETTLE_CMD_CMD_H
 #define FETTLE_CMD_CMD_H
@@ -26,24 +25,24 @@ typedef struct ft_cmd_option {
     const char *name; /* without dashes; of a positional: as the usage line shows it */
     ft_arg_type type;
     bool positional, required, repeats;
-    const char *argument;              /* what stands for the value in help: "N"; NULL for flags and positionals */
-    const char *fallback;              /* the default as text; NULL: none */
-    double min, max;                   /* numbers; min > max: no limit */
-    const char *(*choice)(size_t i);   /* FT_ARG_NAME(S): the i-th name, NULL behind the last */
+    const char *argument;            /* what stands for the value in help: "N"; NULL for flags and positionals */
+    const char *fallback;            /* the default as text; NULL: none */
+    double min, max;                 /* numbers; min > max: no limit */
+    const char *(*choice)(size_t i); /* FT_ARG_NAME(S): the i-th name, NULL behind the last */
     const char *help;
 } ft_cmd_option;
 
 typedef struct ft_args ft_args;
 
 typedef struct ft_cmd {
-    const char *name;    /* "train", "tokenizer encode": a group is all that share the first word */
-    const char *summary; /* one line */
-    const char *about;   /* paragraphs for --help and the man page; an empty line parts them */
+    const char *name;             /* "train", "tokenizer encode": a group is all that share the first word */
+    const char *summary;          /* one line */
+    const char *about;            /* paragraphs for --help and the man page; an empty line parts them */
     const ft_cmd_option *options; /* name NULL at the end */
     const char *example;          /* command lines, one a line */
     ft_status (*run)(const ft_args *a);
 } ft_cmd;
-extern const ft_cmd *const ft_cmds[];       /* NULL at the end */
+extern const ft_cmd *const ft_cmds[];        /* NULL at the end */
 extern const ft_cmd_option ft_cmd_globals[]; /* options that every command takes; name NULL at the end */
 
 /* ---- args.c ---- */
@@ -122,8 +121,8 @@ json_t *ft_result_object(json_t *o, const char *key); /* borrowed */
 json_t *ft_result_list(json_t *o, const char *key);   /* borrowed */
 json_t *ft_result_row(json_t *list);                  /* an object appended to a list, borrowed */
 void ft_result_scores(json_t *o, const ft_scores *s); /* metric names as keys */
-/* Prints and frees `o`. People see aligned "key  value" lines, keys with spaces for underscores; an object is a section,
- * a list of objects a table; "..._bytes" and "..._s" in human units. */
+/* Prints and frees `o`. People see aligned "key  value" lines, keys with spaces for underscores; an object is a
+ * section, a list of objects a table; "..._bytes" and "..._s" in human units. */
 ft_status ft_result_print(const ft_args *a, json_t *o);
 /* One line of JSON to stdout at once (progress of `train --json`); frees `o`. */
 void ft_result_line(json_t *o);

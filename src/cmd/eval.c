@@ -31,9 +31,11 @@ static ft_status read_data(evaluation *e)
 {
     const ft_args *a = e->args;
     for (size_t i = 0; i < ft_args_count(a, "data"); i++) {
-        ft_data_source s = {.path = ft_args_item(a, "data", i), .format = ft_args_text(a, "format"),
+        ft_data_source s = {.path = ft_args_item(a, "data", i),
+                            .format = ft_args_text(a, "format"),
                             .prompt_template = ft_args_text(a, "prompt-template"),
-                            .completion_template = ft_args_text(a, "completion-template")};
+                            .completion_template = ft_args_text(a, "completion-template"),
+                            .split = ft_args_text(a, "split")};
         FT_RETURN(ft_dataset_read(&e->data, &s, NULL));
     }
     return e->data.n ? FT_OK : ft_fail(FT_EINPUT, "%s: no rows", ft_args_text(a, "data"));
@@ -42,7 +44,9 @@ static ft_status read_data(evaluation *e)
 static ft_status build_rows(evaluation *e)
 {
     int64_t context = ft_model_config(e->opened.model)->max_position_embeddings;
-    ft_rows_options o = {.chat = e->opened.chat, .max_tokens = context, .on_overlong = FT_OVERLONG_ERROR,
+    ft_rows_options o = {.chat = e->opened.chat,
+                         .max_tokens = context,
+                         .on_overlong = FT_OVERLONG_ERROR,
                          .pack_text = ft_args_given(e->args, "pack")};
     if (ft_args_given(e->args, "sequence-len"))
         o.max_tokens = FT_MIN(ft_args_int(e->args, "sequence-len"), context);
@@ -110,12 +114,13 @@ static ft_status score(evaluation *e, ft_scores *scores)
 
 /* ---- result ---- */
 
-/* Bits that the model spends on a byte of text: comparable across tokenizers. Line ends are not counted as bytes. */
+/* Bits that the model spends on a byte of text: comparable across tokenizers. A row's end, which the model has to
+ * foresee, counts as one byte. */
 static double bits_per_byte(const evaluation *e, const ft_scores *s)
 {
     double bytes = 0, loss = ft_scores_get(s, "loss", NAN);
     for (size_t i = 0; i < e->data.n; i++)
-        bytes += (double)e->data.examples[i].messages[0].content.n;
+        bytes += (double)e->data.examples[i].messages[0].content.n + 1;
     return bytes > 0 ? loss * (double)s->supervised_tokens / log(2) / bytes : NAN;
 }
 
@@ -172,21 +177,38 @@ static ft_status run(const ft_args *a)
     return ids ? ft_logits_write(a) : eval_rows(a);
 }
 
+static const char *choice_unit(size_t i)
+{
+    static const char *const units[] = {"line", "paragraph", "file", NULL};
+    return units[i];
+}
+
 static const ft_cmd_option options[] = {
     FT_MODEL_OPTION,
-    {"data", FT_ARG_FILE, .repeats = true, .argument = "FILE", .help = "rows to score: JSONL, JSON, CSV, TSV or text, plain or gzipped"},
-    {"format", FT_ARG_NAME, .argument = "NAME", .fallback = "auto", .choice = ft_choice_row_format, .help = "row format of --data"},
-    {"prompt-template", FT_ARG_TEXT, .argument = "TEXT", .help = "prompt of a row with columns in braces: 'Order: {text}\\nLabels:'"},
+    {"data", FT_ARG_FILE, .repeats = true, .argument = "FILE",
+     .help = "rows to score: JSONL, JSON, CSV, TSV or text, plain or gzipped"},
+    {"format", FT_ARG_NAME, .argument = "NAME", .fallback = "auto", .choice = ft_choice_row_format,
+     .help = "row format of --data"},
+    {"split", FT_ARG_NAME, .argument = "UNIT", .choice = choice_unit, .help = "text files: what one row is"},
+    {"prompt-template", FT_ARG_TEXT, .argument = "TEXT",
+     .help = "prompt of a row with columns in braces: 'Order: {text}\\nLabels:'"},
     {"completion-template", FT_ARG_TEXT, .argument = "TEXT", .help = "completion of a row, likewise"},
     {"metrics", FT_ARG_NAMES, .argument = "LIST", .choice = ft_choice_metric,
-     .help = "metrics with commas between (default: loss,perplexity,token_accuracy and, where rows have answers, exact_match)"},
-    {"predictions", FT_ARG_FILE, .argument = "OUT.jsonl", .help = "write prompt, expected and generated text of every row; needs a metric of generated text"},
+     .help = "metrics with commas between (default: loss,perplexity,token_accuracy and, where rows have answers, "
+             "exact_match)"},
+    {"predictions", FT_ARG_FILE, .argument = "OUT.jsonl",
+     .help = "write prompt, expected and generated text of every row; needs a metric of generated text"},
     {"max-rows", FT_ARG_INT, .argument = "N", .min = 1, .max = 1e12, .help = "score the first N rows only"},
-    {"max-new-tokens", FT_ARG_INT, .argument = "N", .min = 1, .max = 1048576, .help = "the most tokens to generate for a row (default: twice the longest expected answer and 8)"},
-    {"sequence-len", FT_ARG_INT, .argument = "N", .min = 2, .max = 1048576, .help = "the most tokens of a row (default: the model's context)"},
-    {"pack", FT_ARG_FLAG, .help = "plain text: join the rows with the end token and cut them into pieces of --sequence-len"},
-    {"token-ids", FT_ARG_FILE, .argument = "FILE", .help = "rows of token ids, one row a line, as they go into the model; needs --logits"},
-    {"logits", FT_ARG_FILE, .argument = "OUT.safetensors", .help = "write the logits of --token-ids: tensor row0 [tokens, vocab] for the first line, and so on"},
+    {"max-new-tokens", FT_ARG_INT, .argument = "N", .min = 1, .max = 1048576,
+     .help = "the most tokens to generate for a row (default: twice the longest expected answer and 8)"},
+    {"sequence-len", FT_ARG_INT, .argument = "N", .min = 2, .max = 1048576,
+     .help = "the most tokens of a row (default: the model's context)"},
+    {"pack", FT_ARG_FLAG,
+     .help = "plain text: join the rows with the end token and cut them into pieces of --sequence-len"},
+    {"token-ids", FT_ARG_FILE, .argument = "FILE",
+     .help = "rows of token ids, one row a line, as they go into the model; needs --logits"},
+    {"logits", FT_ARG_FILE, .argument = "OUT.safetensors",
+     .help = "write the logits of --token-ids: tensor row0 [tokens, vocab] for the first line, and so on"},
     FT_ADAPTER_OPTION,
     FT_TEMPLATE_OPTION,
     FT_JSON_OPTION,
@@ -195,8 +217,8 @@ static const ft_cmd_option options[] = {
 const ft_cmd ft_cmd_eval = {
     .name = "eval",
     .summary = "score a model on rows: loss, exact match, macro F1 ...",
-    .about = "Scores a model on the rows of a file. Loss metrics come from one forward pass over the supervised tokens; text "
-             "metrics from greedy generation of every answer, many rows at once.\n\n"
+    .about = "Scores a model on the rows of a file. Loss metrics come from one forward pass over the supervised "
+             "tokens; text metrics from greedy generation of every answer, many rows at once.\n\n"
              "With --token-ids and --logits it writes the model's logits instead, to compare with another program.",
     .options = options,
     .example = "fettle eval data/base --data data/defects/test.jsonl --metrics loss,exact_match\n"

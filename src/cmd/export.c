@@ -54,7 +54,8 @@ static ft_status run(const ft_args *a)
     FT_TRY(check_request(a, e, dtype));
     FT_TRY(ft_opened_open(&o, a));
     if (e->needs_adapter && !ft_adapter_attached(o.model)) {
-        st = ft_fail(FT_EINPUT, "%s has no adapter: --format %s needs one (--adapter DIR)", ft_args_text(a, "MODEL"), e->name);
+        st = ft_fail(FT_EINPUT, "%s has no adapter: --format %s needs one (--adapter DIR)", ft_args_text(a, "MODEL"),
+                     e->name);
         goto done;
     }
     if (!(name = name_of(a))) {
@@ -62,9 +63,16 @@ static ft_status run(const ft_args *a)
         goto done;
     }
     ft_sampling sampling = ft_sampling_of(a);
-    ft_export_request r = {.model = o.model, .tokenizer = o.tok, .chat = o.chat, .path = ft_args_text(a, "out"), .dtype = dtype,
-                           .name = name, .base_name = ft_model_path(o.model), .sampling = &sampling,
-                           .progress = ft_meter_part, .ctx = &meter};
+    ft_export_request r = {.model = o.model,
+                           .tokenizer = o.tok,
+                           .chat = o.chat,
+                           .path = ft_args_text(a, "out"),
+                           .dtype = dtype,
+                           .name = name,
+                           .base_name = ft_model_path(o.model),
+                           .sampling = &sampling,
+                           .progress = ft_meter_part,
+                           .ctx = &meter};
     FT_TRY(e->write(&r));
     st = put_result(a, e, dtype, ft_now_s() - begun);
 done:
@@ -76,7 +84,8 @@ done:
 static const ft_cmd_option options[] = {
     FT_MODEL_OPTION,
     {"format", FT_ARG_NAME, .argument = "FORMAT", .required = true, .choice = ft_choice_exporter,
-     .help = "gguf: one file for llama.cpp and Ollama, with a Modelfile beside it; hf: a merged Hugging Face directory; peft: the adapter"},
+     .help = "gguf: one file for llama.cpp and Ollama, with a Modelfile beside it; hf: a merged Hugging Face "
+             "directory; peft: the adapter"},
     {"quant", FT_ARG_NAME, .argument = "TYPE", .choice = ft_choice_dtype,
      .help = "type of the weights (default: q8_0 for gguf, as stored for hf)"},
     {"out", FT_ARG_FILE, .argument = "PATH", .required = true, .help = "file (gguf) or directory (hf, peft) to write"},
@@ -90,8 +99,9 @@ static const ft_cmd_option options[] = {
 const ft_cmd ft_cmd_export = {
     .name = "export",
     .summary = "merge and write a GGUF, a Hugging Face directory or an adapter",
-    .about = "Writes a model, with its adapter merged in f32, tensor by tensor. A run folder is its base with its adapter. The "
-             "tokenizer is carried over byte for byte. The sampling options become parameters of the Modelfile.",
+    .about = "Writes a model, with its adapter merged in f32, tensor by tensor. A run folder is its base with its "
+             "adapter. The tokenizer is carried over byte for byte. The sampling options become parameters of the "
+             "Modelfile.",
     .options = options,
     .example = "fettle export runs/defects --format gguf --quant q8_0 --out defects.gguf\n"
                "fettle export data/base --adapter runs/defects/adapter --format hf --out merged",

@@ -52,8 +52,8 @@ static void put_ids(json_t *o, const char *key, const ft_ids *ids)
         json_array_append_new(list, json_integer(ids->p[i]));
 }
 
-static ft_status put_result(const ft_args *a, const ft_ids *prompt, const ft_ids *made, const ft_printer *s, bool stopped,
-                            double seconds)
+static ft_status put_result(const ft_args *a, const ft_ids *prompt, const ft_ids *made, const ft_printer *s,
+                            bool stopped, double seconds)
 {
     json_t *o = json_object();
     ft_result_str(o, "text", (ft_str){s->text.p, s->text.n});
@@ -107,9 +107,10 @@ static const ft_cmd_option options[] = {
 const ft_cmd ft_cmd_generate = {
     .name = "generate",
     .summary = "go on from a prompt",
-    .about = "Generates text behind a prompt until the model ends it or --max-new-tokens is reached. The prompt is taken as "
-             "it stands, as in rows with a prompt and a completion; with --chat it becomes a user's message. Greedy unless "
-             "--temperature is given.",
+    .about =
+        "Generates text behind a prompt until the model ends it or --max-new-tokens is reached. The prompt is taken "
+        "as it stands, as in rows with a prompt and a completion; with --chat it becomes a user's message. Greedy "
+        "unless --temperature is given.",
     .options = options,
     .example = "fettle generate runs/defects-lora --prompt 'Report: pump 3 leaks at the seal\\nLabels:'\n"
                "fettle generate model.gguf --chat --prompt 'Who are you?' --temperature 0.7 --top-p 0.9 --seed 1",

@@ -150,15 +150,17 @@ ft_status ft_help_group(ft_buf *out, const char *group)
 ft_status ft_help_program(ft_buf *out)
 {
     FT_RETURN(ft_buf_puts(out, "usage: fettle COMMAND ...\n\n"));
-    FT_RETURN(ft_wrap(out,
-                      "Fine-tunes small language models on a CPU: a recipe, a base model and a dataset go in; a LoRA adapter, "
-                      "a merged model and a GGUF come out, with the score before, after, and of the file that ships.",
-                      0, 0, WIDTH));
+    FT_RETURN(ft_wrap(
+        out,
+        "Fine-tunes small language models on a CPU: a recipe, a base model and a dataset go in; a LoRA adapter, a "
+        "merged model and a GGUF come out, with the score before, after, and of the file that ships.",
+        0, 0, WIDTH));
     FT_RETURN(put_commands(out, NULL));
     FT_RETURN(put_options(out, "global options", ft_cmd_globals, false));
-    return ft_buf_puts(out, "\nMODEL is a Hugging Face directory, a .gguf file or a run folder, everywhere.\n"
-                            "Exit status: 0 done; 1 the work failed; 2 the request was wrong; 130 stopped by a signal, state "
-                            "saved.\n\ntype: fettle COMMAND --help\n");
+    return ft_buf_puts(
+        out, "\nMODEL is a Hugging Face directory, a .gguf file or a run folder, everywhere.\n"
+             "Exit status: 0 done; 1 the work failed; 2 the request was wrong; 130 stopped by a signal, state "
+             "saved.\n\ntype: fettle COMMAND --help\n");
 }
 
 /* ---- the command ---- */
@@ -203,7 +205,8 @@ static ft_status run(const ft_args *a)
 const ft_cmd ft_cmd_help = {
     .name = "help",
     .summary = "explain a command; print the manual page or the shell completion",
-    .about = "Explains a command, or lists all of them. The manual page and the bash completion are made from the same tables.",
+    .about = "Explains a command, or lists all of them. The manual page and the bash completion are made from the "
+             "same tables.",
     .options = options,
     .example = "fettle help train\nfettle help --completion > ~/.local/share/bash-completion/completions/fettle",
     .run = run};

@@ -15,7 +15,8 @@ static ft_status check_vocabulary(const ft_model *m, const ft_tokenizer *tok, co
     int64_t vocab = ft_model_config(m)->vocab_size;
     if (!tok || ft_tokenizer_size(tok) <= vocab)
         return FT_OK;
-    return ft_fail(FT_EINPUT, "%s: vocab_size %lld, the tokenizer has %d tokens", config, (long long)vocab, (int)ft_tokenizer_size(tok));
+    return ft_fail(FT_EINPUT, "%s: vocab_size %lld, the tokenizer has %d tokens", config, (long long)vocab,
+                   (int)ft_tokenizer_size(tok));
 }
 
 static ft_status put_result(const ft_args *a, ft_model *m)
@@ -39,8 +40,13 @@ static ft_status run(const ft_args *a)
     FT_TRY(open_tokenizer(&tok, a));
     FT_TRY(ft_model_init(&m, config, (uint64_t)ft_args_int(a, "seed")));
     FT_TRY(check_vocabulary(m, tok, config));
-    ft_export_request r = {.model = m, .tokenizer = tok, .path = ft_args_text(a, "out"), .dtype = ft_dtype_named(ft_args_text(a, "dtype")),
-                           .name = ft_path_base(ft_args_text(a, "out")), .progress = ft_meter_part, .ctx = &meter};
+    ft_export_request r = {.model = m,
+                           .tokenizer = tok,
+                           .path = ft_args_text(a, "out"),
+                           .dtype = ft_dtype_named(ft_args_text(a, "dtype")),
+                           .name = ft_path_base(ft_args_text(a, "out")),
+                           .progress = ft_meter_part,
+                           .ctx = &meter};
     FT_TRY(ft_exporter_named("hf")->write(&r));
     st = put_result(a, m);
 done:
@@ -62,16 +68,18 @@ static const ft_cmd_option options[] = {
     {"CONFIG", FT_ARG_FILE, .positional = true, .required = true, .help = "a config.json in Hugging Face's form"},
     {"out", FT_ARG_FILE, .argument = "DIR", .required = true, .help = "directory to write"},
     {"tokenizer", FT_ARG_FILE, .argument = "PATH", .help = "a tokenizer to carry along (directory or file)"},
-    {"seed", FT_ARG_INT, .argument = "N", .fallback = "42", .min = 0, .max = 9007199254740992.0, .help = "seed of the weights"},
-    {"dtype", FT_ARG_NAME, .argument = "TYPE", .fallback = "f32", .choice = choice_float, .help = "type of the weights"},
+    {"seed", FT_ARG_INT, .argument = "N", .fallback = "42", .min = 0, .max = 9007199254740992.0,
+     .help = "seed of the weights"},
+    {"dtype", FT_ARG_NAME, .argument = "TYPE", .fallback = "f32", .choice = choice_float,
+     .help = "type of the weights"},
     {"json", FT_ARG_FLAG, .help = "print one JSON object instead of text"},
     {0}};
 
-const ft_cmd ft_cmd_init = {
-    .name = "init",
-    .summary = "make a model with random weights from a config.json",
-    .about = "Makes a model of the shape that a config.json describes, with random weights, as a Hugging Face directory: the "
-             "start of pretraining. The same seed gives the same weights.",
-    .options = options,
-    .example = "fettle init config.json --tokenizer runs/base-init --out runs/base-random",
-    .run = run};
+const ft_cmd ft_cmd_init = {.name = "init",
+                            .summary = "make a model with random weights from a config.json",
+                            .about = "Makes a model of the shape that a config.json describes, with random weights, "
+                                     "as a Hugging Face directory: the start of pretraining. The same seed gives the "
+                                     "same weights.",
+                            .options = options,
+                            .example = "fettle init config.json --tokenizer runs/base-init --out runs/base-random",
+                            .run = run};

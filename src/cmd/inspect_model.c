@@ -21,11 +21,18 @@ static void count_in(tally *all, const ft_dtype *dtype, const ft_tensor *t)
         }
 }
 
-/* One row a dtype; the sum of parameters is returned. */
-static int64_t put_tally(json_t *o, const tally *all)
+static int64_t parameters_of(const tally *all)
+{
+    int64_t n = 0;
+    for (size_t i = 0; ft_dtypes[i]; i++)
+        n += all[i].parameters;
+    return n;
+}
+
+/* One row a dtype. */
+static void put_tally(json_t *o, const tally *all)
 {
     json_t *list = ft_result_list(o, "types");
-    int64_t parameters = 0;
     for (size_t i = 0; ft_dtypes[i]; i++) {
         if (!all[i].tensors)
             continue;
@@ -34,22 +41,23 @@ static int64_t put_tally(json_t *o, const tally *all)
         ft_result_int(row, "tensors", all[i].tensors);
         ft_result_int(row, "parameters", all[i].parameters);
         ft_result_int(row, "size_bytes", all[i].bytes);
-        parameters += all[i].parameters;
     }
-    return parameters;
+}
+
+static void put_tensor(json_t *list, const char *name, const ft_dtype *dtype, const ft_tensor *t)
+{
+    char shape[96];
+    json_t *row = ft_result_row(list);
+    ft_result_text(row, "name", name);
+    ft_result_text(row, "type", dtype->name);
+    ft_result_text(row, "shape", ft_shape_text(t->ndim, t->shape, shape));
 }
 
 static void put_tensors(json_t *o, const ft_container *c)
 {
-    char shape[96];
     json_t *list = ft_result_list(o, "tensors");
-    for (size_t i = 0; i < ft_container_count(c); i++) {
-        const ft_named *n = ft_container_at(c, i);
-        json_t *row = ft_result_row(list);
-        ft_result_text(row, "name", n->name);
-        ft_result_text(row, "type", n->t.dtype->name);
-        ft_result_text(row, "shape", ft_shape_text(n->t.ndim, n->t.shape, shape));
-    }
+    for (size_t i = 0; i < ft_container_count(c); i++)
+        put_tensor(list, ft_container_at(c, i)->name, ft_container_at(c, i)->t.dtype, &ft_container_at(c, i)->t);
 }
 
 static void put_container(json_t *o, const ft_container *c, const ft_args *a)
@@ -57,7 +65,8 @@ static void put_container(json_t *o, const ft_container *c, const ft_args *a)
     tally all[64] = {{0}};
     for (size_t i = 0; i < ft_container_count(c); i++)
         count_in(all, ft_container_at(c, i)->t.dtype, &ft_container_at(c, i)->t);
-    ft_result_int(o, "parameters", put_tally(o, all));
+    ft_result_int(o, "parameters", parameters_of(all));
+    put_tally(o, all);
     if (ft_args_given(a, "tensors"))
         put_tensors(o, c);
 }
@@ -106,10 +115,10 @@ static ft_status put_file(json_t *o, const char *path, const ft_args *a)
 {
     ft_container *c = NULL;
     FT_RETURN(ft_container_open(&c, path));
+    put_container(o, c, a);
     json_t *list = ft_result_list(o, "metadata");
     for (size_t i = 0; i < ft_container_meta_count(c); i++)
         put_meta(list, ft_container_meta_at(c, i));
-    put_container(o, c, a);
     ft_container_close(c);
     return FT_OK;
 }
@@ -193,20 +202,15 @@ static ft_status put_model(json_t *o, const char *path, const ft_args *a)
         count_in(all, stored.dtype, &stored);
         bytes += (int64_t)ft_tensor_bytes(&p->t);
     }
-    ft_result_int(o, "parameters", put_tally(o, all));
+    ft_result_int(o, "parameters", parameters_of(all));
     ft_result_int(o, "memory_weights_bytes", bytes);
     ft_result_int(o, "memory_cache_per_token_bytes", cache_bytes(c));
+    put_tally(o, all);
     put_tokenizer(o, ft_model_tokenizer_path(m));
     if (ft_args_given(a, "tensors")) {
-        char shape[96];
         json_t *list = ft_result_list(o, "tensors");
-        for (size_t i = 0; i < ft_model_count(m); i++) {
-            const ft_param *p = ft_model_at(m, i);
-            json_t *row = ft_result_row(list);
-            ft_result_text(row, "name", p->name);
-            ft_result_text(row, "type", ft_model_stored_dtype(p)->name);
-            ft_result_text(row, "shape", ft_shape_text(p->t.ndim, p->t.shape, shape));
-        }
+        for (size_t i = 0; i < ft_model_count(m); i++)
+            put_tensor(list, ft_model_at(m, i)->name, ft_model_stored_dtype(ft_model_at(m, i)), &ft_model_at(m, i)->t);
     }
     ft_model_free(m);
     return FT_OK;
@@ -282,7 +286,8 @@ done:
 static ft_status put_adapter(json_t *o, const char *path, const ft_args *a)
 {
     ft_container *c = NULL;
-    char *config = ft_path_join(path, "adapter_config.json"), *weights = ft_path_join(path, "adapter_model.safetensors");
+    char *config = ft_path_join(path, "adapter_config.json"),
+         *weights = ft_path_join(path, "adapter_model.safetensors");
     ft_status st = config && weights ? FT_OK : FT_ENOMEM;
     if (st == FT_OK)
         st = put_adapter_config(o, config);

@@ -124,8 +124,7 @@ static ft_status put_results(json_t *o, const char *path)
     const char *key;
     json_t *v;
     FT_RETURN(ft_json_file(&results, path, MAX_RESULTS));
-    json_object_foreach(results, key, v)
-        json_object_set(o, key, v);
+    json_object_foreach(results, key, v) json_object_set(o, key, v);
     json_decref(results);
     return FT_OK;
 }

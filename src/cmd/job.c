@@ -76,7 +76,8 @@ static ft_status open_model(ft_job *j, bool train)
     if (!train || !p->has_adapter)
         return FT_OK;
     if (ft_adapter_attached(j->model))
-        return ft_fail(FT_EUNSUPPORTED, "%s: has an adapter already; merge it first: fettle export %s --format hf --out DIR",
+        return ft_fail(FT_EUNSUPPORTED,
+                       "%s: has an adapter already; merge it first: fettle export %s --format hf --out DIR",
                        p->base_model, p->base_model);
     return ft_adapter_attach(j->model, &p->adapter);
 }

@@ -13,7 +13,7 @@ typedef struct ft_job {
     ft_plan plan;
     ft_dataset train, val, test; /* linted and split; val and test may be empty */
     ft_lint lint;
-    ft_model *model;        /* not trainable and without adapter unless ft_job_model was asked to */
+    ft_model *model; /* not trainable and without adapter unless ft_job_model was asked to */
     ft_tokenizer *tok;
     const ft_chat_template *chat;
     ft_rows train_rows, val_rows, test_rows;

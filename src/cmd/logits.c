@@ -1,7 +1,7 @@
 /* Token ids in, logits out.
  *
- *   in:   one row a line, ids with blanks or commas between; brackets of JSON lists are passed over; empty lines are skipped
- *   out:  safetensors, F32 tensors row0, row1 ... [tokens of the row, vocab]
+ *   in:   one row a line, ids with blanks or commas between; brackets of JSON lists are passed over; empty lines are
+ * skipped out:  safetensors, F32 tensors row0, row1 ... [tokens of the row, vocab]
  *
  * The rows are kept (4 bytes an id); logits are made CHUNK tokens at a time and written at once.
  */
@@ -15,8 +15,8 @@
 enum { CHUNK = 64, MAX_ROWS = 1 << 20 };
 
 typedef struct id_rows {
-    ft_ids ids;       /* all rows, end to end */
-    size_t *start;    /* [n + 1] */
+    ft_ids ids;    /* all rows, end to end */
+    size_t *start; /* [n + 1] */
     size_t n, cap;
 } id_rows;
 
@@ -63,8 +63,8 @@ static ft_status read_line(id_rows *r, ft_str line, const char *path, int64_t nu
             break;
         snprintf(word, sizeof word, "%.*s", (int)FT_MIN(n, sizeof word - 1), line.p + i);
         if (!ft_parse_i64(word, &id) || id < 0 || id >= vocab)
-            return ft_fail(FT_EINPUT, "%s:%lld: found %s, expected token ids from 0 to %lld", path, (long long)number, word,
-                           (long long)vocab - 1);
+            return ft_fail(FT_EINPUT, "%s:%lld: found %s, expected token ids from 0 to %lld", path, (long long)number,
+                           word, (long long)vocab - 1);
         FT_RETURN(ft_ids_put(&r->ids, (int32_t)id));
         i += n;
     }
@@ -148,11 +148,7 @@ ft_status ft_logits_write(const ft_args *a)
     id_rows r = {0};
     json_t *o;
     ft_status st = FT_OK;
-    FT_TRY(ft_model_open(&m, ft_args_text(a, "MODEL"), NULL));
-    if (ft_args_given(a, "adapter")) {
-        ft_adapter_detach(m);
-        FT_TRY(ft_adapter_load(m, ft_args_text(a, "adapter"), false));
-    }
+    FT_TRY(ft_opened_model(&m, a));
     FT_TRY(read_rows(&r, ft_args_text(a, "token-ids"), ft_model_config(m)->vocab_size));
     FT_TRY(write_all(a, m, &r));
     o = json_object();

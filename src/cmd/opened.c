@@ -4,17 +4,27 @@
 
 /* ---- model ---- */
 
+ft_status ft_opened_model(ft_model **out, const ft_args *a)
+{
+    const char *adapter = ft_args_text(a, "adapter");
+    FT_RETURN(ft_model_open(out, ft_args_text(a, "MODEL"), NULL));
+    if (!adapter)
+        return FT_OK;
+    ft_adapter_detach(*out); /* a run folder's own */
+    ft_status st = ft_adapter_load(*out, adapter, false);
+    if (st != FT_OK) {
+        ft_model_free(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
 ft_status ft_opened_open(ft_opened *out, const ft_args *a)
 {
-    const char *path = ft_args_text(a, "MODEL"), *adapter = ft_args_text(a, "adapter");
     ft_status st = FT_OK;
     *out = (ft_opened){0};
     ft_out_transient("loading the model ...");
-    FT_TRY(ft_model_open(&out->model, path, NULL));
-    if (adapter) {
-        ft_adapter_detach(out->model);
-        FT_TRY(ft_adapter_load(out->model, adapter, false));
-    }
+    FT_TRY(ft_opened_model(&out->model, a));
     FT_TRY(ft_tokenizer_open(&out->tok, ft_model_tokenizer_path(out->model)));
     st = ft_chat_template_pick(&out->chat, ft_args_text(a, "chat-template"), out->tok);
 done:
@@ -116,11 +126,13 @@ ft_status ft_generate(ft_opened *o, const ft_ids *prompt, const ft_args *a, ft_p
     generating g = {.o = o, .stream = s};
     int64_t room = ft_model_config(o->model)->max_position_embeddings - (int64_t)prompt->n;
     if (prompt->n == 0)
-        return ft_fail(FT_EINPUT, "the prompt has no tokens and the model has no token to begin with; give --prompt some text");
+        return ft_fail(FT_EINPUT,
+                       "the prompt has no tokens and the model has no token to begin with; give --prompt some text");
     if (room < 1)
         return ft_fail(FT_EINPUT, "the prompt has %zu tokens, the model's context is %lld", prompt->n,
                        (long long)ft_model_config(o->model)->max_position_embeddings);
-    ft_decode_request r = {.prompt = prompt->p, .n = (int64_t)prompt->n, .max_new = FT_MIN(ft_args_int(a, "max-new-tokens"), room)};
+    ft_decode_request r = {
+        .prompt = prompt->p, .n = (int64_t)prompt->n, .max_new = FT_MIN(ft_args_int(a, "max-new-tokens"), room)};
     ft_decode_options d = {.sampling = ft_sampling_of(a), .on_token = on_token, .ctx = &g};
     d.stops = ft_tokenizer_stops(o->tok, &d.n_stops);
     ft_status st = FT_ENOMEM;

@@ -12,34 +12,71 @@ typedef struct ft_opened {
     ft_tokenizer *tok;
     const ft_chat_template *chat; /* NULL: the model has none */
 } ft_opened;
-/* Reads MODEL, and --adapter and --chat-template where the command has them. Says on stderr what it loads. */
+/* Reads MODEL with --adapter, its tokenizer and the template that --chat-template names. */
 ft_status ft_opened_open(ft_opened *out, const ft_args *a);
+/* MODEL with --adapter alone: for what needs no text. The caller frees it. */
+ft_status ft_opened_model(ft_model **out, const ft_args *a);
 void ft_opened_close(ft_opened *o);
 
 /* The option rows of sampling, for a command's table. */
 #define FT_SAMPLING_OPTIONS                                                                                            \
-    {"temperature", FT_ARG_FLOAT, .argument = "X", .fallback = "0", .min = 0, .max = 100,                              \
+    {"temperature",                                                                                                    \
+     FT_ARG_FLOAT,                                                                                                     \
+     .argument = "X",                                                                                                  \
+     .fallback = "0",                                                                                                  \
+     .min = 0,                                                                                                         \
+     .max = 100,                                                                                                       \
      .help = "divides the logits before sampling; 0 takes the likeliest token"},                                       \
-    {"top-k", FT_ARG_INT, .argument = "N", .fallback = "0", .min = 0, .max = 1e9,                                      \
-     .help = "sample among the N likeliest tokens; 0: all"},                                                           \
-    {"top-p", FT_ARG_FLOAT, .argument = "P", .fallback = "1", .min = 0, .max = 1,                                      \
-     .help = "sample among the likeliest tokens that together reach probability P; 1: all"},                           \
-    {"min-p", FT_ARG_FLOAT, .argument = "P", .fallback = "0", .min = 0, .max = 1,                                      \
-     .help = "drop tokens below P times the probability of the likeliest; 0: none"},                                   \
-    {"seed", FT_ARG_INT, .argument = "N", .fallback = "42", .min = 0, .max = 9007199254740992.0,                       \
-     .help = "seed of the sampling"},                                                                                  \
-    {"max-new-tokens", FT_ARG_INT, .argument = "N", .fallback = "256", .min = 1, .max = 1048576,                       \
-     .help = "the most tokens to generate"}
+        {"top-k",                                                                                                      \
+         FT_ARG_INT,                                                                                                   \
+         .argument = "N",                                                                                              \
+         .fallback = "0",                                                                                              \
+         .min = 0,                                                                                                     \
+         .max = 1e9,                                                                                                   \
+         .help = "sample among the N likeliest tokens; 0: all"},                                                       \
+        {"top-p",                                                                                                      \
+         FT_ARG_FLOAT,                                                                                                 \
+         .argument = "P",                                                                                              \
+         .fallback = "1",                                                                                              \
+         .min = 0,                                                                                                     \
+         .max = 1,                                                                                                     \
+         .help = "sample among the likeliest tokens that together reach probability P; 1: all"},                       \
+        {"min-p",                                                                                                      \
+         FT_ARG_FLOAT,                                                                                                 \
+         .argument = "P",                                                                                              \
+         .fallback = "0",                                                                                              \
+         .min = 0,                                                                                                     \
+         .max = 1,                                                                                                     \
+         .help = "drop tokens below P times the probability of the likeliest; 0: none"},                               \
+        {"seed",                                                                                                       \
+         FT_ARG_INT,                                                                                                   \
+         .argument = "N",                                                                                              \
+         .fallback = "42",                                                                                             \
+         .min = 0,                                                                                                     \
+         .max = 9007199254740992.0,                                                                                    \
+         .help = "seed of the sampling"},                                                                              \
+    {                                                                                                                  \
+        "max-new-tokens", FT_ARG_INT, .argument = "N", .fallback = "256", .min = 1, .max = 1048576,                    \
+                                      .help = "the most tokens to generate"                                            \
+    }
 #define FT_MODEL_OPTION                                                                                                \
-    {"MODEL", FT_ARG_FILE, .positional = true, .required = true,                                                       \
-     .help = "a Hugging Face directory, a .gguf file or a run folder"}
+    {                                                                                                                  \
+        "MODEL", FT_ARG_FILE, .positional = true, .required = true,                                                    \
+                              .help = "a Hugging Face directory, a .gguf file or a run folder"                         \
+    }
 #define FT_ADAPTER_OPTION                                                                                              \
-    {"adapter", FT_ARG_FILE, .argument = "DIR", .help = "a PEFT adapter directory to put on the model"}
+    {                                                                                                                  \
+        "adapter", FT_ARG_FILE, .argument = "DIR", .help = "a PEFT adapter directory to put on the model"              \
+    }
 #define FT_TEMPLATE_OPTION                                                                                             \
-    {"chat-template", FT_ARG_NAME, .argument = "NAME", .fallback = "auto", .choice = ft_chat_template_choice,          \
-     .help = "chat template; auto is the model's own"}
+    {                                                                                                                  \
+        "chat-template", FT_ARG_NAME, .argument = "NAME", .fallback = "auto", .choice = ft_chat_template_choice,       \
+                                      .help = "chat template; auto is the model's own"                                 \
+    }
 #define FT_JSON_OPTION                                                                                                 \
-    {"json", FT_ARG_FLAG, .help = "print one JSON object instead of text"}
+    {                                                                                                                  \
+        "json", FT_ARG_FLAG, .help = "print one JSON object instead of text"                                           \
+    }
 
 ft_sampling ft_sampling_of(const ft_args *a);
 

@@ -1,7 +1,8 @@
 /* The terminal: remarks, colours, the line that redraws itself.
  *
- * Everything here but ft_put goes to stderr. A transient line is erased before anything else is written, so that remarks
- * never run into it. Without a terminal transient lines are not written at all: progress.c then says a line now and then.
+ * Everything here but ft_put goes to stderr. A transient line is erased before anything else is written, so that
+ * remarks never run into it. Without a terminal transient lines are not written at all: progress.c then says a line now
+ * and then.
  */
 #include "cmd/cmd.h"
 

@@ -70,8 +70,8 @@ static void say_scores(const ft_job *j, const ft_report_column *c)
 }
 
 /* argmax: NULL, or where the likeliest token of every supervised position goes. */
-static ft_status score(ft_outcome *o, ft_job *j, ft_model *m, const ft_tokenizer *tok, const char *title, int32_t *argmax,
-                       char **texts)
+static ft_status score(ft_outcome *o, ft_job *j, ft_model *m, const ft_tokenizer *tok, const char *title,
+                       int32_t *argmax, char **texts)
 {
     scoring s = {.outcome = o, .job = j, .texts = texts};
     ft_score_options opt = j->plan.train_options.score;
@@ -170,8 +170,15 @@ done:
 ft_status ft_outcome_ship(ft_outcome *o, ft_job *j, const ft_plan_export *e)
 {
     const ft_plan *p = &j->plan;
-    ft_export_request r = {.model = j->model, .tokenizer = j->tok, .chat = j->chat, .path = e->path, .dtype = e->dtype,
-                           .name = p->name, .base_name = p->base_model, .progress = ft_meter_part, .ctx = &j->meter};
+    ft_export_request r = {.model = j->model,
+                           .tokenizer = j->tok,
+                           .chat = j->chat,
+                           .path = e->path,
+                           .dtype = e->dtype,
+                           .name = p->name,
+                           .base_name = p->base_model,
+                           .progress = ft_meter_part,
+                           .ctx = &j->meter};
     ft_meter_label(&j->meter, e->path);
     FT_RETURN(e->exporter->write(&r));
     if (e->exporter->needs_adapter || !ft_job_scored(j))
@@ -234,7 +241,8 @@ static ft_status write_report(const ft_outcome *o, const ft_job *j)
     char *path = ft_path_join(j->plan.output_dir, "report.html"), *log = ft_path_join(j->plan.output_dir, "log.jsonl");
     ft_status st = path && log ? FT_OK : FT_ENOMEM;
     for (size_t i = 0; i < o->n_samples; i++)
-        samples[i] = (ft_report_sample){.prompt = o->prompts[i], .expected = o->expected[i], .base = o->base[i], .tuned = o->tuned[i]};
+        samples[i] = (ft_report_sample){
+            .prompt = o->prompts[i], .expected = o->expected[i], .base = o->base[i], .tuned = o->tuned[i]};
     if (st == FT_OK)
         st = ft_report_write(path, j->plan.name, log, j->plan.resolved.p, o->columns, o->n, samples, o->n_samples);
     ft_free(path);

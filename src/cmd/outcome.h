@@ -1,7 +1,7 @@
 /* cmd/outcome: what a run came to: the scores of base, tuned model and every shipped file on the same rows, kept as
  * columns of one table, with a few generated texts for the report.
- * Legal order: ft_outcome_score for base (before training) and tuned; ft_outcome_ship for each export; ft_outcome_write.
- * Ownership: ft_outcome_free frees all.
+ * Legal order: ft_outcome_score for base (before training) and tuned; ft_outcome_ship for each export;
+ * ft_outcome_write. Ownership: ft_outcome_free frees all.
  */
 #ifndef FETTLE_CMD_OUTCOME_H
 #define FETTLE_CMD_OUTCOME_H
@@ -21,8 +21,8 @@ typedef struct ft_outcome {
 /* Scores the job's model on its rows to evaluate on. Nothing happens when there are none. */
 ft_status ft_outcome_base(ft_outcome *o, ft_job *j);
 ft_status ft_outcome_tuned(ft_outcome *o, ft_job *j);
-/* Writes one file of the recipe, opens it again and scores what was read. FT_EFORMAT when the file's tokenizer makes other
- * ids of the same rows. An adapter is not scored: its weights are the tuned model's. */
+/* Writes one file of the recipe, opens it again and scores what was read. FT_EFORMAT when the file's tokenizer makes
+ * other ids of the same rows. An adapter is not scored: its weights are the tuned model's. */
 ft_status ft_outcome_ship(ft_outcome *o, ft_job *j, const ft_plan_export *e);
 /* results.json and report.html into the run folder. */
 ft_status ft_outcome_write(const ft_outcome *o, const ft_job *j, const ft_train_result *t);

@@ -75,30 +75,30 @@ done:
 
 ft_status ft_page_man(ft_buf *out)
 {
-    FT_RETURN(ft_buf_puts(out,
-                          ".TH FETTLE 1 \"\" \"fettle " PACKAGE_VERSION "\" \"User Commands\"\n"
-                          ".SH NAME\nfettle \\- fine\\-tune small language models on a CPU and ship measured weights\n"
-                          ".SH SYNOPSIS\n.B fettle\n.I COMMAND\n[\\fIARGUMENT\\fR | \\fB\\-\\-option\\fR \\fIVALUE\\fR]...\n"
-                          ".SH DESCRIPTION\nA YAML recipe, a base model and a domain dataset go in; a LoRA adapter, a merged model "
-                          "and a GGUF that llama.cpp runs come out, with the score before, after, and of the file that ships.\n"
-                          ".PP\n\\fIMODEL\\fR is a Hugging Face directory, a .gguf file or a run folder, everywhere.\n"
-                          "The program opens no network connection.\n.SH GLOBAL OPTIONS\n"));
+    FT_RETURN(ft_buf_puts(
+        out, ".TH FETTLE 1 \"\" \"fettle " PACKAGE_VERSION "\" \"User Commands\"\n"
+             ".SH NAME\nfettle \\- fine\\-tune small language models on a CPU and ship measured weights\n"
+             ".SH SYNOPSIS\n.B fettle\n.I COMMAND\n[\\fIARGUMENT\\fR | \\fB\\-\\-option\\fR \\fIVALUE\\fR]...\n"
+             ".SH DESCRIPTION\nA YAML recipe, a base model and a domain dataset go in; a LoRA adapter, a merged model "
+             "and a GGUF that llama.cpp runs come out, with the score before, after, and of the file that ships.\n"
+             ".PP\n\\fIMODEL\\fR is a Hugging Face directory, a .gguf file or a run folder, everywhere.\n"
+             "The program opens no network connection.\n.SH GLOBAL OPTIONS\n"));
     for (const ft_cmd_option *o = ft_cmd_globals; o->name; o++)
         FT_RETURN(man_option(out, o));
     FT_RETURN(ft_buf_puts(out, ".SH COMMANDS\n"));
     for (size_t i = 0; ft_cmds[i]; i++)
         FT_RETURN(man_command(out, ft_cmds[i]));
-    FT_RETURN(ft_buf_puts(out, ".SH RECIPE KEYS\nA recipe is a YAML file of flat keys; "
-                               "\\fBfettle recipe doc\\fR prints this list with every alias and limit.\n"));
+    FT_RETURN(ft_buf_puts(out, ".SH RECIPE KEYS\nA recipe is a YAML file of flat keys; \\fBfettle recipe doc\\fR "
+                               "prints this list with every alias and limit.\n"));
     FT_RETURN(ft_recipe_doc_roff(out));
-    return ft_buf_puts(out,
-                       ".SH RUN FOLDER\nThe recipe's \\fBoutput_dir\\fR: recipe.yaml (every key with its value), log.jsonl, "
-                       "checkpoints/, adapter/ (PEFT) or model/, the exported files, results.json and report.html.\n"
-                       ".SH EXIT STATUS\n.TP\n.B 0\ndone\n.TP\n.B 1\nthe work failed, or a gate said no\n"
-                       ".TP\n.B 2\nthe request was wrong: usage, recipe, input\n"
-                       ".TP\n.B 130\nstopped by a signal, with the state saved\n"
-                       ".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nset to anything: no colours\n"
-                       ".TP\n.B OMP_NUM_THREADS\nnumber of CPU threads where \\-\\-threads is not given\n");
+    return ft_buf_puts(
+        out, ".SH RUN FOLDER\nThe recipe's \\fBoutput_dir\\fR: recipe.yaml (every key with its value), log.jsonl, "
+             "checkpoints/, adapter/ (PEFT) or model/, the exported files, results.json and report.html.\n"
+             ".SH EXIT STATUS\n.TP\n.B 0\ndone\n.TP\n.B 1\nthe work failed, or a gate said no\n"
+             ".TP\n.B 2\nthe request was wrong: usage, recipe, input\n"
+             ".TP\n.B 130\nstopped by a signal, with the state saved\n"
+             ".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nset to anything: no colours\n"
+             ".TP\n.B OMP_NUM_THREADS\nnumber of CPU threads where \\-\\-threads is not given\n");
 }
 
 /* ---- bash completion ---- */
@@ -177,10 +177,12 @@ ft_status ft_page_completion(ft_buf *out)
                                "    COMPREPLY=($(compgen -W \"$first --help --version\" -- \"$cur\")); return\n  fi\n"
                                "  case $cmd in\n"));
     FT_RETURN(put_groups(out));
-    FT_RETURN(ft_buf_puts(out, "  esac\n  if [ -n \"$second\" ]; then\n"
-                               "    if [ \"$COMP_CWORD\" = 2 ]; then COMPREPLY=($(compgen -W \"$second --help\" -- \"$cur\")); return; fi\n"
-                               "    cmd=\"$cmd ${COMP_WORDS[2]}\"\n  fi\n"
-                               "  case \"$cmd $prev\" in\n"));
+    FT_RETURN(ft_buf_puts(
+        out,
+        "  esac\n  if [ -n \"$second\" ]; then\n"
+        "    if [ \"$COMP_CWORD\" = 2 ]; then COMPREPLY=($(compgen -W \"$second --help\" -- \"$cur\")); return; fi\n"
+        "    cmd=\"$cmd ${COMP_WORDS[2]}\"\n  fi\n"
+        "  case \"$cmd $prev\" in\n"));
     for (size_t i = 0; ft_cmds[i]; i++)
         FT_RETURN(put_values(out, ft_cmds[i]));
     FT_RETURN(ft_buf_puts(out, "    *' --threads') return ;;\n    *) case \"$cur\" in\n      -*) case \"$cmd\" in\n"));
@@ -191,9 +193,11 @@ ft_status ft_page_completion(ft_buf *out)
         FT_RETURN(ft_buf_puts(out, "\" ;;\n"));
     }
     FT_RETURN(ft_buf_printf(out, "        esac ;;\n      *) files=1 ;;\n      esac\n"));
-    FT_RETURN(ft_buf_puts(out, "      if [ \"$cmd\" = help ] && [ -n \"$files\" ]; then files=; words=$first; fi ;;\n"));
+    FT_RETURN(
+        ft_buf_puts(out, "      if [ \"$cmd\" = help ] && [ -n \"$files\" ]; then files=; words=$first; fi ;;\n"));
     return ft_buf_puts(out, "  esac\n"
-                            "  if [ -n \"$files\" ]; then COMPREPLY=($(compgen -f -- \"$cur\")); compopt -o filenames 2>/dev/null; return; fi\n"
+                            "  if [ -n \"$files\" ]; then COMPREPLY=($(compgen -f -- \"$cur\")); compopt -o filenames "
+                            "2>/dev/null; return; fi\n"
                             "  COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\n"
                             "complete -F _fettle fettle\n");
 }

@@ -92,7 +92,9 @@ static void plan_rows(ft_plan *p, ft_recipe *r)
     const char *overlong = text_of(r, "on_overlong", 0), *chat = text_of(r, "chat_template", 0);
     const ft_chat_template *found;
     p->rows.max_tokens = int_of(r, "sequence_len");
-    p->rows.on_overlong = is(overlong, "drop") ? FT_OVERLONG_DROP : is(overlong, "truncate") ? FT_OVERLONG_TRUNCATE : FT_OVERLONG_ERROR;
+    p->rows.on_overlong = is(overlong, "drop")       ? FT_OVERLONG_DROP
+                          : is(overlong, "truncate") ? FT_OVERLONG_TRUNCATE
+                                                     : FT_OVERLONG_ERROR;
     p->rows.train_on_inputs = bool_of(r, "train_on_inputs");
     p->rows.pack_text = bool_of(r, "pack_text");
     p->dedup = bool_of(r, "dedup");
@@ -122,9 +124,13 @@ static void plan_model(ft_plan *p, ft_recipe *r)
     p->init_from_config = text_of(r, "init_from_config", 0);
     p->output_dir = text_of(r, "output_dir", 0);
     p->has_adapter = is(text_of(r, "adapter", 0), "lora");
-    p->adapter = (ft_adapter_spec){.kind = "lora", .r = int_of(r, "lora_r"), .alpha = float_of(r, "lora_alpha"),
-                                   .dropout = float_of(r, "lora_dropout"), .rslora = bool_of(r, "use_rslora"),
-                                   .target_modules = p->targets, .modules_to_save = p->saved,
+    p->adapter = (ft_adapter_spec){.kind = "lora",
+                                   .r = int_of(r, "lora_r"),
+                                   .alpha = float_of(r, "lora_alpha"),
+                                   .dropout = float_of(r, "lora_dropout"),
+                                   .rslora = bool_of(r, "use_rslora"),
+                                   .target_modules = p->targets,
+                                   .modules_to_save = p->saved,
                                    .seed = (uint64_t)int_of(r, "seed")};
     p->adapter.n_targets = plan_strings(r, "lora_target_modules", p->targets);
     p->adapter.n_save = plan_strings(r, "lora_modules_to_save", p->saved);
@@ -171,8 +177,10 @@ static void plan_update(ft_train_options *o, ft_recipe *r)
     o->schedule = schedule ? ft_schedule_named(schedule) : NULL;
     if (schedule && !o->schedule)
         complain_name(r, "lr_scheduler", "schedule", schedule, ft_choice_schedule);
-    o->optimizer_options = (ft_optimizer_options){.beta1 = float_of(r, "adam_beta1"), .beta2 = float_of(r, "adam_beta2"),
-                                                  .eps = float_of(r, "adam_epsilon"), .weight_decay = float_of(r, "weight_decay")};
+    o->optimizer_options = (ft_optimizer_options){.beta1 = float_of(r, "adam_beta1"),
+                                                  .beta2 = float_of(r, "adam_beta2"),
+                                                  .eps = float_of(r, "adam_epsilon"),
+                                                  .weight_decay = float_of(r, "weight_decay")};
     o->learning_rate = float_of(r, "learning_rate");
     o->min_lr_ratio = float_of(r, "min_lr_ratio");
     o->warmup_steps = int_of(r, "warmup_steps");
@@ -199,7 +207,8 @@ static void plan_training(ft_plan *p, ft_recipe *r)
     o->logging_steps = int_of(r, "logging_steps");
     o->early_stopping_patience = int_of(r, "early_stopping_patience");
     o->metric_for_best = best ? metric_of(r, "metric_for_best_model", best) : NULL;
-    o->score = (ft_score_options){.metrics = p->metrics, .n_metrics = p->n_metrics, .max_new_tokens = int_of(r, "max_new_tokens")};
+    o->score = (ft_score_options){
+        .metrics = p->metrics, .n_metrics = p->n_metrics, .max_new_tokens = int_of(r, "max_new_tokens")};
 }
 
 /* ---- exports ---- */
@@ -239,7 +248,8 @@ static ft_status plan_export(ft_plan *p, ft_recipe *r, size_t i)
 {
     char key[64];
     ft_plan_export *e = &p->exports[i];
-    const char *format = text_of(r, "export.format", i), *quant = text_of(r, "export.quant", i), *path = text_of(r, "export.path", i);
+    const char *format = text_of(r, "export.format", i), *quant = text_of(r, "export.quant", i),
+               *path = text_of(r, "export.path", i);
     e->exporter = format ? ft_exporter_named(format) : NULL;
     snprintf(key, sizeof key, "export[%zu].format", i);
     if (format && !e->exporter)

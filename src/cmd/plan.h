@@ -2,8 +2,8 @@
  *
  * Every name is looked up, every combination that only other rooms can judge is checked, and all that is wrong is
  * complained of at its key's place, together with what the recipe room found, in one message.
- * Ownership: a plan owns its recipe and lists and borrows its strings from the recipe. It points into itself: it stays where
- * it was opened.
+ * Ownership: a plan owns its recipe and lists and borrows its strings from the recipe. It points into itself: it stays
+ * where it was opened.
  */
 #ifndef FETTLE_CMD_PLAN_H
 #define FETTLE_CMD_PLAN_H
@@ -19,8 +19,8 @@ typedef struct ft_plan_export {
 } ft_plan_export;
 
 typedef struct ft_plan {
-    ft_recipe *recipe; /* owned */
-    char *name;        /* the recipe file's name without directory and suffix */
+    ft_recipe *recipe;                         /* owned */
+    char *name;                                /* the recipe file's name without directory and suffix */
     const char *base_model, *init_from_config; /* one of them, the other NULL */
     const char *output_dir, *chat_template;
     ft_data_source *train, *val, *test; /* [n_train], [n_val], [n_test] */

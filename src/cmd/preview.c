@@ -1,7 +1,7 @@
 /* fettle preview: rows as the model will see them, the supervised tokens marked.
  *
- * On a terminal with colours supervised text is coloured; otherwise it stands between ⟦ and ⟧. Control tokens are shown by
- * their pieces. With --tokens every token has a line: position, id, piece, mark.
+ * On a terminal with colours supervised text is coloured; otherwise it stands between ⟦ and ⟧. Control tokens are shown
+ * by their pieces. With --tokens every token has a line: position, id, mark, piece.
  */
 #include "cmd/job.h"
 
@@ -42,7 +42,8 @@ static ft_status put_tokens(ft_buf *out, const ft_tokenizer *tok, const ft_row *
 {
     for (int32_t i = 0; i < r->n; i++) {
         ft_str piece = ft_tokenizer_piece(tok, r->ids[i]);
-        FT_RETURN(ft_buf_printf(out, "%6d  %8d  %c  %.*s\n", (int)i, (int)r->ids[i], r->mask[i] ? '*' : ' ', (int)piece.n, piece.p));
+        FT_RETURN(ft_buf_printf(out, "%6d  %8d  %c  %.*s\n", (int)i, (int)r->ids[i], r->mask[i] ? '*' : ' ',
+                                (int)piece.n, piece.p));
     }
     return FT_OK;
 }
@@ -185,7 +186,8 @@ done:
 static const ft_cmd_option options[] = {
     {"RECIPE", FT_ARG_FILE, .positional = true, .required = true, .help = "a recipe file (YAML)"},
     {"rows", FT_ARG_INT, .argument = "N", .fallback = "3", .min = 0, .max = 1e9, .help = "rows to show"},
-    {"split", FT_ARG_NAME, .argument = "NAME", .fallback = "train", .choice = choice_split, .help = "whose rows to show"},
+    {"split", FT_ARG_NAME, .argument = "NAME", .fallback = "train", .choice = choice_split,
+     .help = "whose rows to show"},
     {"tokens", FT_ARG_FLAG, .help = "a line for every token: position, id, * where it is supervised, piece"},
     {"set", FT_ARG_TEXT, .argument = "KEY=VALUE", .repeats = true, .help = "set a key of the recipe"},
     {"json", FT_ARG_FLAG, .help = "print one JSON object with ids and masks"},
@@ -194,8 +196,9 @@ static const ft_cmd_option options[] = {
 const ft_cmd ft_cmd_preview = {
     .name = "preview",
     .summary = "show rows as the model will see them, supervised tokens marked",
-    .about = "Reads the recipe's data as train does (format, lint, split, template, tokenizer) and prints the first rows with "
-             "what is supervised between ⟦ and ⟧ (coloured on a terminal), and how many tokens there are in all.",
+    .about = "Reads the recipe's data as train does (format, lint, split, template, tokenizer) and prints the first "
+             "rows with what is supervised between ⟦ and ⟧ (coloured on a terminal), and how many tokens there are in "
+             "all.",
     .options = options,
     .example = "fettle preview recipes/defects-lora.yaml --rows 1 --tokens",
     .run = run};

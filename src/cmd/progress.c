@@ -56,7 +56,8 @@ static void part_line(const ft_meter *m, const char *what, size_t done, size_t t
     double spent = ft_now_s() - m->started;
     int n = snprintf(line, sizeof line, "%s%s%s %zu/%zu", m->label, *m->label ? ": " : "", what, done, total);
     if (done > 0 && done < total && spent > 1 && n < (int)sizeof line)
-        snprintf(line + n, sizeof line - (size_t)n, "  eta %s", ft_human_seconds(spent / (double)done * (double)(total - done), left));
+        snprintf(line + n, sizeof line - (size_t)n, "  eta %s",
+                 ft_human_seconds(spent / (double)done * (double)(total - done), left));
     show(line);
 }
 

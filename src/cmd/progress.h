@@ -1,7 +1,7 @@
 /* cmd/progress: how work that takes long shows itself on stderr (or, with --json, as an object a line on stdout).
  *
- * On a terminal one line redraws itself, at most ten times a second; without one a line is written every ten seconds, so
- * that a log stays short. Nothing here changes what is computed.
+ * On a terminal one line redraws itself, at most ten times a second; without one a line is written every ten seconds,
+ * so that a log stays short. Nothing here changes what is computed.
  */
 #ifndef FETTLE_CMD_PROGRESS_H
 #define FETTLE_CMD_PROGRESS_H
@@ -13,7 +13,7 @@ typedef struct ft_meter {
     const char *label; /* what is being worked on: "base", "tuned", "model-q8_0.gguf" */
     char phase[32];
     double started, shown; /* the phase; the last line */
-    bool stoppable;    /* a signal ends scoring */
+    bool stoppable;        /* a signal ends scoring */
 } ft_meter;
 /* stoppable: scoring ends with FT_ESTOPPED when a signal came. */
 ft_meter ft_meter_new(bool json, bool stoppable);

@@ -33,8 +33,9 @@ static const ft_cmd_option validate_options[] = {
 const ft_cmd ft_cmd_recipe_validate = {
     .name = "recipe validate",
     .summary = "check a recipe and report every mistake in it",
-    .about = "Checks keys, types, limits, names, files and combinations without loading anything, and reports all mistakes at "
-             "once, each with file, line, column and the nearest valid name. Exit status 2 when there are any.",
+    .about = "Checks keys, types, limits, names, files and combinations without loading anything, and reports all "
+             "mistakes at once, each with file, line, column and the nearest valid name. Exit status 2 when there are "
+             "any.",
     .options = validate_options,
     .example = "fettle recipe validate recipes/defects-lora.yaml\n"
                "fettle recipe validate recipes/defects-lora.yaml --set lora_r=8 --resolved",
@@ -51,13 +52,13 @@ static ft_status run_doc(const ft_args *a)
 }
 
 static const ft_cmd_option doc_options[] = {
-    {"KEY", FT_ARG_TEXT, .positional = true, .help = "one key; without it all of them"},
-    {0}};
+    {"KEY", FT_ARG_TEXT, .positional = true, .help = "one key; without it all of them"}, {0}};
 
 const ft_cmd ft_cmd_recipe_doc = {
     .name = "recipe doc",
     .summary = "explain the keys of a recipe",
-    .about = "Prints every key of a recipe with its type, limits, default, aliases and meaning, as markdown; or one key.",
+    .about =
+        "Prints every key of a recipe with its type, limits, default, aliases and meaning, as markdown; or one key.",
     .options = doc_options,
     .example = "fettle recipe doc lora_r\nfettle recipe doc > recipe.md",
     .run = run_doc};

@@ -1,6 +1,6 @@
 /* A result is built once, as a JSON object in the order of its members, and printed in one of two ways: as it is, or as
- * aligned text. The text form knows four shapes: a scalar ("key  value"), a list of scalars (joined by commas), an object
- * (a section of its own) and a list of objects (a table whose columns are the keys of its first row).
+ * aligned text. The text form knows four shapes: a scalar ("key  value"), a list of scalars (joined by commas), an
+ * object (a section of its own) and a list of objects (a table whose columns are the keys of its first row).
  */
 #include "cmd/cmd.h"
 
@@ -110,6 +110,14 @@ static void label_of(const char *key, char *out, size_t size)
             *p = ' ';
 }
 
+/* Four digits behind the point; large whole numbers as such, very small and very large ones with an exponent. */
+static ft_status put_real(ft_buf *out, double v)
+{
+    bool whole = v == floor(v) && fabs(v) >= 100 && fabs(v) < 1e15;
+    bool plain = v == 0 || (fabs(v) >= 1e-3 && fabs(v) < 1e5);
+    return ft_buf_printf(out, whole ? "%.0f" : plain ? "%.4f" : "%.4g", v);
+}
+
 static ft_status put_scalar(ft_buf *out, const char *key, const json_t *v)
 {
     char human[32];
@@ -123,8 +131,7 @@ static ft_status put_scalar(ft_buf *out, const char *key, const json_t *v)
     case JSON_INTEGER:
         return ft_buf_printf(out, "%lld", (long long)json_integer_value(v));
     case JSON_REAL:
-        return ft_buf_printf(out, fabs(json_real_value(v)) < 1e-3 || fabs(json_real_value(v)) >= 1e5 ? "%.4g" : "%.4f",
-                             json_real_value(v));
+        return put_real(out, json_real_value(v));
     case JSON_NULL:
         return ft_buf_puts(out, "-");
     default:

@@ -44,14 +44,16 @@ static ft_status say_differences(const ft_recipe *before, const ft_plan *p)
     ft_buf diff = {0};
     ft_status st = ft_recipe_diff(before, p->recipe, &diff);
     if (st == FT_OK)
-        st = ft_fail(FT_EINPUT, "%s: the recipe has changed since this run began, so it cannot go on:\n%s"
-                     "give the run another output_dir, or undo the changes", p->output_dir, diff.p ? diff.p : "");
+        st = ft_fail(FT_EINPUT,
+                     "%s: the recipe has changed since this run began, so it cannot go on:\n%sgive the run another "
+                     "output_dir, or undo the changes",
+                     p->output_dir, diff.p ? diff.p : "");
     ft_buf_free(&diff);
     return st;
 }
 
-/* The recipe that the run began with, as it was resolved then. When it can no longer be read (a dataset has moved, say),
- * the hash in the checkpoint still guards the run. */
+/* The recipe that the run began with, as it was resolved then. When it can no longer be read (a dataset has moved,
+ * say), the hash in the checkpoint still guards the run. */
 static ft_status same_recipe(const ft_plan *p)
 {
     ft_recipe *before = NULL;
@@ -110,9 +112,11 @@ ft_status ft_run_prepare(const ft_plan *p, const char *recipe_path, bool resume,
         return FT_OK;
     if (overwrite)
         return remove_run(p->output_dir);
-    return ft_fail(FT_EINPUT, "%s holds a run that %s already\ntype: fettle train %s --resume      to go on with it\n"
+    return ft_fail(FT_EINPUT,
+                   "%s holds a run that %s already\ntype: fettle train %s --resume      to go on with it\n"
                    "   or: fettle train %s --overwrite   to begin anew\n   or: fettle train %s --set output_dir=DIR",
-                   p->output_dir, state == FT_RUN_COMPLETE ? "is complete" : "has begun", recipe_path, recipe_path, recipe_path);
+                   p->output_dir, state == FT_RUN_COMPLETE ? "is complete" : "has begun", recipe_path, recipe_path,
+                   recipe_path);
 }
 
 ft_status ft_run_write_recipe(const ft_plan *p)

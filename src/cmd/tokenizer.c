@@ -26,8 +26,12 @@ static bool is_special(const ft_tokenizer_training *t, const char *s)
 static ft_status run_train(const ft_args *a)
 {
     const char *files[FT_MAX_ARGS], *specials[FT_MAX_ARGS];
-    ft_tokenizer_training t = {.files = files, .specials = specials, .vocab_size = (int32_t)ft_args_int(a, "vocab-size"),
-                               .bos = ft_args_text(a, "bos"), .eos = ft_args_text(a, "eos"), .pattern = ft_args_text(a, "pattern")};
+    ft_tokenizer_training t = {.files = files,
+                               .specials = specials,
+                               .vocab_size = (int32_t)ft_args_int(a, "vocab-size"),
+                               .bos = ft_args_text(a, "bos"),
+                               .eos = ft_args_text(a, "eos"),
+                               .pattern = ft_args_text(a, "pattern")};
     double begun = ft_now_s();
     t.n_files = all_items(a, "FILE", files);
     t.n_specials = all_items(a, "special", specials);
@@ -46,21 +50,27 @@ static ft_status run_train(const ft_args *a)
 }
 
 static const ft_cmd_option train_options[] = {
-    {"FILE", FT_ARG_FILE, .positional = true, .required = true, .repeats = true, .help = "text, plain or gzipped, one text a line"},
-    {"vocab-size", FT_ARG_INT, .argument = "N", .fallback = "4096", .min = 257, .max = 1e6, .help = "tokens, special ones and the 256 bytes among them"},
-    {"out", FT_ARG_FILE, .argument = "DIR", .required = true, .help = "directory for tokenizer.json and tokenizer_config.json"},
-    {"special", FT_ARG_TEXT, .argument = "TOKEN", .repeats = true, .help = "a control token; ids count from 0 in the order given"},
+    {"FILE", FT_ARG_FILE, .positional = true, .required = true, .repeats = true,
+     .help = "text, plain or gzipped, one text a line"},
+    {"vocab-size", FT_ARG_INT, .argument = "N", .fallback = "4096", .min = 257, .max = 1e6,
+     .help = "tokens, special ones and the 256 bytes among them"},
+    {"out", FT_ARG_FILE, .argument = "DIR", .required = true,
+     .help = "directory for tokenizer.json and tokenizer_config.json"},
+    {"special", FT_ARG_TEXT, .argument = "TOKEN", .repeats = true,
+     .help = "a control token; ids count from 0 in the order given"},
     {"bos", FT_ARG_TEXT, .argument = "TOKEN", .help = "the control token that begins a text (default: none)"},
-    {"eos", FT_ARG_TEXT, .argument = "TOKEN", .fallback = "<|endoftext|>", .help = "the control token that ends a text"},
-    {"pattern", FT_ARG_TEXT, .argument = "REGEX", .help = "cuts text into words (default: GPT-2's words, digits one by one)"},
+    {"eos", FT_ARG_TEXT, .argument = "TOKEN", .fallback = "<|endoftext|>",
+     .help = "the control token that ends a text"},
+    {"pattern", FT_ARG_TEXT, .argument = "REGEX",
+     .help = "cuts text into words (default: GPT-2's words, digits one by one)"},
     {"json", FT_ARG_FLAG, .help = "print one JSON object instead of text"},
     {0}};
 
 const ft_cmd ft_cmd_tokenizer_train = {
     .name = "tokenizer train",
     .summary = "train a byte-level BPE tokenizer on text",
-    .about = "Counts the words of text files and learns the merges of a byte-level BPE tokenizer, written as a tokenizer.json "
-             "that other programs read too.",
+    .about = "Counts the words of text files and learns the merges of a byte-level BPE tokenizer, written as a "
+             "tokenizer.json that other programs read too.",
     .options = train_options,
     .example = "fettle tokenizer train corpus.txt.gz --vocab-size 8192 --out runs/base-init",
     .run = run_train};
@@ -157,8 +167,11 @@ done:
 }
 
 #define TOKENIZER_OPTION                                                                                               \
-    {"TOKENIZER", FT_ARG_FILE, .positional = true, .required = true,                                                   \
-     .help = "a Hugging Face directory, a tokenizer.json or tokenizer.model, or a .gguf file"}
+    {                                                                                                                  \
+        "TOKENIZER", FT_ARG_FILE,                                                                                      \
+            .positional = true, .required = true,                                                                      \
+            .help = "a Hugging Face directory, a tokenizer.json or tokenizer.model, or a .gguf file"                   \
+    }
 
 static const ft_cmd_option encode_options[] = {
     TOKENIZER_OPTION,
@@ -169,13 +182,13 @@ static const ft_cmd_option encode_options[] = {
     {"json", FT_ARG_FLAG, .help = "print one JSON object: ids, a list for every text"},
     {0}};
 
-const ft_cmd ft_cmd_tokenizer_encode = {
-    .name = "tokenizer encode",
-    .summary = "turn text into token ids",
-    .about = "Prints the ids of a text on one line, blanks between.",
-    .options = encode_options,
-    .example = "fettle tokenizer encode data/base --text 'Pump 3 leaks.'\nfettle tokenizer encode model.gguf --lines < texts.txt",
-    .run = run_encode};
+const ft_cmd ft_cmd_tokenizer_encode = {.name = "tokenizer encode",
+                                        .summary = "turn text into token ids",
+                                        .about = "Prints the ids of a text on one line, blanks between.",
+                                        .options = encode_options,
+                                        .example = "fettle tokenizer encode data/base --text 'Pump 3 leaks.'\nfettle "
+                                                   "tokenizer encode model.gguf --lines < texts.txt",
+                                        .run = run_encode};
 
 /* ---- decode ---- */
 
@@ -188,7 +201,8 @@ static ft_status decode_words(coding *c, const char *text, ft_ids *ids)
         size_t n = strcspn(text, blanks);
         snprintf(word, sizeof word, "%.*s", (int)FT_MIN(n, sizeof word - 1), text);
         if (!ft_parse_i64(word, &id) || id < 0 || id >= ft_tokenizer_size(c->tok))
-            return ft_fail(FT_EINPUT, "found %s, expected token ids from 0 to %d", word, (int)ft_tokenizer_size(c->tok) - 1);
+            return ft_fail(FT_EINPUT, "found %s, expected token ids from 0 to %d", word,
+                           (int)ft_tokenizer_size(c->tok) - 1);
         FT_RETURN(ft_ids_put(ids, (int32_t)id));
         text += n;
     }
@@ -242,10 +256,10 @@ static const ft_cmd_option decode_options[] = {
     {"json", FT_ARG_FLAG, .help = "print one JSON object instead of text"},
     {0}};
 
-const ft_cmd ft_cmd_tokenizer_decode = {
-    .name = "tokenizer decode",
-    .summary = "turn token ids into text",
-    .about = "Prints the text of token ids, which may have blanks or commas between.",
-    .options = decode_options,
-    .example = "fettle tokenizer decode data/base 1 50 993",
-    .run = run_decode};
+const ft_cmd ft_cmd_tokenizer_decode = {.name = "tokenizer decode",
+                                        .summary = "turn token ids into text",
+                                        .about =
+                                            "Prints the text of token ids, which may have blanks or commas between.",
+                                        .options = decode_options,
+                                        .example = "fettle tokenizer decode data/base 1 50 993",
+                                        .run = run_decode};

@@ -1,7 +1,7 @@
 /* fettle train: recipe -> rows -> model -> score of the base -> training -> score -> files -> their scores.
  *
- * The run folder is complete when results.json stands in it: it is written last. Until then --resume goes on from the last
- * checkpoint; what was scored before is scored again, with the same result.
+ * The run folder is complete when results.json stands in it: it is written last. Until then --resume goes on from the
+ * last checkpoint; what was scored before is scored again, with the same result.
  */
 #include "cmd/outcome.h"
 #include "cmd/runfolder.h"
@@ -37,19 +37,22 @@ static ft_status fit_metrics(ft_job *j)
         return FT_OK;
     for (size_t i = 0; i < p->n_metrics; i++) {
         if (p->metrics[i]->source == FT_METRIC_TEXT)
-            ft_note(FT_NOTE, "metric %s needs answers to generate, the rows to evaluate on are plain text: left out", p->metrics[i]->name);
+            ft_note(FT_NOTE, "metric %s needs answers to generate, the rows to evaluate on are plain text: left out",
+                    p->metrics[i]->name);
         else
             p->metrics[kept++] = p->metrics[i];
     }
     o->score.n_metrics = p->n_metrics = kept;
     if (o->metric_for_best && o->metric_for_best->source == FT_METRIC_TEXT)
-        return ft_fail(FT_EINPUT, "%s: metric_for_best_model: %s needs answers to generate, the rows to evaluate on are plain text",
-                       ft_recipe_place(p->recipe, "metric_for_best_model", 0), o->metric_for_best->name);
+        return ft_fail(
+            FT_EINPUT,
+            "%s: metric_for_best_model: %s needs answers to generate, the rows to evaluate on are plain text",
+            ft_recipe_place(p->recipe, "metric_for_best_model", 0), o->metric_for_best->name);
     return FT_OK;
 }
 
-/* What a micro-batch of the longest rows keeps for its backward walk, in bytes: about sixteen arrays of the model's width
- * and four of the ffn's width a token and layer. */
+/* What a micro-batch of the longest rows keeps for its backward walk, in bytes: about sixteen arrays of the model's
+ * width and four of the ffn's width a token and layer. */
 static double activation_bytes(const ft_job *j)
 {
     const ft_config *c = ft_model_config(j->model);
@@ -57,7 +60,8 @@ static double activation_bytes(const ft_job *j)
     for (size_t i = 0; i < j->train_rows.n; i++)
         longest = FT_MAX(longest, j->train_rows.p[i].n);
     double tokens = (double)longest * (double)j->plan.train_options.micro_batch_size;
-    return tokens * (double)c->num_hidden_layers * (16.0 * (double)c->hidden_size + 4.0 * (double)c->intermediate_size) * sizeof(float);
+    return tokens * (double)c->num_hidden_layers *
+           (16.0 * (double)c->hidden_size + 4.0 * (double)c->intermediate_size) * sizeof(float);
 }
 
 static void decide_checkpointing(ft_job *j)
@@ -67,7 +71,8 @@ static void decide_checkpointing(ft_job *j)
     if (!j->plan.auto_checkpointing || need <= have)
         return;
     j->plan.train_options.gradient_checkpointing = true;
-    ft_note(FT_NOTE, "gradient_checkpointing: on, the activations of a micro-batch would take about %s", ft_human_bytes(need, a));
+    ft_note(FT_NOTE, "gradient_checkpointing: on, the activations of a micro-batch would take about %s",
+            ft_human_bytes(need, a));
 }
 
 static void say_rows(const char *what, const ft_rows *r)
@@ -76,7 +81,8 @@ static void say_rows(const char *what, const ft_rows *r)
     ft_say("%s: %zu rows, %s tokens, %.0f%% supervised", what, r->n, ft_human_count((double)r->tokens, tokens),
            r->tokens ? 100.0 * (double)r->supervised / (double)r->tokens : 0);
     if (r->merged_border)
-        ft_say("%s: %lld rows whose prompt and answer share a token were split before it", what, (long long)r->merged_border);
+        ft_say("%s: %lld rows whose prompt and answer share a token were split before it", what,
+               (long long)r->merged_border);
 }
 
 static void say_model(const ft_job *j)
@@ -120,10 +126,18 @@ static ft_status write_weights(session *s)
     ft_job *j = &s->job;
     const char *name = j->plan.has_adapter ? "adapter" : "model";
     char *path = ft_path_join(j->plan.output_dir, name);
-    ft_plan_export e = {.exporter = ft_exporter_named(j->plan.has_adapter ? "peft" : "hf"), .path = path,
+    ft_plan_export e = {.exporter = ft_exporter_named(j->plan.has_adapter ? "peft" : "hf"),
+                        .path = path,
                         .dtype = j->plan.has_adapter ? NULL : &ft_f32};
-    ft_export_request r = {.model = j->model, .tokenizer = j->tok, .chat = j->chat, .path = path, .dtype = e.dtype,
-                           .name = j->plan.name, .base_name = j->plan.base_model, .progress = ft_meter_part, .ctx = &j->meter};
+    ft_export_request r = {.model = j->model,
+                           .tokenizer = j->tok,
+                           .chat = j->chat,
+                           .path = path,
+                           .dtype = e.dtype,
+                           .name = j->plan.name,
+                           .base_name = j->plan.base_model,
+                           .progress = ft_meter_part,
+                           .ctx = &j->meter};
     ft_meter_label(&j->meter, path);
     ft_status st = path ? e.exporter->write(&r) : FT_ENOMEM;
     ft_free(path);
@@ -163,12 +177,15 @@ static ft_status put_text_result(session *s)
     }
     FT_TRY(ft_buf_printf(&out, "  report.html, results.json, log.jsonl\n"));
     FT_TRY(ft_buf_printf(&out, "\n%lld steps in %s, highest memory %s\n", (long long)s->result.steps,
-                         ft_human_seconds(s->result.seconds, (char[32]){0}), ft_human_bytes((double)ft_peak_rss_bytes(), bytes)));
+                         ft_human_seconds(s->result.seconds, (char[32]){0}),
+                         ft_human_bytes((double)ft_peak_rss_bytes(), bytes)));
     FT_TRY(ft_buf_printf(&out, "\nnext:\n  fettle %s %s%s\n", s->job.chat ? "chat" : "generate", p->output_dir,
                          s->job.chat ? "" : " --prompt 'TEXT'"));
     if (p->n_val + p->n_test)
-        FT_TRY(ft_buf_printf(&out, "  fettle eval %s --data %s\n", p->output_dir, p->n_test ? p->test[0].path : p->val[0].path));
-    FT_TRY(ft_buf_printf(&out, "  fettle export %s --format gguf --quant q8_0 --out %s.gguf\n", p->output_dir, p->name));
+        FT_TRY(ft_buf_printf(&out, "  fettle eval %s --data %s\n", p->output_dir,
+                             p->n_test ? p->test[0].path : p->val[0].path));
+    FT_TRY(
+        ft_buf_printf(&out, "  fettle export %s --format gguf --quant q8_0 --out %s.gguf\n", p->output_dir, p->name));
     st = ft_put(&out);
 done:
     ft_buf_free(&out);
@@ -262,20 +279,23 @@ done:
 }
 
 static const ft_cmd_option options[] = {
-    {"RECIPE", FT_ARG_FILE, .positional = true, .required = true, .help = "a recipe file (YAML); fettle recipe doc explains every key"},
+    {"RECIPE", FT_ARG_FILE, .positional = true, .required = true,
+     .help = "a recipe file (YAML); fettle recipe doc explains every key"},
     {"set", FT_ARG_TEXT, .argument = "KEY=VALUE", .repeats = true, .help = "set a key of the recipe"},
     {"resume", FT_ARG_FLAG, .help = "go on from the last checkpoint of the recipe's output_dir, exactly"},
-    {"overwrite", FT_ARG_FLAG, .help = "begin anew where a run stands already: its checkpoints and results are removed"},
+    {"overwrite", FT_ARG_FLAG,
+     .help = "begin anew where a run stands already: its checkpoints and results are removed"},
     {"json", FT_ARG_FLAG, .help = "progress as JSON, an object a line; the last one is the result"},
     {0}};
 
 const ft_cmd ft_cmd_train = {
     .name = "train",
     .summary = "run a recipe: train, score, export, score what was exported",
-    .about = "Reads a recipe and does all of it: checks the data, scores the base model, trains with checkpoints, scores the "
-             "best weights, writes the adapter and every export, opens the exported files again and scores those too. All of it "
-             "lies in the recipe's output_dir.\n\n"
-             "Ctrl-C and SIGTERM finish the step, save and exit with 130; --resume then goes on to the same result, bit for bit.",
+    .about = "Reads a recipe and does all of it: checks the data, scores the base model, trains with checkpoints, "
+             "scores the best weights, writes the adapter and every export, opens the exported files again and scores "
+             "those too. All of it lies in the recipe's output_dir.\n\n"
+             "Ctrl-C and SIGTERM finish the step, save and exit with 130; --resume then goes on to the same result, "
+             "bit for bit.",
     .options = options,
     .example = "fettle train recipes/defects-lora.yaml\n"
                "fettle train recipes/defects-lora.yaml --set learning_rate=3e-4 --set output_dir=runs/lower\n"

@@ -47,8 +47,9 @@ static const ft_cmd_option options[] = {{"json", FT_ARG_FLAG, .help = "one JSON 
 const ft_cmd ft_cmd_version = {
     .name = "version",
     .summary = "show library versions, CPU path, BLAS core and threads",
-    .about = "Shows the versions of fettle and of the libraries it runs with, the CPU path of its kernels, the core that "
-             "OpenBLAS chose, and the number of threads. fettle --version is the same.",
+    .about =
+        "Shows the versions of fettle and of the libraries it runs with, the CPU path of its kernels, the core that "
+        "OpenBLAS chose, and the number of threads. fettle --version is the same.",
     .options = options,
     .example = "fettle version --json",
     .run = run};

@@ -9,5 +9,7 @@ src_libfettle_la_SOURCES += \
 	%D%/shards.c \
 	%D%/store.c %D%/store.h %D%/store_impl.h \
 	%D%/store_driver.c \
+	%D%/store_read.c \
 	%D%/store_seal.c \
+	%D%/store_write.c \
 	%D%/writer.c

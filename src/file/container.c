@@ -124,7 +124,8 @@ ft_status ft_container__no_overlap(const ft_container *c, const ft_mapping *m, f
         qsort(e, n, sizeof *e, by_place);
     for (size_t i = 1; i < n; i++)
         if (e[i].begin < e[i - 1].end)
-            return ft_container__fail(m, base + e[i].begin, "tensor \"%s\" begins within tensor \"%s\", which ends at byte %llu",
+            return ft_container__fail(m, base + e[i].begin,
+                                      "tensor \"%s\" begins within tensor \"%s\", which ends at byte %llu",
                                       c->tensors[e[i].tensor].name, c->tensors[e[i - 1].tensor].name,
                                       (unsigned long long)(base + e[i - 1].end));
     return FT_OK;
@@ -144,8 +145,10 @@ static ft_status format_of(const ft_mapping *m, const ft_format **out)
             *out = ft_formats[i];
             return FT_OK;
         }
-    return ft_fail(FT_EINPUT, "%s: no model file: it has neither GGUF's magic nor a safetensors header, nor is it named "
-                              "*.gguf, *.safetensors or *.safetensors.index.json", m->path);
+    return ft_fail(FT_EINPUT,
+                   "%s: no model file: it has neither GGUF's magic nor a safetensors header, nor is it named "
+                   "*.gguf, *.safetensors or *.safetensors.index.json",
+                   m->path);
 }
 
 /* The file of a directory that holds the weights, in new memory. */

@@ -4,10 +4,16 @@
  * model.safetensors.index.json), GGUF v3 (v2 read). Files are hostile: every offset, size, count and name is checked
  * before it is used; errors are FT_EFORMAT "path: at byte N: found ..., expected ...".
  *
+ * Refused: names and keys that are empty, longer than 65,535 bytes, hold a NUL or come twice; tensors of more than four
+ * dimensions, without elements, beyond the file or upon one another; safetensors headers over 100 MiB; big-endian and
+ * split GGUFs; arrays of arrays. FT_EUNSUPPORTED names the tensor whose element type fettle does not have, integers among
+ * them. A scalar has the shape [1].
+ *
  * Legal order, reading: ft_container_open, find / at / meta, ft_container_close.
  * Legal order, writing: ft_writer_open, meta ..., ft_writer_tensor ... (all declarations), ft_writer_data for every
  * tensor in declared order (in pieces of any size), ft_writer_commit; or ft_writer_abort at any point.
- * Ownership: tensors, names and metadata belong to the container and live until it is closed; data is the mapping.
+ * Ownership: tensors, names and metadata belong to the container and live until it is closed; data is the mapping, or a
+ * copy where the file's data is not aligned for its type. A container may be read by many threads.
  */
 #ifndef FETTLE_FILE_CONTAINER_H
 #define FETTLE_FILE_CONTAINER_H
@@ -20,7 +26,14 @@ typedef struct ft_named {
     ft_tensor t; /* shape in row-major order also for GGUF (its ne reversed) */
 } ft_named;
 
-typedef enum ft_meta_kind { FT_META_BOOL, FT_META_INT, FT_META_UINT, FT_META_FLOAT, FT_META_STRING, FT_META_ARRAY } ft_meta_kind;
+typedef enum ft_meta_kind {
+    FT_META_BOOL,
+    FT_META_INT,
+    FT_META_UINT,
+    FT_META_FLOAT,
+    FT_META_STRING,
+    FT_META_ARRAY
+} ft_meta_kind;
 typedef struct ft_meta {
     const char *key;
     ft_meta_kind kind;
@@ -61,7 +74,8 @@ bool ft_meta_at_f64(const ft_meta *m, uint64_t i, double *out);
 bool ft_meta_at_str(const ft_meta *m, uint64_t i, ft_str *out);
 
 typedef struct ft_writer ft_writer;
-/* format: a name of the table ("safetensors", "gguf"). Writes to a temporary name until commit. */
+/* format: a name of the table ("safetensors", "gguf"). Writes to a temporary name until commit. After a failure a commit
+ * refuses with the first one's words; the caller may leave failures of the calls between to it. */
 ft_status ft_writer_open(ft_writer **out, const char *format, const char *path);
 /* safetensors keeps strings only (numbers are printed); keys in the order given, a duplicate is FT_EINPUT. */
 ft_status ft_writer_str(ft_writer *w, const char *key, ft_str value);
@@ -73,9 +87,10 @@ ft_status ft_writer_bool(ft_writer *w, const char *key, bool value);
 ft_status ft_writer_str_array(ft_writer *w, const char *key, const ft_str *v, uint64_t n);
 ft_status ft_writer_i32_array(ft_writer *w, const char *key, const int32_t *v, uint64_t n);
 ft_status ft_writer_f32_array(ft_writer *w, const char *key, const float *v, uint64_t n);
-/* Copies one value as it is (GGUF to GGUF keeps the exact type). */
+/* Copies one value as it is (GGUF to GGUF keeps the exact type). A copied general.alignment is kept to. */
 ft_status ft_writer_meta(ft_writer *w, const ft_meta *m);
-/* Declares the next tensor; shape row-major. */
+/* Declares the next tensor; shape row-major. FT_EINPUT for a type that the format cannot hold, a name that is given twice
+ * or that other readers refuse (GGUF: over 63 bytes). */
 ft_status ft_writer_tensor(ft_writer *w, const char *name, const ft_dtype *dtype, int ndim, const int64_t *shape);
 /* The next n bytes of the data of the tensors in declared order; padding is the writer's matter. FT_EINPUT when more or
  * fewer bytes come than were declared. */

@@ -85,7 +85,8 @@ static ft_status read_record(ft_lines *l, ft_csv__record *r, char separator, ft_
             line = (ft_str){line.p + 1, line.n - 1};
             FT_RETURN(quoted_field(l, r, &line));
             if (ft_lines__content(line) && *line.p != separator)
-                return fail_at(l, ft_lines__line(l), "text behind a closing quote, expected a separator or the line's end");
+                return fail_at(l, ft_lines__line(l),
+                               "text behind a closing quote, expected a separator or the line's end");
         } else {
             size_t content = ft_lines__content(line);
             const char *stop = content ? memchr(line.p, separator, content) : NULL;

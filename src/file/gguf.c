@@ -6,8 +6,8 @@
  *   tensors  times: string name, u32 dims, u64 dim[dims], u32 ggml type, u64 offset
  *   padding to general.alignment (32), then the data; offsets count from there and are multiples of the alignment
  *
- * dim[0] is the contiguous one: fettle's shapes are reversed. Memory: an array of strings becomes views, 16 bytes for each
- * of which the file holds at least 8; every other count is bounded by the bytes that are left.
+ * dim[0] is the contiguous one: fettle's shapes are reversed. Memory: an array of strings becomes views, 16 bytes for
+ * each of which the file holds at least 8; every other count is bounded by the bytes that are left.
  */
 #include "file/container_impl.h"
 
@@ -15,8 +15,15 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { VERSION = 3, ALIGNMENT = 32, MAX_ALIGNMENT = 1 << 20, MAX_DIMS = FT_MAX_DIMS, LEAST_VALUE = 8 + 1 + 4 + 1,
-       LEAST_TENSOR = 8 + 1 + 4 + 4 + 8, MAX_GGML_NAME = 63 };
+enum {
+    VERSION = 3,
+    ALIGNMENT = 32,
+    MAX_ALIGNMENT = 1 << 20,
+    MAX_DIMS = FT_MAX_DIMS,
+    LEAST_VALUE = 8 + 1 + 4 + 1,
+    LEAST_TENSOR = 8 + 1 + 4 + 4 + 8,
+    MAX_GGML_NAME = 63
+};
 #define ALIGNMENT_KEY "general.alignment"
 
 static bool is_gguf(const uint8_t *p, size_t n)
@@ -224,8 +231,8 @@ static ft_status read_type(cursor *k, const ft_dtype **out)
     const char *known = ft_gguf__tensor_type(type);
     if (!known)
         return FAIL(k, at, "unknown tensor type %u", type);
-    return ft_fail(FT_EUNSUPPORTED, "%s: at byte %zu: tensor \"%.*s\" has type %s, which fettle does not read", k->m->path, at,
-                   (int)FT_MIN(k->name.n, (size_t)200), k->name.p, known);
+    return ft_fail(FT_EUNSUPPORTED, "%s: at byte %zu: tensor \"%.*s\" has type %s, which fettle does not read",
+                   k->m->path, at, (int)FT_MIN(k->name.n, (size_t)200), k->name.p, known);
 }
 
 /* One entry of the tensor table; its offset and size go to *e, relative to the data. */
@@ -240,7 +247,7 @@ static ft_status read_entry(cursor *k, uint64_t alignment, ft_tensor *t, ft_exte
     FT_RETURN(take_u64(k, "an offset", &e->begin));
     if (e->begin % alignment)
         return FAIL(k, at, "offset %llu is no multiple of the alignment, %llu", (unsigned long long)e->begin,
-                                  (unsigned long long)alignment);
+                    (unsigned long long)alignment);
     if (!ft_add(e->begin, bytes, &e->end))
         return FAIL(k, at, "offset %llu is out of range", (unsigned long long)e->begin);
     return FT_OK;
@@ -273,10 +280,10 @@ static ft_status add_tensors(cursor *k, uint64_t alignment, const entry *entries
     for (size_t i = 0; i < n; i++) {
         if (extents[i].end > room)
             return FAIL(k, start, "tensor \"%.*s\" ends %llu bytes into the data, but the file holds %llu",
-                                      (int)FT_MIN(entries[i].name.n, (size_t)200), entries[i].name.p,
-                                      (unsigned long long)extents[i].end, (unsigned long long)room);
-        FT_RETURN(ft_context(ft_container__add(k->c, k->m, entries[i].name, &entries[i].t, start + extents[i].begin), "%s",
-                             k->m->path));
+                        (int)FT_MIN(entries[i].name.n, (size_t)200), entries[i].name.p,
+                        (unsigned long long)extents[i].end, (unsigned long long)room);
+        FT_RETURN(ft_context(ft_container__add(k->c, k->m, entries[i].name, &entries[i].t, start + extents[i].begin),
+                             "%s", k->m->path));
     }
     return ft_container__no_overlap(k->c, k->m, extents, n, start);
 }
@@ -412,5 +419,11 @@ static ft_status write_header(ft_writer *w, ft_buf *out)
     return FT_OK;
 }
 
-const ft_format ft_format_gguf = {.name = "gguf", .suffix = ".gguf", .help = "llama.cpp's container", .is = is_gguf,
-                                  .read = read_gguf, .stores = stores, .max_name = MAX_GGML_NAME, .header = write_header};
+const ft_format ft_format_gguf = {.name = "gguf",
+                                  .suffix = ".gguf",
+                                  .help = "llama.cpp's container",
+                                  .is = is_gguf,
+                                  .read = read_gguf,
+                                  .stores = stores,
+                                  .max_name = MAX_GGML_NAME,
+                                  .header = write_header};

@@ -188,7 +188,8 @@ static ft_status put_object(ft_buf *b, const json_t *j, int depth)
     json_t *value;
     size_t i = 0;
     FT_RETURN(ft_buf_putc(b, '{'));
-    json_object_foreach((json_t *)j, key, value) {
+    json_object_foreach((json_t *)j, key, value)
+    {
         if (i++)
             FT_RETURN(ft_buf_putc(b, ','));
         FT_RETURN(put_break(b, depth + 1));
@@ -241,9 +242,9 @@ done:
 
 static const char *type_name(const json_t *v)
 {
-    static const char *const names[] = {[JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array",   [JSON_STRING] = "a string",
-                                        [JSON_INTEGER] = "a number", [JSON_REAL] = "a number",    [JSON_TRUE] = "true",
-                                        [JSON_FALSE] = "false",      [JSON_NULL] = "null"};
+    static const char *const names[] = {
+        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array", [JSON_STRING] = "a string", [JSON_INTEGER] = "a number",
+        [JSON_REAL] = "a number",    [JSON_TRUE] = "true",      [JSON_FALSE] = "false",     [JSON_NULL] = "null"};
     return names[json_typeof(v)];
 }
 

@@ -18,8 +18,8 @@ ft_status ft_json_file(json_t **out, const char *path, size_t max_bytes);
 /* name: what to call the text in messages. A text of one line is given as name:column, so that a line of a larger file
  * is named "train.jsonl:17". NUL in strings is allowed. */
 ft_status ft_json_text(json_t **out, ft_str text, const char *name);
-/* Writes with two spaces of indent, keys in insertion order, a line break at the end, atomically. Numbers round-trip and
- * are as short as that allows. */
+/* Writes with two spaces of indent, keys in insertion order, a line break at the end, atomically. Numbers round-trip
+ * and are as short as that allows. */
 ft_status ft_json_write(const json_t *j, const char *path);
 /* Typed members with a default, also taken where the member is null; a member of another type is FT_EFORMAT naming
  * `where` and the key. An integer may be written as a real without a fraction, a real as an integer. */

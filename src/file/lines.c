@@ -17,14 +17,14 @@ enum { MAX_LINE = FT_LINES__MAX, STEP = 1 << 18 };
 
 struct ft_lines {
     ft_mapping file;
-    const char *p;       /* the window: [at, end) is not consumed */
+    const char *p; /* the window: [at, end) is not consumed */
     size_t at, end;
-    bool whole;          /* nothing comes behind the window */
+    bool whole;           /* nothing comes behind the window */
     int64_t number, next; /* of the line read last; of the line at `at` */
     ft_csv__record csv;
-    bool gzip, inside;   /* inside: within a member of the gzip file */
+    bool gzip, inside; /* inside: within a member of the gzip file */
     z_stream z;
-    ft_buf window;       /* gzip only */
+    ft_buf window; /* gzip only */
 };
 
 /* ---- filling the window ---- */

@@ -1,10 +1,10 @@
 /* The file room, lines: text files and their gzipped kin as a stream of lines or of CSV records.
  *
  * `.gz` is recognised by its bytes, not its name. Lines end in \n or \r\n; a UTF-8 byte order mark at the start is
- * skipped; a NUL byte or invalid UTF-8 is FT_EFORMAT with file and line. A line of over 64 MiB is FT_EFORMAT, never cut.
- * A truncated or damaged gzip stream is FT_EFORMAT at the place where it shows, after the lines before it.
- * Legal order: ft_lines_open, any mix of ft_lines_next / ft_csv_next / ft_lines_rest, ft_lines_close.
- * Ownership: views belong to the reader and live until its next call. A reader belongs to one thread.
+ * skipped; a NUL byte or invalid UTF-8 is FT_EFORMAT with file and line. A line of over 64 MiB is FT_EFORMAT, never
+ * cut. A truncated or damaged gzip stream is FT_EFORMAT at the place where it shows, after the lines before it. Legal
+ * order: ft_lines_open, any mix of ft_lines_next / ft_csv_next / ft_lines_rest, ft_lines_close. Ownership: views belong
+ * to the reader and live until its next call. A reader belongs to one thread.
  */
 #ifndef FETTLE_FILE_LINES_H
 #define FETTLE_FILE_LINES_H

@@ -9,10 +9,10 @@ typedef struct value_type {
     ft_meta_kind kind;
 } value_type;
 static const value_type types[] = {
-    [FT_GGUF__U8] = {1, FT_META_UINT},   [FT_GGUF__I8] = {1, FT_META_INT},        [FT_GGUF__U16] = {2, FT_META_UINT},
-    [FT_GGUF__I16] = {2, FT_META_INT},   [FT_GGUF__U32] = {4, FT_META_UINT},      [FT_GGUF__I32] = {4, FT_META_INT},
-    [FT_GGUF__F32] = {4, FT_META_FLOAT}, [FT_GGUF__BOOL] = {1, FT_META_BOOL},     [FT_GGUF__STRING] = {0, FT_META_STRING},
-    [FT_GGUF__ARRAY] = {0, FT_META_ARRAY}, [FT_GGUF__U64] = {8, FT_META_UINT},    [FT_GGUF__I64] = {8, FT_META_INT},
+    [FT_GGUF__U8] = {1, FT_META_UINT},     [FT_GGUF__I8] = {1, FT_META_INT},    [FT_GGUF__U16] = {2, FT_META_UINT},
+    [FT_GGUF__I16] = {2, FT_META_INT},     [FT_GGUF__U32] = {4, FT_META_UINT},  [FT_GGUF__I32] = {4, FT_META_INT},
+    [FT_GGUF__F32] = {4, FT_META_FLOAT},   [FT_GGUF__BOOL] = {1, FT_META_BOOL}, [FT_GGUF__STRING] = {0, FT_META_STRING},
+    [FT_GGUF__ARRAY] = {0, FT_META_ARRAY}, [FT_GGUF__U64] = {8, FT_META_UINT},  [FT_GGUF__I64] = {8, FT_META_INT},
     [FT_GGUF__F64] = {8, FT_META_FLOAT},
 };
 
@@ -52,12 +52,12 @@ void ft_gguf__number(ft_meta *m, int32_t type, const void *p)
 const char *ft_gguf__tensor_type(int64_t id)
 {
     static const char *const names[] = {
-        [0] = "F32",      [1] = "F16",     [2] = "Q4_0",   [3] = "Q4_1",    [6] = "Q5_0",    [7] = "Q5_1",
-        [8] = "Q8_0",     [9] = "Q8_1",    [10] = "Q2_K",  [11] = "Q3_K",   [12] = "Q4_K",   [13] = "Q5_K",
-        [14] = "Q6_K",    [15] = "Q8_K",   [16] = "IQ2_XXS", [17] = "IQ2_XS", [18] = "IQ3_XXS", [19] = "IQ1_S",
-        [20] = "IQ4_NL",  [21] = "IQ3_S",  [22] = "IQ2_S", [23] = "IQ4_XS", [24] = "I8",     [25] = "I16",
-        [26] = "I32",     [27] = "I64",    [28] = "F64",   [29] = "IQ1_M",  [30] = "BF16",   [34] = "TQ1_0",
-        [35] = "TQ2_0",   [39] = "MXFP4"};
+        [0] = "F32",     [1] = "F16",    [2] = "Q4_0",     [3] = "Q4_1",    [6] = "Q5_0",     [7] = "Q5_1",
+        [8] = "Q8_0",    [9] = "Q8_1",   [10] = "Q2_K",    [11] = "Q3_K",   [12] = "Q4_K",    [13] = "Q5_K",
+        [14] = "Q6_K",   [15] = "Q8_K",  [16] = "IQ2_XXS", [17] = "IQ2_XS", [18] = "IQ3_XXS", [19] = "IQ1_S",
+        [20] = "IQ4_NL", [21] = "IQ3_S", [22] = "IQ2_S",   [23] = "IQ4_XS", [24] = "I8",      [25] = "I16",
+        [26] = "I32",    [27] = "I64",   [28] = "F64",     [29] = "IQ1_M",  [30] = "BF16",    [34] = "TQ1_0",
+        [35] = "TQ2_0",  [39] = "MXFP4"};
     return id >= 0 && (size_t)id < FT_COUNT(names) ? names[id] : NULL;
 }
 

@@ -112,20 +112,22 @@ static ft_status read_entry(reader *r, ft_str name, const json_t *o)
         return ft_fail(FT_EFORMAT, "its data ends at %lld, but the file holds %llu bytes of data", (long long)at[1],
                        (unsigned long long)room);
     if ((uint64_t)(at[1] - at[0]) != bytes)
-        return ft_fail(FT_EFORMAT, "its data_offsets span %lld bytes, expected %zu for %s %s", (long long)(at[1] - at[0]),
-                       bytes, t.dtype->safetensors, ft_shape_text(t.ndim, t.shape, shape));
+        return ft_fail(FT_EFORMAT, "its data_offsets span %lld bytes, expected %zu for %s %s",
+                       (long long)(at[1] - at[0]), bytes, t.dtype->safetensors, ft_shape_text(t.ndim, t.shape, shape));
     r->extents[r->c->n_tensors - r->first] = (ft_extent){(uint64_t)at[0], (uint64_t)at[1], r->c->n_tensors};
     return ft_container__add(r->c, r->m, name, &t, r->start + (uint64_t)at[0]);
 }
 
-/* String values are copied out of the JSON, which does not outlive the reading. A shard repeats what the first one says. */
+/* String values are copied out of the JSON, which does not outlive the reading. A shard repeats what the first one
+ * says. */
 static ft_status read_metadata(reader *r, json_t *o)
 {
     const char *key;
     json_t *v;
     if (!json_is_object(o))
         return ft_fail(FT_EFORMAT, "\"__metadata__\" is no object");
-    json_object_foreach(o, key, v) {
+    json_object_foreach(o, key, v)
+    {
         ft_meta m = {.kind = FT_META_STRING, .gguf_type = -1};
         if (!json_is_string(v))
             return ft_fail(FT_EFORMAT, "\"__metadata__\": \"%s\" is no string", key);
@@ -143,7 +145,8 @@ static ft_status read_header(reader *r, json_t *header)
 {
     const char *key;
     json_t *v;
-    json_object_foreach(header, key, v) {
+    json_object_foreach(header, key, v)
+    {
         if (strcmp(key, "__metadata__") == 0)
             FT_RETURN(ft_context(read_metadata(r, v), "%s", r->m->path));
         else
@@ -172,10 +175,13 @@ static ft_status parse_header(const ft_mapping *m, json_t **out)
     if (m->size < LENGTH_BYTES)
         return ft_container__fail(m, m->size, "the file ends within the length of its header");
     if (n > MAX_HEADER)
-        return ft_container__fail(m, 0, "a header of %llu bytes, at most %d are read", (unsigned long long)n, MAX_HEADER);
+        return ft_container__fail(m, 0, "a header of %llu bytes, at most %d are read", (unsigned long long)n,
+                                  MAX_HEADER);
     if (n > m->size - LENGTH_BYTES)
-        return ft_container__fail(m, 0, "a header of %llu bytes, but %zu follow", (unsigned long long)n, m->size - LENGTH_BYTES);
-    FT_RETURN(ft_context(ft_json_text(out, (ft_str){(const char *)m->data + LENGTH_BYTES, (size_t)n}, "header"), "%s", m->path));
+        return ft_container__fail(m, 0, "a header of %llu bytes, but %zu follow", (unsigned long long)n,
+                                  m->size - LENGTH_BYTES);
+    FT_RETURN(ft_context(ft_json_text(out, (ft_str){(const char *)m->data + LENGTH_BYTES, (size_t)n}, "header"), "%s",
+                         m->path));
     if (json_is_object(*out))
         return FT_OK;
     json_decref(*out);
@@ -240,7 +246,8 @@ static ft_status add_metadata(const ft_writer *w, json_t *header)
     for (size_t i = 0; i < w->n_meta; i++) {
         const ft_meta *m = &w->meta[i];
         if (m->kind == FT_META_ARRAY)
-            return ft_fail(FT_EUNSUPPORTED, "%s: metadata \"%s\" is an array, safetensors keeps strings only", w->path, m->key);
+            return ft_fail(FT_EUNSUPPORTED, "%s: metadata \"%s\" is an array, safetensors keeps strings only", w->path,
+                           m->key);
         if (json_object_set_new(o, m->key, metadata_value(m)) != 0)
             return ft_fail(FT_EINPUT, "%s: metadata \"%s\" is no UTF-8 text", w->path, m->key);
     }
@@ -290,13 +297,19 @@ static ft_status write_header(ft_writer *w, ft_buf *out)
         FT_TRY(ft_buf_putc(out, ' '));
     n = out->n - LENGTH_BYTES;
     if (n > MAX_HEADER)
-        FT_TRY(ft_fail(FT_EINPUT, "%s: a header of %llu bytes, readers take at most %d", w->path, (unsigned long long)n, MAX_HEADER));
+        FT_TRY(ft_fail(FT_EINPUT, "%s: a header of %llu bytes, readers take at most %d", w->path, (unsigned long long)n,
+                       MAX_HEADER));
     memcpy(out->p, &n, sizeof n);
 done:
     json_decref(header);
     return st;
 }
 
-const ft_format ft_format_safetensors = {.name = "safetensors", .suffix = ".safetensors", .help = "Hugging Face's container",
-                                         .is = is_safetensors, .read = read_safetensors, .stores = stores,
-                                         .max_name = FT_CONTAINER__MAX_NAME, .header = write_header};
+const ft_format ft_format_safetensors = {.name = "safetensors",
+                                         .suffix = ".safetensors",
+                                         .help = "Hugging Face's container",
+                                         .is = is_safetensors,
+                                         .read = read_safetensors,
+                                         .stores = stores,
+                                         .max_name = FT_CONTAINER__MAX_NAME,
+                                         .header = write_header};

@@ -2,8 +2,8 @@
  *
  *   {"metadata": {"total_size": N}, "weight_map": {"tensor name": "model-00001-of-00002.safetensors", ...}}
  *
- * Shards lie beside the index: a name with a path in it is refused. Every promised tensor must lie in its own shard; what
- * a shard holds besides is read too, as long as no name comes twice.
+ * Shards lie beside the index: a name with a path in it is refused. Every promised tensor must lie in its own shard;
+ * what a shard holds besides is read too, as long as no name comes twice.
  */
 #include "file/container_impl.h"
 #include "file/json.h"
@@ -17,8 +17,8 @@ typedef struct shards {
     ft_container *c;
     const char *index; /* its path, for messages */
     char *dir;
-    ft_map *files;              /* name to number */
-    size_t ends[MAX_SHARDS];    /* shard i has tensors [ends[i - 1], ends[i]) of the container */
+    ft_map *files;           /* name to number */
+    size_t ends[MAX_SHARDS]; /* shard i has tensors [ends[i - 1], ends[i]) of the container */
     size_t n;
 } shards;
 
@@ -28,8 +28,8 @@ static ft_status check_file_name(const shards *s, const char *tensor, const json
     if (!name || strlen(name) != json_string_length(v))
         return ft_fail(FT_EFORMAT, "%s: weight_map: \"%s\" is no file name", s->index, tensor);
     if (!*name || strchr(name, '/') || strchr(name, '\\') || strcmp(name, "..") == 0 || strcmp(name, ".") == 0)
-        return ft_fail(FT_EFORMAT, "%s: weight_map: \"%s\" lies in \"%s\", expected a file name without a path", s->index,
-                       tensor, name);
+        return ft_fail(FT_EFORMAT, "%s: weight_map: \"%s\" lies in \"%s\", expected a file name without a path",
+                       s->index, tensor, name);
     return FT_OK;
 }
 
@@ -55,7 +55,8 @@ static ft_status read_shards(shards *s, json_t *map)
 {
     const char *tensor;
     json_t *v;
-    json_object_foreach(map, tensor, v) {
+    json_object_foreach(map, tensor, v)
+    {
         FT_RETURN(check_file_name(s, tensor, v));
         if (!ft_map_get(s->files, json_string_value(v), json_string_length(v), NULL))
             FT_RETURN(read_shard(s, json_string_value(v)));
@@ -67,7 +68,8 @@ static ft_status check_promises(const shards *s, json_t *map)
 {
     const char *tensor;
     json_t *v;
-    json_object_foreach(map, tensor, v) {
+    json_object_foreach(map, tensor, v)
+    {
         int64_t shard, at;
         ft_map_get(s->files, json_string_value(v), json_string_length(v), &shard);
         if (!ft_map_get(s->c->names, tensor, strlen(tensor), &at) || (size_t)at >= s->ends[shard] ||
@@ -104,5 +106,7 @@ done:
     return st;
 }
 
-const ft_format ft_format_safetensors_index = {.name = "safetensors", .suffix = ".safetensors.index.json",
-                                               .help = "the index of a model in several safetensors files", .read = read_index};
+const ft_format ft_format_safetensors_index = {.name = "safetensors",
+                                               .suffix = ".safetensors.index.json",
+                                               .help = "the index of a model in several safetensors files",
+                                               .read = read_index};

@@ -4,8 +4,8 @@
  *   store_write.c   putting       store_driver.c   where HDF5 writes to
  *   store_read.c    getting       store_seal.c     the block and its checksum
  *
- * The root has the attributes; arrays lie in groups where their names hold '/'. Memory: the table of names; HDF5 holds a
- * chunk of an array.
+ * The root has the attributes; arrays lie in groups where their names hold '/'. Memory: the table of names; HDF5 holds
+ * a chunk of an array.
  */
 #include "file/store_impl.h"
 
@@ -122,7 +122,8 @@ ft_status ft_store__bytes(const ft_store *s, const ft_store__array *a, ft_status
     char text[96];
     bool fits = true;
     if (a->ndim < 1 || a->ndim > FT_MAX_DIMS)
-        return ft_fail(kind, "%s: array \"%s\" has %d dimensions, expected 1 to %d", s->path, a->name, a->ndim, FT_MAX_DIMS);
+        return ft_fail(kind, "%s: array \"%s\" has %d dimensions, expected 1 to %d", s->path, a->name, a->ndim,
+                       FT_MAX_DIMS);
     for (int i = 0; i < a->ndim; i++)
         fits = fits && a->shape[i] >= 0 && ft_mul(n, (size_t)a->shape[i], &n) && n <= (size_t)INT64_MAX;
     if (!fits)

@@ -1,7 +1,7 @@
 /* The driver through which HDF5 writes a store: HDF5's reads and writes at places of the file, done by ft_out.
  *
- * So the temporary name, fsync, rename and the injected failures of tests are those of every other file that fettle writes.
- * There is one file to a ft_store__file; what HDF5 calls its name is not looked at.
+ * So the temporary name, fsync, rename and the injected failures of tests are those of every other file that fettle
+ * writes. There is one file to a ft_store__file; what HDF5 calls its name is not looked at.
  */
 #include "file/store_impl.h"
 

@@ -8,13 +8,16 @@
 #define H5_USE_110_API
 #include <hdf5.h>
 
-enum { FT_STORE__BLOCK = 512,      /* bytes of the user block */
-       FT_STORE__MAX_TEXT = 60000 }; /* of a text attribute: HDF5 keeps them in 64 KiB */
+enum {
+    FT_STORE__BLOCK = 512, /* bytes of the user block */
+    FT_STORE__MAX_TEXT = 60000
+}; /* of a text attribute: HDF5 keeps them in 64 KiB */
 
 /* ---- store_driver.c ---- */
 
-/* The file that HDF5 writes. A write that fails is noted in `failed` and kept from HDF5, which cannot close a file cleanly
- * when its last writes fail (1.10.8 crashes at the end of the process). Look at `failed` after every call into HDF5. */
+/* The file that HDF5 writes. A write that fails is noted in `failed` and kept from HDF5, which cannot close a file
+ * cleanly when its last writes fail (1.10.8 crashes at the end of the process). Look at `failed` after every call into
+ * HDF5. */
 typedef struct ft_store__file {
     H5FD_t hdf5; /* must stand first: what HDF5 knows of the file */
     ft_out *out;
@@ -39,7 +42,7 @@ struct ft_store {
     ft_store__file target; /* its out is NULL when reading */
     ft_store__array *arrays;
     size_t n, cap;
-    ft_map *names; /* to places in arrays */
+    ft_map *names;    /* to places in arrays */
     ft_status failed; /* the first failure, and its words: commit refuses with them */
     char why[1024];
 };

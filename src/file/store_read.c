@@ -230,13 +230,17 @@ ft_status ft_store_get(ft_store *s, const char *name, ft_store_type type, int64_
     for (int i = 0; i < a->ndim; i++)
         n *= a->shape[i];
     if (a->type != type || n != count)
-        return ft_fail(FT_EFORMAT, "%s: array \"%s\" holds %lld elements of %zu bytes, expected %lld of %zu%s", s->path, name,
-                       (long long)n, ft_store_type_bytes(a->type), (long long)count, ft_store_type_bytes(type),
-                       a->type != type && ft_store_type_bytes(a->type) == ft_store_type_bytes(type) ? " and another type" : "");
+        return ft_fail(
+            FT_EFORMAT, "%s: array \"%s\" holds %lld elements of %zu bytes, expected %lld of %zu%s", s->path, name,
+            (long long)n, ft_store_type_bytes(a->type), (long long)count, ft_store_type_bytes(type),
+            a->type != type && ft_store_type_bytes(a->type) == ft_store_type_bytes(type) ? " and another type" : "");
     return n ? read_array(s, a, data) : FT_OK;
 }
 
-ft_status ft_store_each(ft_store *s, ft_status (*fn)(void *ctx, const char *name, ft_store_type type, int ndim, const int64_t *shape), void *ctx)
+ft_status ft_store_each(ft_store *s,
+                        ft_status (*fn)(void *ctx, const char *name, ft_store_type type, int ndim,
+                                        const int64_t *shape),
+                        void *ctx)
 {
     for (size_t i = 0; i < s->n; i++) {
         const ft_store__array *a = &s->arrays[i];

@@ -21,8 +21,8 @@ typedef struct block {
 } block;
 _Static_assert(sizeof(block) == BLOCK, "the user block has no padding");
 
-/* 64 bits over whole words in four lanes. Each step is a bijection of its lane, so damage within one word always shows; of
- * all other damage one in 2^64 is missed. */
+/* 64 bits over whole words in four lanes. Each step is a bijection of its lane, so damage within one word always shows;
+ * of all other damage one in 2^64 is missed. */
 typedef struct sum {
     uint64_t lane[WORDS], bytes;
 } sum;
@@ -91,8 +91,8 @@ ft_status ft_store__check_seal(const ft_mapping *m)
     if (memcmp(found.magic, magic, sizeof magic) != 0)
         return ft_fail(FT_EFORMAT, "%s: no store of fettle: at byte 0: its name is not there", m->path);
     if (found.bytes != m->size - BLOCK)
-        return ft_fail(FT_EFORMAT, "%s: damaged: %zu bytes behind the first %d, expected %llu", m->path, m->size - BLOCK,
-                       BLOCK, (unsigned long long)found.bytes);
+        return ft_fail(FT_EFORMAT, "%s: damaged: %zu bytes behind the first %d, expected %llu", m->path,
+                       m->size - BLOCK, BLOCK, (unsigned long long)found.bytes);
     for (size_t at = BLOCK; at < m->size; at += SPAN) {
         size_t n = FT_MIN(m->size - at, (size_t)SPAN);
         sum_add(&s, m->data + at, n);

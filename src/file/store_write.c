@@ -1,7 +1,7 @@
 /* Putting arrays and attributes into a store.
  *
- * Arrays are cut into chunks of about 1 MiB, as their checksums demand. What fails stays with the store: a commit after it
- * refuses, and names no file.
+ * Arrays are cut into chunks of about 1 MiB, as their checksums demand. What fails stays with the store: a commit after
+ * it refuses, and names no file.
  */
 #include "file/store_impl.h"
 
@@ -137,7 +137,8 @@ static ft_status put_array(ft_store *s, const ft_store__array *a, const void *da
     return write_array(s, a, bytes, data, deflate);
 }
 
-ft_status ft_store_put(ft_store *s, const char *name, ft_store_type type, int ndim, const int64_t *shape, const void *data, int deflate)
+ft_status ft_store_put(ft_store *s, const char *name, ft_store_type type, int ndim, const int64_t *shape,
+                       const void *data, int deflate)
 {
     ft_store__array a = {.name = (char *)name, .type = type, .ndim = ndim};
     for (int i = 0; i < ndim && i < FT_MAX_DIMS; i++)
@@ -189,7 +190,8 @@ ft_status ft_store_put_str(ft_store *s, const char *key, const char *v)
 {
     size_t n = strlen(v);
     if (n > FT_STORE__MAX_TEXT)
-        return noted(s, ft_fail(FT_EINPUT, "%s: attribute \"%s\" has %zu bytes, at most %d are kept", s->path, key, n, FT_STORE__MAX_TEXT));
+        return noted(s, ft_fail(FT_EINPUT, "%s: attribute \"%s\" has %zu bytes, at most %d are kept", s->path, key, n,
+                                FT_STORE__MAX_TEXT));
     ft_store__silence q = ft_store__quiet();
     hid_t type = text_type(n);
     ft_status st = put_attribute(s, key, type, v);

@@ -1,5 +1,5 @@
-/* Containers while they are written: metadata and declarations are kept, then the header goes out, then the data streams
- * through to a temporary file that takes its name at commit.
+/* Containers while they are written: metadata and declarations are kept, then the header goes out, then the data
+ * streams through to a temporary file that takes its name at commit.
  *
  * Memory: copies of the metadata and the header's bytes; of the data nothing is kept.
  */
@@ -26,7 +26,8 @@ static ft_status format_named(const char *name, const ft_format **out)
             names[n++] = (*out)->name;
     }
     const char *near = ft_nearest(name, names, n);
-    return ft_fail(FT_EINPUT, "no container format is named \"%s\"%s%s", name, near ? ": did you mean " : "", near ? near : "");
+    return ft_fail(FT_EINPUT, "no container format is named \"%s\"%s%s", name, near ? ": did you mean " : "",
+                   near ? near : "");
 }
 
 static void writer_free(ft_writer *w)
@@ -86,7 +87,8 @@ static ft_status noted(ft_writer *w, ft_status st)
 /* ---- metadata ---- */
 
 /* A name of a tensor or key: new, not empty, before the data. */
-static ft_status take_name(ft_writer *w, ft_map *map, const char *name, size_t max, const char *what, size_t place, const char **out)
+static ft_status take_name(ft_writer *w, ft_map *map, const char *name, size_t max, const char *what, size_t place,
+                           const char **out)
 {
     size_t n = strlen(name);
     if (w->begun)
@@ -190,7 +192,8 @@ ft_status ft_writer_bool(ft_writer *w, const char *key, bool value)
 
 static ft_status add_array(ft_writer *w, const char *key, ft_meta_kind of, int32_t type, const void *items, uint64_t n)
 {
-    return noted(w, add_meta(w, key, (ft_meta){.kind = FT_META_ARRAY, .of = of, .n = n, .items = items, .gguf_type = type}));
+    return noted(
+        w, add_meta(w, key, (ft_meta){.kind = FT_META_ARRAY, .of = of, .n = n, .items = items, .gguf_type = type}));
 }
 
 ft_status ft_writer_str_array(ft_writer *w, const char *key, const ft_str *v, uint64_t n)

@@ -1,5 +1,5 @@
-/* Containers as real files hold them, and as fettle writes them. What real files hold was read with Python (struct, json,
- * numpy); what fettle writes is read again by tests/oracle/check_containers.py. */
+/* Containers as real files hold them, and as fettle writes them. What real files hold was read with Python (struct,
+ * json, numpy); what fettle writes is read again by tests/oracle/check_containers.py. */
 #include "file/container.h"
 #include "support/support.h"
 
@@ -29,7 +29,8 @@ typedef struct fact {
     double sum;
 } fact;
 static const fact facts[] = {
-    {"stories260K", "model.layers.0.mlp.down_proj.weight", &ft_f32, 2, 64, 172, 0x1.12ead2p-4f, -0x1.d3ca76p-4f, 2.412316798055599},
+    {"stories260K", "model.layers.0.mlp.down_proj.weight", &ft_f32, 2, 64, 172, 0x1.12ead2p-4f, -0x1.d3ca76p-4f,
+     2.412316798055599},
     {"stories260K", "model.norm.weight", &ft_f32, 1, 1, 64, 0x1.5e08dcp+0f, 0x1.b530dep+0f, 115.95276230573654},
     {"tinystories-656k", "lm_head.weight", &ft_f32, 2, 2048, 128, -0x1.a8p-6f, -0x1.bp-2f, 2512.834466814995},
     {"calib-5m", "model.embed_tokens.weight", &ft_f16, 2, 4096, 256, 0x1.3dp-7f, -0x1.35p-5f, -3862.8069370388985},
@@ -83,7 +84,8 @@ START_TEST(what_is_no_model_is_refused_with_what_was_looked_for)
 {
     ft_container *c;
     const char *dir = ft_test_dir();
-    ck_assert_fails(ft_container_open(&c, dir), FT_EINPUT, "looked for model.safetensors and model.safetensors.index.json");
+    ck_assert_fails(ft_container_open(&c, dir), FT_EINPUT,
+                    "looked for model.safetensors and model.safetensors.index.json");
     ck_assert_ok(ft_write_file(ft_test_path(dir, "pytorch_model.bin"), "x", 1));
     ck_assert_fails(ft_container_open(&c, dir), FT_EINPUT, "pytorch_model.bin is not read");
     ck_assert_fails(ft_container_open(&c, "/nowhere.gguf"), FT_EINPUT, "/nowhere.gguf: no such file");
@@ -113,7 +115,8 @@ START_TEST(real_gguf_vocabularies_hold_what_python_reads)
     ck_assert(ft_meta_f64(ft_container_meta(c, "llama.attention.layer_norm_rms_epsilon"), &d) && d == (double)1e-5f);
     ck_assert(ft_meta_bool(ft_container_meta(c, "tokenizer.ggml.add_bos_token"), &b) && b);
     ck_assert(ft_meta_bool(ft_container_meta(c, "tokenizer.ggml.add_eos_token"), &b) && !b);
-    const ft_meta *tokens = ft_container_meta(c, "tokenizer.ggml.tokens"), *scores = ft_container_meta(c, "tokenizer.ggml.scores");
+    const ft_meta *tokens = ft_container_meta(c, "tokenizer.ggml.tokens"),
+                  *scores = ft_container_meta(c, "tokenizer.ggml.scores");
     ck_assert_uint_eq(tokens->n, 32000);
     ck_assert(ft_meta_at_str(tokens, 300, &s) && ft_str_is(s, "et"));
     ck_assert(ft_meta_at_str(tokens, 31999, &s) && ft_str_is(s, "\xe7\xbb\x99"));
@@ -329,13 +332,16 @@ START_TEST(a_wrong_request_never_makes_a_file)
     REFUSED("gguf", ft_writer_u32(w, "k", 2), "metadata \"k\" is given twice");
     REFUSED("gguf", ft_writer_u32(w, "", 2), "expected 1 to");
     REFUSED("gguf", ft_writer_tensor(w, "t", &ft_f32, 1, two), "tensor \"t\" is given twice");
-    REFUSED("gguf", ft_writer_tensor(w, "a_name_of_64_bytes_which_is_one_more_than_ggml_has_room_for_______", &ft_f32, 1, two), "expected 1 to 63");
+    REFUSED("gguf",
+            ft_writer_tensor(w, "a_name_of_64_bytes_which_is_one_more_than_ggml_has_room_for_______", &ft_f32, 1, two),
+            "expected 1 to 63");
     REFUSED("safetensors", ft_writer_tensor(w, "q", &ft_q8_0, 1, row), "safetensors cannot hold q8_0");
     REFUSED("gguf", ft_writer_data(w, x, 12), "4 bytes more than the declared tensors have");
     REFUSED("gguf", (ft_writer_data(w, x, 4), ft_writer_u32(w, "late", 1)), "after the data has begun");
     ck_assert_ok(ft_writer_open(&w, "gguf", path));
     ck_assert_fails(ft_writer_tensor(w, "q", &ft_q8_0, 1, row), FT_EFORMAT, "no whole number of q8_0 blocks");
-    ck_assert_fails(ft_writer_tensor(w, "z", &ft_f32, 1, empty), FT_EFORMAT, "tensor \"z\": dimension 0 of [0] is not positive");
+    ck_assert_fails(ft_writer_tensor(w, "z", &ft_f32, 1, empty), FT_EFORMAT,
+                    "tensor \"z\": dimension 0 of [0] is not positive");
     ft_writer_abort(w);
     ck_assert_ok(ft_writer_open(&w, "gguf", path));
     ck_assert_ok(ft_writer_tensor(w, "t", &ft_f32, 1, two));
@@ -456,7 +462,8 @@ END_TEST
 
 START_TEST(damaged_copies_are_survived)
 {
-    const char *dir = ft_test_dir(), *gguf = ft_strdup(ft_test_path(dir, "a.gguf")), *st = ft_strdup(ft_test_path(dir, "a.safetensors"));
+    const char *dir = ft_test_dir(), *gguf = ft_strdup(ft_test_path(dir, "a.gguf")),
+               *st = ft_strdup(ft_test_path(dir, "a.safetensors"));
     ck_assert_ok(write_file("gguf", gguf, 1000));
     ck_assert_ok(write_file("safetensors", st, 1000));
     ck_assert_int_gt(ft_test_damage(gguf, 2000, 31, open_and_close, NULL), 500);
@@ -468,7 +475,8 @@ END_TEST
 
 START_TEST(damaged_copies_of_real_files_are_survived)
 {
-    const char *st = ft_test_shared("models/stories260K/model.safetensors"), *gguf = ft_test_shared("vocab/llama.cpp/ggml-vocab-bert-bge.gguf");
+    const char *st = ft_test_shared("models/stories260K/model.safetensors"),
+               *gguf = ft_test_shared("vocab/llama.cpp/ggml-vocab-bert-bge.gguf");
     if (!st || !gguf)
         FT_SKIP("../shared is absent");
     ck_assert_int_gt(ft_test_damage(st, 500, 33, open_and_close, NULL), 200);
@@ -480,8 +488,8 @@ int main(void)
 {
     FT_TESTS("container", real_safetensors_hold_what_python_reads, a_directory_is_opened_by_its_file,
              what_is_no_model_is_refused_with_what_was_looked_for, real_gguf_vocabularies_hold_what_python_reads,
-             gguf_is_read_as_it_was_written, safetensors_are_read_as_they_were_written, a_copy_of_a_gguf_is_the_same_file,
-             a_chosen_alignment_holds, a_wrong_request_never_makes_a_file, misaligned_tensors_are_moved,
-             every_allocation_and_write_may_fail, no_failed_write_leaves_a_file, damaged_copies_are_survived,
-             damaged_copies_of_real_files_are_survived);
+             gguf_is_read_as_it_was_written, safetensors_are_read_as_they_were_written,
+             a_copy_of_a_gguf_is_the_same_file, a_chosen_alignment_holds, a_wrong_request_never_makes_a_file,
+             misaligned_tensors_are_moved, every_allocation_and_write_may_fail, no_failed_write_leaves_a_file,
+             damaged_copies_are_survived, damaged_copies_of_real_files_are_survived);
 }

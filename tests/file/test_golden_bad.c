@@ -1,7 +1,7 @@
 /* Container files that must be refused, each with its status and its words. Files are made from short texts:
- *   GGUF          words: raw=BYTES, u8= u32= u64= a number, s=a string with its length, pad=N zeros up to a multiple of N,
- *                 zero=N zeros; a lone s= is the empty string
- *   safetensors   the header, its length is put before it, and so many zeros behind it
+ *   GGUF          words: raw=BYTES, u8= u32= u64= a number, s=a string with its length, pad=N zeros up to a multiple of
+ * N, zero=N zeros; a lone s= is the empty string safetensors   the header, its length is put before it, and so many
+ * zeros behind it
  */
 #include "file/container.h"
 #include "support/support.h"
@@ -60,7 +60,7 @@ typedef struct golden {
     const char *message;
 } golden;
 #define HEAD(tensors, values) "raw=GGUF u32=3 u64=" #tensors " u64=" #values " "
-#define ONE_TENSOR HEAD(1, 0) "s=t "
+#define ONE_TENSOR            HEAD(1, 0) "s=t "
 static const golden ggufs[] = {
     {"raw=GGU", FT_EFORMAT, "at byte 0: the magic of 4 bytes, but 3 are left"},
     {"raw=GGUX u32=3 u64=0 u64=0", FT_EFORMAT, "no GGUF"},
@@ -81,9 +81,11 @@ static const golden ggufs[] = {
     {HEAD(0, 1) "s=key u32=8 u64=5 raw=abcd", FT_EFORMAT, "value \"key\": a string of 5 bytes, but 4 are left"},
     {HEAD(0, 1) "s=key u32=9 u32=9 u64=1 u32=4 u64=0", FT_EFORMAT, "value \"key\": an array of arrays"},
     {HEAD(0, 1) "s=key u32=9 u32=77 u64=1 u64=0", FT_EFORMAT, "an array of unknown type 77"},
-    {HEAD(0, 1) "s=key u32=9 u32=10 u64=0x2000000000000001 zero=64", FT_EFORMAT, "an array's count is 2305843009213693953"},
+    {HEAD(0, 1) "s=key u32=9 u32=10 u64=0x2000000000000001 zero=64", FT_EFORMAT,
+     "an array's count is 2305843009213693953"},
     {HEAD(0, 1) "s=key u32=9 u32=8 u64=9 zero=64", FT_EFORMAT, "an array's count is 9, but only 64 bytes are left"},
-    {HEAD(0, 1) "s=key u32=9 u32=8 u64=2 s=ok u64=7 raw=six123", FT_EFORMAT, "a string of an array of 7 bytes, but 6 are left"},
+    {HEAD(0, 1) "s=key u32=9 u32=8 u64=2 s=ok u64=7 raw=six123", FT_EFORMAT,
+     "a string of an array of 7 bytes, but 6 are left"},
     {HEAD(0, 1) "s=general.alignment u32=4 u32=48", FT_EFORMAT, "general.alignment is 48, expected a power of two"},
     {HEAD(0, 1) "s=general.alignment u32=4 u32=0", FT_EFORMAT, "general.alignment is 0"},
     {HEAD(0, 1) "s=general.alignment u32=8 s=32", FT_EFORMAT, "general.alignment is no integer"},
@@ -91,19 +93,27 @@ static const golden ggufs[] = {
     {ONE_TENSOR "u32=5 zero=64", FT_EFORMAT, "tensor \"t\": 5 dimensions, at most 4"},
     {ONE_TENSOR "u32=1 u64=0 u32=0 u64=0 zero=64", FT_EFORMAT, "tensor \"t\": dimension 0 of [0] is not positive"},
     {ONE_TENSOR "u32=1 u64=0x8000000000000000 u32=0 u64=0 zero=64", FT_EFORMAT, "a dimension of 9223372036854775808"},
-    {ONE_TENSOR "u32=2 u64=0x7fffffff00000000 u64=8 u32=0 u64=0 zero=64", FT_EFORMAT, "tensor \"t\": the size of [8, 9223372032559808512] overflows"},
-    {ONE_TENSOR "u32=2 u64=33 u64=2 u32=8 u64=0 zero=256", FT_EFORMAT, "tensor \"t\": rows of 33 elements are no whole number of q8_0 blocks"},
-    {ONE_TENSOR "u32=1 u64=2 u32=27 u64=0 zero=64", FT_EUNSUPPORTED, "tensor \"t\" has type I64, which fettle does not read"},
+    {ONE_TENSOR "u32=2 u64=0x7fffffff00000000 u64=8 u32=0 u64=0 zero=64", FT_EFORMAT,
+     "tensor \"t\": the size of [8, 9223372032559808512] overflows"},
+    {ONE_TENSOR "u32=2 u64=33 u64=2 u32=8 u64=0 zero=256", FT_EFORMAT,
+     "tensor \"t\": rows of 33 elements are no whole number of q8_0 blocks"},
+    {ONE_TENSOR "u32=1 u64=2 u32=27 u64=0 zero=64", FT_EUNSUPPORTED,
+     "tensor \"t\" has type I64, which fettle does not read"},
     {ONE_TENSOR "u32=1 u64=2 u32=4 u64=0 zero=64", FT_EFORMAT, "tensor \"t\": unknown tensor type 4"},
     {ONE_TENSOR "u32=1 u64=2 u32=999 u64=0 zero=64", FT_EFORMAT, "unknown tensor type 999"},
     {ONE_TENSOR "u32=1 u64=2 u32=0 u64=8 zero=64", FT_EFORMAT, "offset 8 is no multiple of the alignment, 32"},
-    {ONE_TENSOR "u32=1 u64=2 u32=0 u64=0xffffffffffffffe0 zero=64", FT_EFORMAT, "tensor \"t\" ends 18446744073709551592 bytes into the data"},
-    {ONE_TENSOR "u32=1 u64=16 u32=0 u64=0xffffffffffffffe0 zero=64", FT_EFORMAT, "offset 18446744073709551584 is out of range"},
-    {ONE_TENSOR "u32=1 u64=2 u32=0 u64=0 pad=32 zero=7", FT_EFORMAT, "ends 8 bytes into the data, but the file holds 7"},
+    {ONE_TENSOR "u32=1 u64=2 u32=0 u64=0xffffffffffffffe0 zero=64", FT_EFORMAT,
+     "tensor \"t\" ends 18446744073709551592 bytes into the data"},
+    {ONE_TENSOR "u32=1 u64=16 u32=0 u64=0xffffffffffffffe0 zero=64", FT_EFORMAT,
+     "offset 18446744073709551584 is out of range"},
+    {ONE_TENSOR "u32=1 u64=2 u32=0 u64=0 pad=32 zero=7", FT_EFORMAT,
+     "ends 8 bytes into the data, but the file holds 7"},
     {ONE_TENSOR "u32=1 u64=2 u32=0 u64=0", FT_EFORMAT, "but the file holds 0"},
     {HEAD(1, 0) "s= u32=1 u64=2 u32=0 u64=0 pad=32 zero=8", FT_EFORMAT, "a tensor name is empty"},
-    {HEAD(2, 0) "s=t u32=1 u64=2 u32=0 u64=0 s=t u32=1 u64=2 u32=0 u64=32 pad=32 zero=64", FT_EFORMAT, "the tensor name \"t\" stands there twice"},
-    {HEAD(2, 0) "s=t u32=1 u64=9 u32=0 u64=0 s=u u32=1 u64=2 u32=0 u64=32 pad=32 zero=64", FT_EFORMAT, "tensor \"u\" begins within tensor \"t\""},
+    {HEAD(2, 0) "s=t u32=1 u64=2 u32=0 u64=0 s=t u32=1 u64=2 u32=0 u64=32 pad=32 zero=64", FT_EFORMAT,
+     "the tensor name \"t\" stands there twice"},
+    {HEAD(2, 0) "s=t u32=1 u64=9 u32=0 u64=0 s=u u32=1 u64=2 u32=0 u64=32 pad=32 zero=64", FT_EFORMAT,
+     "tensor \"u\" begins within tensor \"t\""},
 };
 static const char *const good_ggufs[] = {
     HEAD(0, 0),
@@ -156,7 +166,8 @@ static const header headers[] = {
     {"{\"a\":7}", 0, FT_EFORMAT, "tensor \"a\": its entry is no object"},
     {"{\"a\":{\"shape\":[2],\"data_offsets\":[0,8]}}", 8, FT_EFORMAT, "tensor \"a\": \"dtype\" is missing"},
     {"{\"a\":{\"dtype\":32,\"shape\":[2],\"data_offsets\":[0,8]}}", 8, FT_EFORMAT, "\"dtype\" is a number"},
-    {"{\"a\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[0,8]}}", 8, FT_EUNSUPPORTED, "tensor \"a\": it has type I64, fettle reads F32, F16, BF16"},
+    {"{\"a\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[0,8]}}", 8, FT_EUNSUPPORTED,
+     "tensor \"a\": it has type I64, fettle reads F32, F16, BF16"},
     {"{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[8],\"data_offsets\":[0,8]}}", 8, FT_EUNSUPPORTED, "it has type F8_E4M3"},
     {"{" T("a", "2", "[0,8]") "}", 8, FT_EFORMAT, "\"shape\" is missing or no array"},
     {"{" T("a", "[2.0]", "[0,8]") "}", 8, FT_EFORMAT, "number 0 of \"shape\" is no integer"},
@@ -168,10 +179,13 @@ static const header headers[] = {
     {"{" T("a", "[2]", "[0]") "}", 8, FT_EFORMAT, "is no [begin, end]"},
     {"{" T("a", "[2]", "[8,0]") "}", 8, FT_EFORMAT, "is no [begin, end]"},
     {"{" T("a", "[2]", "[0,9]") "}", 8, FT_EFORMAT, "its data ends at 9, but the file holds 8 bytes"},
-    {"{" T("a", "[2]", "[9223372036854775800,9223372036854775807]") "}", 8, FT_EFORMAT, "its data ends at 9223372036854775807"},
+    {"{" T("a", "[2]", "[9223372036854775800,9223372036854775807]") "}", 8, FT_EFORMAT,
+     "its data ends at 9223372036854775807"},
     {"{" T("a", "[3]", "[0,8]") "}", 8, FT_EFORMAT, "span 8 bytes, expected 12 for F32 [3]"},
-    {"{" T("a", "[2]", "[0,8]") "," T("b", "[2]", "[4,12]") "}", 12, FT_EFORMAT, "tensor \"b\" begins within tensor \"a\""},
-    {"{" T("a", "[2]", "[0,8]") "," T("b", "[2]", "[12,20]") "}", 20, FT_EFORMAT, "4 bytes before tensor \"b\" belong to no tensor"},
+    {"{" T("a", "[2]", "[0,8]") "," T("b", "[2]", "[4,12]") "}", 12, FT_EFORMAT,
+     "tensor \"b\" begins within tensor \"a\""},
+    {"{" T("a", "[2]", "[0,8]") "," T("b", "[2]", "[12,20]") "}", 20, FT_EFORMAT,
+     "4 bytes before tensor \"b\" belong to no tensor"},
     {"{" T("a", "[2]", "[0,8]") "}", 11, FT_EFORMAT, "3 bytes behind the last tensor"},
     {"{}", 4, FT_EFORMAT, "4 bytes behind the last tensor"},
     {"{" T("", "[2]", "[0,8]") "}", 8, FT_EFORMAT, "a tensor name is empty"},
@@ -193,7 +207,8 @@ START_TEST(safetensors_files_are_refused_as_they_deserve)
     ck_assert_ok(ft_buf_put(&b, "\0\0\0\0{", 5));
     ck_assert_fails(open_bytes("a.safetensors", &b), FT_EFORMAT, "a header of 2 bytes, but 1 follow");
     b.p[7] = 1;
-    ck_assert_fails(open_bytes("a.safetensors", &b), FT_EFORMAT, "a header of 72057594037927938 bytes, at most 104857600");
+    ck_assert_fails(open_bytes("a.safetensors", &b), FT_EFORMAT,
+                    "a header of 72057594037927938 bytes, at most 104857600");
     ft_buf_free(&b);
 }
 END_TEST
@@ -233,13 +248,15 @@ static const golden indices[] = {
     {"{}", FT_EFORMAT, "\"weight_map\" is missing or empty"},
     {"[", FT_EFORMAT, "index.json:1:"},
     {"{\"weight_map\":{\"a\":7}}", FT_EFORMAT, "weight_map: \"a\" is no file name"},
-    {"{\"weight_map\":{\"a\":\"../1.safetensors\"}}", FT_EFORMAT, "\"a\" lies in \"../1.safetensors\", expected a file name without a path"},
+    {"{\"weight_map\":{\"a\":\"../1.safetensors\"}}", FT_EFORMAT,
+     "\"a\" lies in \"../1.safetensors\", expected a file name without a path"},
     {"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", FT_EFORMAT, "without a path"},
     {"{\"weight_map\":{\"a\":\"..\"}}", FT_EFORMAT, "without a path"},
     {"{\"weight_map\":{\"a\":\"\"}}", FT_EFORMAT, "without a path"},
     {"{\"weight_map\":{\"a\":\"1\\u0000\"}}", FT_EFORMAT, "\"a\" is no file name"},
     {"{\"weight_map\":{\"a\":\"1\",\"b\":\"9\"}}", FT_EINPUT, "its shard 9 is not beside it"},
-    {"{\"weight_map\":{\"a\":\"1\",\"b\":\"1\",\"c\":\"2\"}}", FT_EFORMAT, "promises \"b\" in 1, which does not hold it"},
+    {"{\"weight_map\":{\"a\":\"1\",\"b\":\"1\",\"c\":\"2\"}}", FT_EFORMAT,
+     "promises \"b\" in 1, which does not hold it"},
     {"{\"weight_map\":{\"a\":\"1\",\"x\":\"2\"}}", FT_EFORMAT, "promises \"x\" in 2, which does not hold it"},
     {"{\"weight_map\":{\"a\":\"1\",\"d\":\"3\"}}", FT_EFORMAT, "the tensor name \"a\" stands there twice"},
     {"{\"weight_map\":{\"a\":\"1\",\"e\":\"4\"}}", FT_EFORMAT, "ends within the length of its header"},
@@ -251,10 +268,14 @@ START_TEST(a_sharded_model_is_read_as_one)
     ft_container *c;
     ft_str s;
     write_shard(dir, "1", "{\"__metadata__\":{\"format\":\"pt\",\"n\":\"1\"}," T("a", "[2]", "[0,8]") "}", 8);
-    write_shard(dir, "2", "{\"__metadata__\":{\"format\":\"pt\",\"n\":\"2\"}," T("b", "[3]", "[0,12]") "," T("c", "[1]", "[12,16]") "}", 16);
+    write_shard(
+        dir, "2",
+        "{\"__metadata__\":{\"format\":\"pt\",\"n\":\"2\"}," T("b", "[3]", "[0,12]") "," T("c", "[1]", "[12,16]") "}",
+        16);
     write_shard(dir, "3", "{" T("a", "[2]", "[0,8]") "," T("d", "[2]", "[8,16]") "}", 16);
     ck_assert_ok(ft_write_file(ft_test_path(dir, "4"), "x", 1));
-    ck_assert_ok(open_sharded(dir, "{\"metadata\":{\"total_size\":24},\"weight_map\":{\"a\":\"1\",\"b\":\"2\",\"c\":\"2\"}}"));
+    ck_assert_ok(
+        open_sharded(dir, "{\"metadata\":{\"total_size\":24},\"weight_map\":{\"a\":\"1\",\"b\":\"2\",\"c\":\"2\"}}"));
     ck_assert_ok(ft_container_open(&c, dir));
     ck_assert_str_eq(ft_container_format(c), "safetensors");
     ck_assert_uint_eq(ft_container_count(c), 3);
@@ -286,7 +307,8 @@ static ft_status open_damaged_index(const char *path, void *ctx)
 
 START_TEST(a_damaged_index_and_failed_allocations_are_survived)
 {
-    static const char index[] = "{\"metadata\":{\"total_size\":24},\"weight_map\":{\"a\":\"1\",\"b\":\"2\",\"c\":\"2\"}}";
+    static const char index[] =
+        "{\"metadata\":{\"total_size\":24},\"weight_map\":{\"a\":\"1\",\"b\":\"2\",\"c\":\"2\"}}";
     char *dir = strdup(ft_test_dir()), *copy = strdup(ft_test_path(ft_test_dir(), "index"));
     ft_status st = FT_ENOMEM;
     int n = 1;

@@ -80,8 +80,10 @@ END_TEST
 START_TEST(integers_past_int64_become_reals)
 {
     json_t *j;
-    ck_assert_ok(ft_json_text(&j, ft_str_of("{\"s\": \"\\\"99999999999999999999\", \"m\": 1000000000000000019884624838656,"
-                                            " \"n\": -9223372036854775808, \"o\": -9223372036854775809, \"p\": 7}"), "t"));
+    ck_assert_ok(ft_json_text(&j,
+                              ft_str_of("{\"s\": \"\\\"99999999999999999999\", \"m\": 1000000000000000019884624838656,"
+                                        " \"n\": -9223372036854775808, \"o\": -9223372036854775809, \"p\": 7}"),
+                              "t"));
     ck_assert_str_eq(json_string_value(json_object_get(j, "s")), "\"99999999999999999999");
     ck_assert(json_real_value(json_object_get(j, "m")) == 1e30);
     ck_assert(json_integer_value(json_object_get(j, "n")) == INT64_MIN);
@@ -98,7 +100,8 @@ START_TEST(members_have_types_and_defaults)
     double d;
     bool b;
     const char *s;
-    ck_assert_ok(ft_json_text(&j, ft_str_of("{\"i\":4096.0,\"d\":3,\"b\":true,\"s\":\"x\",\"n\":null,\"h\":0.5,\"z\":\"a\\u0000\"}"), "t"));
+    ck_assert_ok(ft_json_text(
+        &j, ft_str_of("{\"i\":4096.0,\"d\":3,\"b\":true,\"s\":\"x\",\"n\":null,\"h\":0.5,\"z\":\"a\\u0000\"}"), "t"));
     ck_assert_ok(ft_json_i64(j, "i", "c", 0, &i));
     ck_assert_int_eq(i, 4096);
     ck_assert_ok(ft_json_f64(j, "d", "c", 0, &d));
@@ -115,7 +118,8 @@ START_TEST(members_have_types_and_defaults)
     ck_assert(b);
     ck_assert_ok(ft_json_str(j, "n", "c", NULL, &s));
     ck_assert_ptr_null(s);
-    ck_assert_fails(ft_json_i64(j, "s", "config.json", 0, &i), FT_EFORMAT, "config.json: \"s\" is a string, expected an integer");
+    ck_assert_fails(ft_json_i64(j, "s", "config.json", 0, &i), FT_EFORMAT,
+                    "config.json: \"s\" is a string, expected an integer");
     ck_assert_fails(ft_json_i64(j, "h", "c", 0, &i), FT_EFORMAT, "\"h\" is 0.5");
     ck_assert_fails(ft_json_f64(j, "b", "c", 0, &d), FT_EFORMAT, "\"b\" is true, expected a number");
     ck_assert_fails(ft_json_bool(j, "d", "c", 0, &b), FT_EFORMAT, "expected true or false");
@@ -214,7 +218,9 @@ static ft_status read_any(const char *path, void *ctx)
 START_TEST(damaged_copies_are_survived)
 {
     const char *real = ft_test_shared("models/tinystories-656k/tokenizer_config.json");
-    const char *path = real ? real : text_file("{\"model_max_length\": 1000000000000000019884624838656, \"a\": [{\"b\": \"\\u00e9\"}]}");
+    const char *path =
+        real ? real
+             : text_file("{\"model_max_length\": 1000000000000000019884624838656, \"a\": [{\"b\": \"\\u00e9\"}]}");
     ck_assert_int_gt(ft_test_damage(path, 2000, 11, read_any, NULL), 1000);
 }
 END_TEST

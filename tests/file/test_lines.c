@@ -114,7 +114,10 @@ typedef struct bad {
     int good; /* lines before the fault */
     const char *message;
 } bad;
-#define BAD(text, good, message) {text, sizeof text - 1, good, message}
+#define BAD(text, good, message)                                                                                       \
+    {                                                                                                                  \
+        text, sizeof text - 1, good, message                                                                           \
+    }
 static const bad bads[] = {
     BAD("ok\nb\0d\n", 1, ":2: a NUL byte at byte 2"),
     BAD("ok\nok\nlong enough \xff\n", 2, ":3: byte 13 of the line (0xff) is not UTF-8"),
@@ -122,7 +125,9 @@ static const bad bads[] = {
     BAD("\xed\xa0\x80", 0, "(0xed)"),     /* surrogate */
     BAD("\xf4\x90\x80\x80", 0, "(0xf4)"), /* past U+10FFFF */
     BAD("ab\xe2\x82", 0, "byte 3"),       /* cut */
-    BAD("\xff\xfe" "a\0", -1, "UTF-16"),
+    BAD("\xff\xfe"
+        "a\0",
+        -1, "UTF-16"),
 };
 
 START_TEST(what_is_no_text_is_refused)
@@ -237,7 +242,8 @@ START_TEST(csv_follows_rfc_4180)
     for (size_t i = 0; i < FT_COUNT(csv_bads); i++) {
         ft_buf b = {0};
         const csv_case *c = &csv_bads[i];
-        ck_assert_fails(read_csv(text_file(c->text, strlen(c->text), false), c->separator, &b), FT_EFORMAT, c->expected);
+        ck_assert_fails(read_csv(text_file(c->text, strlen(c->text), false), c->separator, &b), FT_EFORMAT,
+                        c->expected);
         ft_buf_free(&b);
     }
 }

@@ -86,7 +86,8 @@ START_TEST(what_was_put_is_got)
     ck_assert_ok(ft_store_open(&s, path));
     for (int b = 0; b < 2; b++) {
         memset(w, 0xff, sizeof w);
-        ck_assert_ok(ft_store_get(s, b ? "adapter/layers.0.q/B" : "adapter/layers.0.q/A", FT_STORE_F32, LARGE * COLS, w));
+        ck_assert_ok(
+            ft_store_get(s, b ? "adapter/layers.0.q/B" : "adapter/layers.0.q/A", FT_STORE_F32, LARGE * COLS, w));
         for (int64_t j = 0; j < LARGE * COLS; j++)
             ck_assert(w[j] == weight(j));
     }
@@ -115,7 +116,9 @@ START_TEST(what_was_put_is_got)
     ck_assert_str_eq(text, "");
     ft_free(text);
     ck_assert_ok(ft_store_each(s, note_name, &names));
-    ck_assert_str_eq(names.p, "adapter.order 3 1;adapter/layers.0.q/A 0 2;adapter/layers.0.q/B 0 2;f64 1 1;i32 2 1;none 2 2;u16 5 4;u8 4 1;");
+    ck_assert_str_eq(
+        names.p,
+        "adapter.order 3 1;adapter/layers.0.q/A 0 2;adapter/layers.0.q/B 0 2;f64 1 1;i32 2 1;none 2 2;u16 5 4;u8 4 1;");
     ft_store_close(s);
     ft_buf_free(&names);
 }
@@ -135,7 +138,8 @@ START_TEST(what_is_asked_wrongly_is_refused)
     ck_assert_ok(ft_store_open(&s, path));
     ck_assert_fails(ft_store_info(s, "absent", &type, &ndim, shape), FT_EINPUT, "there is no array \"absent\"");
     ck_assert_fails(ft_store_get(s, "adapter", FT_STORE_F32, 1, x), FT_EINPUT, "there is no array \"adapter\"");
-    ck_assert_fails(ft_store_get(s, "i32", FT_STORE_I32, 2, x), FT_EFORMAT, "holds 3 elements of 4 bytes, expected 2 of 4");
+    ck_assert_fails(ft_store_get(s, "i32", FT_STORE_I32, 2, x), FT_EFORMAT,
+                    "holds 3 elements of 4 bytes, expected 2 of 4");
     ck_assert_fails(ft_store_get(s, "i32", FT_STORE_F32, 3, x), FT_EFORMAT, "and another type");
     ck_assert_fails(ft_store_get_i64(s, "absent", &v), FT_EINPUT, "there is no attribute \"absent\"");
     ck_assert_fails(ft_store_get_i64(s, "best", &v), FT_EFORMAT, "\"best\" is no integer");
@@ -295,7 +299,8 @@ START_TEST(no_failed_write_leaves_a_file)
         ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
         st = write_store(path, LARGE);
         ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &whole), 0);
-        ck_assert_msg(st == (n < sb.st_size ? FT_EIO : FT_OK), "%ld of %ld bytes: status %d: %s", (long)n, (long)sb.st_size, st, ft_error());
+        ck_assert_msg(st == (n < sb.st_size ? FT_EIO : FT_OK), "%ld of %ld bytes: status %d: %s", (long)n,
+                      (long)sb.st_size, st, ft_error());
         ck_assert_int_eq(ft_exists(path), st == FT_OK);
         if (st != FT_OK)
             ck_assert_msg(strstr(ft_error(), "File too large") != NULL, "%s", ft_error());

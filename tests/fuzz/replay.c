@@ -1,5 +1,5 @@
-/* Replays a fuzz target without a fuzzer: each seed, each seed cut at every length, and each seed with every byte replaced
- * by some that lengths and brackets do not like. usage: replay_NAME, seeds from tests/fuzz/seeds/NAME. */
+/* Replays a fuzz target without a fuzzer: each seed, each seed cut at every length, and each seed with every byte
+ * replaced by some that lengths and brackets do not like. usage: replay_NAME, seeds from tests/fuzz/seeds/NAME. */
 #include "fuzz/fuzz.h"
 
 static const uint8_t values[] = {0x00, 0xff, 0x7f, 0x80, '"', '{', ']', '\n'};

@@ -1,4 +1,5 @@
-/* Writes one file of each format that fettle writes into a directory, for check_samples.py to read. usage: write_samples DIR */
+/* Writes one file of each format that fettle writes into a directory, for check_samples.py to read. usage:
+ * write_samples DIR */
 #include "base/os.h"
 #include "file/container.h"
 #include "file/json.h"
@@ -22,7 +23,10 @@ static ft_status write_tensors(ft_writer *w, bool quantized)
         int ndim;
         const int64_t *shape;
         int64_t count;
-    } all[] = {{"blk.0.a.weight", &ft_f32, 2, a, 15}, {"b", &ft_bf16, 1, b, 7}, {"c", &ft_f16, 4, c, 24}, {"d", &ft_q8_0, 2, d, 128}};
+    } all[] = {{"blk.0.a.weight", &ft_f32, 2, a, 15},
+               {"b", &ft_bf16, 1, b, 7},
+               {"c", &ft_f16, 4, c, 24},
+               {"d", &ft_q8_0, 2, d, 128}};
     size_t n = quantized ? 4 : 3;
     for (size_t i = 0; i < n; i++)
         FT_RETURN(ft_writer_tensor(w, all[i].name, all[i].dtype, all[i].ndim, all[i].shape));
@@ -32,14 +36,19 @@ static ft_status write_tensors(ft_writer *w, bool quantized)
         for (int64_t k = 0; k < all[i].count; k++)
             x[k] = element(k);
         all[i].dtype->encode(x, NULL, all[i].count, bytes);
-        FT_RETURN(ft_writer_data(w, bytes, (size_t)(all[i].count / all[i].dtype->block_len) * all[i].dtype->block_bytes));
+        FT_RETURN(
+            ft_writer_data(w, bytes, (size_t)(all[i].count / all[i].dtype->block_len) * all[i].dtype->block_bytes));
     }
     return FT_OK;
 }
 
 static ft_status write_meta(ft_writer *w, bool arrays)
 {
-    static const ft_str words[] = {{"<s>", 3}, {"", 0}, {"\xe2\x96\x81" "a", 4}};
+    static const ft_str words[] = {{"<s>", 3},
+                                   {"", 0},
+                                   {"\xe2\x96\x81"
+                                    "a",
+                                    4}};
     static const int32_t integers[] = {-1, 0, INT32_MAX};
     static const float floats[] = {0.5f, -3.25f};
     FT_RETURN(ft_writer_str(w, "general.architecture", ft_str_of("llama")));
@@ -99,7 +108,8 @@ done:
 static ft_status write_json(const char *dir)
 {
     char path[4096];
-    json_t *j = json_pack("{s:[f,f,i,b,n], s:{s:s, s:{}, s:[]}}", "z", 0.1, 1e-300, -5, 1, "a", "text", "\"\\\n\x01 \xc3\xa9", "o", "l");
+    json_t *j = json_pack("{s:[f,f,i,b,n], s:{s:s, s:{}, s:[]}}", "z", 0.1, 1e-300, -5, 1, "a", "text",
+                          "\"\\\n\x01 \xc3\xa9", "o", "l");
     if (!j)
         return FT_ENOMEM;
     snprintf(path, sizeof path, "%s/sample.json", dir);
@@ -111,8 +121,8 @@ static ft_status write_json(const char *dir)
 int main(int argc, char **argv)
 {
     const char *dir = argc == 2 ? argv[1] : ".";
-    if (write_container(dir, "sample.safetensors", "safetensors") != FT_OK || write_container(dir, "sample.gguf", "gguf") != FT_OK ||
-        write_store(dir) != FT_OK || write_json(dir) != FT_OK) {
+    if (write_container(dir, "sample.safetensors", "safetensors") != FT_OK ||
+        write_container(dir, "sample.gguf", "gguf") != FT_OK || write_store(dir) != FT_OK || write_json(dir) != FT_OK) {
         fprintf(stderr, "%s\n", ft_error());
         return 1;
     }

@@ -69,8 +69,8 @@ START_TEST(encoding_rounds_to_nearest_even)
                 continue;
             for (uint32_t sign = 0; sign <= 0x8000; sign += 0x8000) {
                 float s = sign ? -1 : 1;
-                ck_assert_msg(encoded(d, s * middle) == ((p & 1 ? p + 1 : p) | sign), "%s: the middle above %04x gives %04x",
-                              d->name, p, encoded(d, s * middle));
+                ck_assert_msg(encoded(d, s * middle) == ((p & 1 ? p + 1 : p) | sign),
+                              "%s: the middle above %04x gives %04x", d->name, p, encoded(d, s * middle));
                 ck_assert_uint_eq(encoded(d, s * nextafterf(middle, 0)), p | sign);
                 ck_assert_uint_eq(encoded(d, s * nextafterf(middle, INFINITY)), (p + 1) | sign);
             }
@@ -176,7 +176,8 @@ START_TEST(rows_decode_to_what_was_encoded)
             error += (y[i] - x[cols + i]) * (y[i] - x[cols + i]);
             norm += x[cols + i] * x[cols + i];
         }
-        ck_assert_msg(error <= norm * (d->is_float ? 1e-5 : 0.02), "%s: relative error %g", d->name, sqrt(error / norm));
+        ck_assert_msg(error <= norm * (d->is_float ? 1e-5 : 0.02), "%s: relative error %g", d->name,
+                      sqrt(error / norm));
         ck_assert(stored[bytes] == 77 && y[2 * cols] == 77);
         ft_free(x);
         ft_free(y);
@@ -196,7 +197,8 @@ START_TEST(sizes_are_checked)
     ck_assert_fails(ft_tensor_check(&ft_f32, 5, good, &bytes), FT_EFORMAT, "5 dimensions, 1 to 4");
     ck_assert_fails(ft_tensor_check(&ft_f32, 2, zero, &bytes), FT_EFORMAT, "dimension 1 of [2, 0] is not positive");
     ck_assert_fails(ft_tensor_check(&ft_f32, 1, negative, &bytes), FT_EFORMAT, "is not positive");
-    ck_assert_fails(ft_tensor_check(&ft_q8_0, 2, wide, &bytes), FT_EFORMAT, "rows of 33 elements are no whole number of q8_0 blocks of 32");
+    ck_assert_fails(ft_tensor_check(&ft_q8_0, 2, wide, &bytes), FT_EFORMAT,
+                    "rows of 33 elements are no whole number of q8_0 blocks of 32");
     ck_assert_fails(ft_tensor_check(&ft_f32, 2, huge, &bytes), FT_EFORMAT, "overflows");
     ck_assert_ok(ft_tensor_check(&ft_f32, 2, edge, &bytes));
     ck_assert_uint_eq(bytes, (size_t)(INT64_MAX / 4) * 4);
@@ -221,6 +223,7 @@ END_TEST
 int main(void)
 {
     FT_TESTS("dtypes", all_patterns_decode_by_the_definition_and_come_back, encoding_rounds_to_nearest_even,
-             q8_0_writes_the_bytes_that_ggml_writes, q8_0_of_simple_blocks_is_known, every_dtype_is_found_by_each_of_its_names,
-             rows_decode_to_what_was_encoded, sizes_are_checked, shapes_are_told_in_full);
+             q8_0_writes_the_bytes_that_ggml_writes, q8_0_of_simple_blocks_is_known,
+             every_dtype_is_found_by_each_of_its_names, rows_decode_to_what_was_encoded, sizes_are_checked,
+             shapes_are_told_in_full);
 }

@@ -1,8 +1,8 @@
 /* Chats: OpenAI messages, ShareGPT conversations, Alpaca instructions.
  *
  * ShareGPT's function_call is an assistant turn and its observation a tool turn, as text. A row's `tools` go into the
- * system message as text (counted and noted: a model's own template may render them otherwise). What no template here can
- * render (tool_calls, reasoning_content, images) is refused, never dropped.
+ * system message as text (counted and noted: a model's own template may render them otherwise). What no template here
+ * can render (tool_calls, reasoning_content, images) is refused, never dropped.
  */
 #include "data/data_room.h"
 
@@ -11,9 +11,10 @@
 static const struct {
     const char *word;
     ft_role role;
-} roles[] = {{"system", FT_SYSTEM},     {"developer", FT_SYSTEM}, {"user", FT_USER},        {"human", FT_USER},
-             {"assistant", FT_ASSISTANT}, {"gpt", FT_ASSISTANT},  {"chatgpt", FT_ASSISTANT}, {"model", FT_ASSISTANT},
-             {"function_call", FT_ASSISTANT}, {"tool", FT_TOOL},  {"function", FT_TOOL},    {"observation", FT_TOOL}};
+} roles[] = {{"system", FT_SYSTEM},     {"developer", FT_SYSTEM},    {"user", FT_USER},
+             {"human", FT_USER},        {"assistant", FT_ASSISTANT}, {"gpt", FT_ASSISTANT},
+             {"chatgpt", FT_ASSISTANT}, {"model", FT_ASSISTANT},     {"function_call", FT_ASSISTANT},
+             {"tool", FT_TOOL},         {"function", FT_TOOL},       {"observation", FT_TOOL}};
 
 static ft_status role_of(const ft_data__reader *rd, const json_t *word, ft_role *out)
 {
@@ -23,8 +24,8 @@ static ft_status role_of(const ft_data__reader *rd, const json_t *word, ft_role 
             *out = roles[i].role;
             return FT_OK;
         }
-    return ft_data__fail(rd, FT_EINPUT, "message %zu: %s%.40s%s", rd->n + 1, s ? "unknown role \"" : "it has no role", s ? s : "",
-                         s ? "\"" : "");
+    return ft_data__fail(rd, FT_EINPUT, "message %zu: %s%.40s%s", rd->n + 1, s ? "unknown role \"" : "it has no role",
+                         s ? s : "", s ? "\"" : "");
 }
 
 /* OpenAI's list of parts: texts are joined, others refused. */
@@ -39,8 +40,8 @@ static ft_status join_parts(ft_data__reader *rd, const json_t *parts, ft_buf *ou
         const char *type = json_string_value(json_object_get(part, "type"));
         ft_str text;
         if (!type || strcmp(type, "text") != 0)
-            return ft_data__fail(rd, FT_EUNSUPPORTED, "message %zu: a part of type \"%s\", only text is supported", rd->n + 1,
-                                 type ? type : "?");
+            return ft_data__fail(rd, FT_EUNSUPPORTED, "message %zu: a part of type \"%s\", only text is supported",
+                                 rd->n + 1, type ? type : "?");
         FT_RETURN(ft_data__text(rd, part, "text", &text));
         FT_RETURN(ft_buf_put(out, text.p, text.n));
     }
@@ -71,7 +72,8 @@ static ft_status supervised_flag(const ft_data__reader *rd, const json_t *messag
             continue;
         double weight = json_is_boolean(v) ? json_is_true(v) : json_is_number(v) ? json_number_value(v) : -1;
         if (weight != 0 && weight != 1)
-            return ft_data__fail(rd, FT_EINPUT, "message %zu: \"%s\" is neither true, false, 0 nor 1", rd->n + 1, keys[i]);
+            return ft_data__fail(rd, FT_EINPUT, "message %zu: \"%s\" is neither true, false, 0 nor 1", rd->n + 1,
+                                 keys[i]);
         *out = *out && weight != 0;
     }
     return FT_OK;
@@ -88,12 +90,13 @@ static ft_status refuse_unrendered(const ft_data__reader *rd, const json_t *mess
     static const char *const keys[] = {"tool_calls", "function_call", "reasoning_content", "images"};
     for (size_t i = 0; i < FT_COUNT(keys); i++)
         if (says_something(json_object_get(message, keys[i])))
-            return ft_data__fail(rd, FT_EUNSUPPORTED, "message %zu: \"%s\" is rendered by no chat template here", rd->n + 1,
-                                 keys[i]);
+            return ft_data__fail(rd, FT_EUNSUPPORTED, "message %zu: \"%s\" is rendered by no chat template here",
+                                 rd->n + 1, keys[i]);
     return FT_OK;
 }
 
-static ft_status read_message(ft_data__reader *rd, const json_t *m, const char *role_key, const char *content_key, bool supervise)
+static ft_status read_message(ft_data__reader *rd, const json_t *m, const char *role_key, const char *content_key,
+                              bool supervise)
 {
     ft_str content;
     ft_role role = FT_USER;
@@ -135,7 +138,7 @@ static ft_status put_tools(ft_data__reader *rd, const json_t *row, ft_buf *out)
     return ft_data__put_value(rd, tools, out);
 }
 
-/* The system message: the row's "system" or the first message's text, and the tools. *taken: the first message was used. */
+/* The system message: the row's "system" or the first message's text, and the tools. *taken: the first was used. */
 static ft_status put_system(ft_data__reader *rd, const json_t *row, const json_t *first, const char *role_key,
                             const char *content_key, bool *taken)
 {
@@ -162,7 +165,8 @@ done:
     return st;
 }
 
-static ft_status read_chat(ft_data__reader *rd, const json_t *row, const char *key, const char *role_key, const char *content_key)
+static ft_status read_chat(ft_data__reader *rd, const json_t *row, const char *key, const char *role_key,
+                           const char *content_key)
 {
     const json_t *list = json_object_get(row, key);
     bool taken;

@@ -1,4 +1,4 @@
-/* {"prompt", "completion"}: two texts taken exactly as they are, or (TRL's conversational form) two lists of messages. */
+/* {"prompt", "completion"}: two texts taken exactly as they are, or (TRL's form for chats) two lists of messages. */
 #include "data/data_room.h"
 
 static bool matches(const json_t *row)

@@ -70,11 +70,12 @@ void ft_finding_note(const ft_finding *f, ft_note_level level, const char *what)
 typedef struct ft_lint {
     int64_t empty, duplicates, conflicts, leaked; /* leaked: rows of `held_out` that stand in train */
 } ft_lint;
-/* Drops empty rows (nothing supervised to say) and, where `dedup`, exact duplicates from `train`; removes from train rows
- * whose prompt-and-answer stands in held_out (may be NULL). One prompt with two answers is counted and kept. Every count
- * goes out as ft_note with the first rows' places. */
+/* Drops empty rows (nothing supervised to say) and, where `dedup`, exact duplicates from `train`; removes from train
+ * rows whose prompt-and-answer stands in held_out (may be NULL). One prompt with two answers is counted and kept. Every
+ * count goes out as ft_note with the first rows' places. No rows left is FT_EINPUT. */
 ft_status ft_dataset_lint(ft_dataset *train, const ft_dataset *held_out, bool dedup, ft_lint *out);
-/* Moves a share (or, above 1, a number) of rows into `held_out`, chosen by seed; equal rows stay on one side. */
+/* Moves a share (or, from 1, a number) of rows into `held_out`, chosen by seed; rows with one prompt stay on one side. A
+ * share that would leave nothing to train on is FT_EINPUT. */
 ft_status ft_dataset_split(ft_dataset *train, ft_dataset *held_out, double share, uint64_t seed);
 /* Names of the row formats with their help, NULL at the end. */
 typedef struct ft_row_format_info {

@@ -49,7 +49,8 @@ ft_status ft_data__add(ft_dataset *d, const ft_example *e);
 ft_status ft_data__add_from(ft_dataset *d, const ft_dataset *other, const ft_example *e);
 
 /* reader.c: for the formats. Every failure names file and row. */
-ft_status ft_data__fail(const ft_data__reader *rd, ft_status kind, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+ft_status ft_data__fail(const ft_data__reader *rd, ft_status kind, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 ft_status ft_data__message(ft_data__reader *rd, ft_role role, ft_str content, bool supervised);
 /* Ends the row: its messages become an example. */
 ft_status ft_data__example(ft_data__reader *rd, ft_example_kind kind);

@@ -12,7 +12,8 @@ enum { CHUNK = 1 << 20 };
 
 const char *ft_role_name(ft_role role)
 {
-    static const char *const names[] = {[FT_SYSTEM] = "system", [FT_USER] = "user", [FT_ASSISTANT] = "assistant", [FT_TOOL] = "tool"};
+    static const char *const names[] = {
+        [FT_SYSTEM] = "system", [FT_USER] = "user", [FT_ASSISTANT] = "assistant", [FT_TOOL] = "tool"};
     return names[role];
 }
 

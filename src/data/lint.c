@@ -1,7 +1,8 @@
-/* What is wrong with a training set as a whole: empty rows, duplicates, one prompt with two answers, rows that also stand
- * among those held out.
+/* What is wrong with a training set as a whole: empty rows, duplicates, one prompt with two answers, rows that also
+ * stand among those held out.
  *
- * Rows are found again by a hash of roles and texts in a map and then compared in full: a collision of hashes keeps both.
+ * Rows are found again by a hash of roles and texts in a map and then compared in full: a collision of hashes keeps
+ * both.
  * Prompts are the messages before the last answer that is a target.
  */
 #include "data/data_room.h"
@@ -178,11 +179,13 @@ ft_status ft_dataset_lint(ft_dataset *train, const ft_dataset *held_out, bool de
     FT_TRY(start(l));
     FT_TRY(walk(l));
     report(l);
-    *out = (ft_lint){.empty = l->empty.count, .duplicates = l->duplicate.count, .conflicts = l->conflict.count,
+    *out = (ft_lint){.empty = l->empty.count,
+                     .duplicates = l->duplicate.count,
+                     .conflicts = l->conflict.count,
                      .leaked = l->leaked.count};
     if (train->n == 0)
-        st = ft_fail(FT_EINPUT, "no training rows are left: %lld empty, %lld of the evaluation rows", (long long)out->empty,
-                     (long long)out->leaked);
+        st = ft_fail(FT_EINPUT, "no training rows are left: %lld empty, %lld of the evaluation rows",
+                     (long long)out->empty, (long long)out->leaked);
 done:
     ft_map_free(l->rows);
     ft_map_free(l->prompts);

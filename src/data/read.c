@@ -208,7 +208,8 @@ static ft_status read_text(ft_data__reader *rd, ft_lines *l)
     } splits[] = {{"line", read_text_lines}, {"paragraph", read_paragraphs}, {"file", read_whole}};
     const ft_data_source *s = rd->source;
     const char *split = s->split ? s->split : "line";
-    if (s->prompt_template || s->completion_template || (s->format && strcmp(s->format, "auto") && strcmp(s->format, "text")))
+    if (s->prompt_template || s->completion_template ||
+        (s->format && strcmp(s->format, "auto") && strcmp(s->format, "text")))
         return ft_fail(FT_EINPUT, "%s: a text file has the format text and takes no templates", s->path);
     for (size_t i = 0; ft_data__formats[i]; i++)
         if (strcmp(ft_data__formats[i]->name, "text") == 0)
@@ -245,8 +246,9 @@ static ft_status choose(const char *path, read_fn *out)
     static const struct {
         const char *suffix;
         read_fn read;
-    } names[] = {{".jsonl", read_json}, {".ndjson", read_json}, {".json", read_json}, {".csv", read_csv},
-                 {".tsv", read_tsv},    {".tab", read_tsv},     {".txt", read_text},  {".text", read_text}, {".md", read_text}};
+    } names[] = {{".jsonl", read_json}, {".ndjson", read_json}, {".json", read_json},
+                 {".csv", read_csv},    {".tsv", read_tsv},     {".tab", read_tsv},
+                 {".txt", read_text},   {".text", read_text},   {".md", read_text}};
     char first, *stem = ft_strndup(path, strlen(path) - (ft_ends(path, ".gz") ? 3 : 0));
     *out = NULL;
     if (!stem)
@@ -283,8 +285,8 @@ ft_status ft_dataset_read(ft_dataset *d, const ft_data_source *source, const cha
     FT_TRY(ft_data__add_file(d, source->path, &rd.file));
     FT_TRY(read_source(&rd));
     if (rd.with_tools)
-        ft_note(FT_WARN, "%s: tools of %lld row%s stand in the system message as text", source->path, (long long)rd.with_tools,
-                rd.with_tools == 1 ? "" : "s");
+        ft_note(FT_WARN, "%s: tools of %lld row%s stand in the system message as text", source->path,
+                (long long)rd.with_tools, rd.with_tools == 1 ? "" : "s");
     if (format)
         *format = rd.format->name;
 done:

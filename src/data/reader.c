@@ -57,9 +57,9 @@ ft_status ft_data__example(ft_data__reader *rd, ft_example_kind kind)
 
 static const char *type_name(const json_t *value)
 {
-    static const char *const names[] = {[JSON_OBJECT] = "a map",     [JSON_ARRAY] = "a list",   [JSON_STRING] = "a text",
-                                        [JSON_INTEGER] = "a number", [JSON_REAL] = "a number",  [JSON_TRUE] = "true",
-                                        [JSON_FALSE] = "false",      [JSON_NULL] = "null"};
+    static const char *const names[] = {
+        [JSON_OBJECT] = "a map",  [JSON_ARRAY] = "a list", [JSON_STRING] = "a text", [JSON_INTEGER] = "a number",
+        [JSON_REAL] = "a number", [JSON_TRUE] = "true",    [JSON_FALSE] = "false",   [JSON_NULL] = "null"};
     return names[json_typeof(value)];
 }
 
@@ -111,8 +111,8 @@ static ft_status unknown_row(ft_data__reader *rd, const json_t *row)
                                      ft_data__formats[i]->name, ft_data__formats[i]->keys);
     list_keys(row, keys, sizeof keys);
     return ft_data__fail(rd, FT_EINPUT,
-                         "its keys (%s) are none of %s; for other keys name prompt_template and completion_template", keys,
-                         known);
+                         "its keys (%s) are none of %s; for other keys name prompt_template and completion_template",
+                         keys, known);
 }
 
 static ft_status named_format(ft_data__reader *rd, const char *name)
@@ -128,8 +128,8 @@ static ft_status named_format(ft_data__reader *rd, const char *name)
     if (rd->format)
         return FT_OK;
     const char *near = ft_nearest(name, names, n);
-    return ft_fail(FT_EINPUT, "%s: there is no row format \"%s\"%s%s", rd->source->path, name, near ? "; nearest: " : "",
-                   near ? near : "");
+    return ft_fail(FT_EINPUT, "%s: there is no row format \"%s\"%s%s", rd->source->path, name,
+                   near ? "; nearest: " : "", near ? near : "");
 }
 
 /* The format asked for, the template, or the first whose keys the row has. */

@@ -74,8 +74,8 @@ ft_status ft_dataset_split(ft_dataset *train, ft_dataset *held_out, double share
     for (size_t i = 0; i < n; i++)
         out += chosen[group[i]] != 0;
     if (out == n)
-        st = ft_fail(FT_EINPUT, "a validation split of %g would leave nothing of %zu rows (%zu prompts) to train on", share, n,
-                     n_groups);
+        st = ft_fail(FT_EINPUT, "a validation split of %g would leave nothing of %zu rows (%zu prompts) to train on",
+                     share, n, n_groups);
     else
         st = move_chosen(train, held_out, group, chosen);
 done:

@@ -24,7 +24,8 @@ static ft_status put_column(ft_data__reader *rd, const json_t *row, const char *
         return ft_data__put_value(rd, value, out);
     json_object_foreach((json_t *)row, key, value) if (n < FT_COUNT(names)) names[n++] = key;
     const char *near = ft_nearest(name, names, n);
-    return ft_data__fail(rd, FT_EINPUT, "there is no column \"%s\"%s%s", name, near ? "; nearest: " : "", near ? near : "");
+    return ft_data__fail(rd, FT_EINPUT, "there is no column \"%s\"%s%s", name, near ? "; nearest: " : "",
+                         near ? near : "");
 }
 
 static ft_status render(ft_data__reader *rd, const char *template, const json_t *row, ft_buf *out)

@@ -1,5 +1,6 @@
-/* What only the whole recipe shows, checked when the file and the overrides have been read: keys that are missing, options
- * that cannot stand together (the table's `needs` and `excludes`, and a few of their own kind), files that are not there.
+/* What only the whole recipe shows, checked when the file and the overrides have been read: keys that are missing,
+ * options that cannot stand together (the table's `needs` and `excludes`, and a few of their own kind), files that are
+ * not there.
  */
 #include "base/os.h"
 #include "recipe/recipe_room.h"
@@ -18,7 +19,8 @@ static bool active(const ft_recipe *r, const ft_option *o)
 {
     double v;
     const char *text = ft_recipe__text(r, o, 0);
-    return given(r, o) && !(text && (o->type == FT_OPT_INT || o->type == FT_OPT_FLOAT) && ft_parse_f64(text, &v) && v == 0);
+    return given(r, o) &&
+           !(text && (o->type == FT_OPT_INT || o->type == FT_OPT_FLOAT) && ft_parse_f64(text, &v) && v == 0);
 }
 
 static ft_place place_of(const ft_recipe *r, const ft_option *o, size_t index)
@@ -92,8 +94,8 @@ static ft_status check_needs(ft_recipe *r, const ft_option *o)
     const char *have = ft_recipe__text(r, other, 0);
     if (strcmp(have, eq + 1) == 0)
         return FT_OK;
-    return ft_recipe__mistake(r, place_of(r, o, 0), "%s needs %s: %s, found %s: %s%s", o->name, name, eq + 1, name, have,
-                              given(r, other) ? "" : " (the default)");
+    return ft_recipe__mistake(r, place_of(r, o, 0), "%s needs %s: %s, found %s: %s%s", o->name, name, eq + 1, name,
+                              have, given(r, other) ? "" : " (the default)");
 }
 
 static ft_status check_excludes(ft_recipe *r, const ft_option *o)
@@ -101,8 +103,8 @@ static ft_status check_excludes(ft_recipe *r, const ft_option *o)
     const ft_option *other = o->excludes ? ft_option_named(o->excludes) : NULL;
     if (!other || !active(r, o) || !active(r, other))
         return FT_OK;
-    return ft_recipe__mistake(r, place_of(r, o, 0), "%s and %s are both given (%s); only one can be", o->name, other->name,
-                              place_of(r, other, 0).text);
+    return ft_recipe__mistake(r, place_of(r, o, 0), "%s and %s are both given (%s); only one can be", o->name,
+                              other->name, place_of(r, other, 0).text);
 }
 
 static ft_status check_files(ft_recipe *r)
@@ -122,7 +124,8 @@ static ft_status check_start(ft_recipe *r)
     const ft_option *base = ft_option_named("base_model"), *config = ft_option_named("init_from_config");
     if (!missing(r, base, 0) || !missing(r, config, 0))
         return FT_OK;
-    return ft_recipe__mistake(r, place_of(r, base, 0), "base_model is missing (or init_from_config, to train from scratch)");
+    return ft_recipe__mistake(r, place_of(r, base, 0),
+                              "base_model is missing (or init_from_config, to train from scratch)");
 }
 
 static ft_status check_early_stopping(ft_recipe *r)
@@ -134,8 +137,9 @@ static ft_status check_early_stopping(ft_recipe *r)
         any |= active(r, ft_option_named(rows[i]));
     if (any || !active(r, patience))
         return FT_OK;
-    return ft_recipe__mistake(r, place_of(r, patience, 0),
-                              "early_stopping_patience needs rows to evaluate on: val_datasets, val_set_size or test_datasets");
+    return ft_recipe__mistake(
+        r, place_of(r, patience, 0),
+        "early_stopping_patience needs rows to evaluate on: val_datasets, val_set_size or test_datasets");
 }
 
 static ft_status check_templates(ft_recipe *r, const char *list)

@@ -42,7 +42,8 @@ ft_status ft_recipe_doc(ft_buf *out, const char *only_key)
     const ft_option *only = only_key ? ft_option_named(only_key) : NULL;
     if (only_key && !only) {
         const ft_option *near = ft_option__nearest(NULL, only_key);
-        return ft_fail(FT_EINPUT, "there is no option %s%s%s", only_key, near ? "; nearest: " : "", near ? near->name : "");
+        return ft_fail(FT_EINPUT, "there is no option %s%s%s", only_key, near ? "; nearest: " : "",
+                       near ? near->name : "");
     }
     for (const ft_option *o = ft_options; o->name; o++) {
         if (only && o != only && !ft_option__belongs(o, only))

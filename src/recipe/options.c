@@ -111,8 +111,8 @@ bool ft_option__translate(const ft_option *o, const char *value, ft_str *meaning
 
 bool ft_option__bool(const char *text, bool *out)
 {
-    static const char *const words[] = {"false", "true", "False", "True", "FALSE", "TRUE", "no", "yes",
-                                        "No",    "Yes",  "NO",    "YES",  "off",   "on",   "Off", "On", "OFF", "ON"};
+    static const char *const words[] = {"false", "true", "False", "True", "FALSE", "TRUE", "no", "yes", "No",
+                                        "Yes",   "NO",   "YES",   "off",  "on",    "Off",  "On", "OFF", "ON"};
     for (size_t i = 0; i < FT_COUNT(words); i++)
         if (strcmp(text, words[i]) == 0) {
             *out = i % 2;
@@ -154,14 +154,10 @@ static const struct {
     const char *label;
     bool (*accepts)(const ft_option *o, const char *text);
 } types[] = {
-    [FT_OPT_STRING] = {"a text", any},
-    [FT_OPT_PATH] = {"a path", any},
-    [FT_OPT_INT] = {"an integer", integer},
-    [FT_OPT_FLOAT] = {"a number", number},
-    [FT_OPT_BOOL] = {"true or false", boolean},
-    [FT_OPT_STRINGS] = {"a text or a list of texts", any},
-    [FT_OPT_CHOICE] = {"one of ", choice},
-    [FT_OPT_LIST] = {"a list of maps", any},
+    [FT_OPT_STRING] = {"a text", any},          [FT_OPT_PATH] = {"a path", any},
+    [FT_OPT_INT] = {"an integer", integer},     [FT_OPT_FLOAT] = {"a number", number},
+    [FT_OPT_BOOL] = {"true or false", boolean}, [FT_OPT_STRINGS] = {"a text or a list of texts", any},
+    [FT_OPT_CHOICE] = {"one of ", choice},      [FT_OPT_LIST] = {"a list of maps", any},
 };
 
 bool ft_option__accepts(const ft_option *o, const char *text)

@@ -173,8 +173,8 @@ static ft_status canonical(reader *rd, const ft_option *o, const char **text)
     ft_place at;
     if (ft_option__translate(o, *text, &meaning)) {
         FT_RETURN(here(rd, &at));
-        ft_note(FT_NOTE, "%s: %s: %s is taken as %s%.*s", at.text, o->name, *text, meaning.n ? "" : "not set", (int)meaning.n,
-                meaning.p);
+        ft_note(FT_NOTE, "%s: %s: %s is taken as %s%.*s", at.text, o->name, *text, meaning.n ? "" : "not set",
+                (int)meaning.n, meaning.p);
         *text = ft_arena_strndup(rd->r->arena, meaning.p, meaning.n);
         return *text ? FT_OK : FT_ENOMEM;
     }
@@ -492,7 +492,8 @@ static ft_status override_option(ft_recipe *r, ft_str key, ft_place at, const ft
     *out = NULL;
     if (!o) {
         const ft_option *near = ft_option__nearest(NULL, name);
-        return ft_recipe__mistake(r, at, "unknown key \"%s\"%s%s", name, near ? "; nearest: " : "", near ? near->name : "");
+        return ft_recipe__mistake(r, at, "unknown key \"%s\"%s%s", name, near ? "; nearest: " : "",
+                                  near ? near->name : "");
     }
     if (strchr(o->name, '.'))
         return ft_recipe__mistake(r, at, "a list is set as a whole: --set '%.*s=[{%s: ...}]'",

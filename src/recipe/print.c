@@ -1,8 +1,8 @@
 /* A recipe as YAML that reads back to the same, its hash and the differences of two.
  *
- * Every option with a value is printed, defaults too, so that a run's folder says what was done even after a default has
- * changed. Left out: options whose `needs` is not met and that were not given (lora_r of a full fine-tune). Numbers are
- * printed in their shortest form that reads back to the same double, so 1e-3 and 0.001 hash alike.
+ * Every option with a value is printed, defaults too, so that a run's folder says what was done even after a default
+ * has changed. Left out: options whose `needs` is not met and that were not given (lora_r of a full fine-tune). Numbers
+ * are printed in their shortest form that reads back to the same double, so 1e-3 and 0.001 hash alike.
  */
 #include "recipe/recipe_room.h"
 
@@ -19,7 +19,8 @@ static bool plain_safe(const char *s)
     for (size_t i = 0; i < FT_COUNT(nulls); i++)
         if (strcmp(s, nulls[i]) == 0)
             return false;
-    return *s && strchr(safe, *s) && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-")] == 0;
+    return *s && strchr(safe, *s) &&
+           s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-")] == 0;
 }
 
 /* Double-quoted YAML: what is not printable ASCII or UTF-8 goes as an escape. */
@@ -37,9 +38,11 @@ static ft_status put_text(ft_buf *out, const char *s)
         else if (c < 0x20 || c == 0x7f)
             FT_RETURN(ft_buf_printf(out, "\\x%02x", c));
         else if (c == 0xc2 && (unsigned char)s[1] >= 0x80 && (unsigned char)s[1] < 0xa0)
-            FT_RETURN(ft_buf_printf(out, "\\x%02x", (unsigned char)*++s)); /* C1 controls; 0x85 is a line break to YAML */
+            FT_RETURN(
+                ft_buf_printf(out, "\\x%02x", (unsigned char)*++s)); /* C1 controls; 0x85 is a line break to YAML */
         else if (c == 0xe2 && (unsigned char)s[1] == 0x80 && ((unsigned char)s[2] & 0xfe) == 0xa8) {
-            FT_RETURN(ft_buf_puts(out, (unsigned char)s[2] == 0xa8 ? "\\L" : "\\P")); /* line and paragraph separators */
+            FT_RETURN(
+                ft_buf_puts(out, (unsigned char)s[2] == 0xa8 ? "\\L" : "\\P")); /* line and paragraph separators */
             s += 2;
         } else
             FT_RETURN(ft_buf_putc(out, c));

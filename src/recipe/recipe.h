@@ -1,8 +1,8 @@
 /* The recipe room: YAML into validated options.
  *
  * The option table (recipe/options.def: name, type, default, range, aliases, group, help) is the one source of parsing,
- * validation, `recipe doc`, the man page and shell completion. Strings that name rows of other tables (optimizer, metric,
- * dtype ...) stay strings here; cmd/plan.c checks them.
+ * validation, `recipe doc`, the man page and shell completion. Strings that name rows of other tables (optimizer,
+ * metric, dtype ...) stay strings here; cmd/plan.c checks them.
  * All mistakes of a file are collected and reported at once as "file:line:column: what; nearest valid name".
  * Refused: YAML aliases and tags, duplicate keys, a second document; more than 1 MiB of text, 1000 items in a list or
  * 16 levels.
@@ -29,7 +29,7 @@ typedef struct ft_option {
     double min, max;      /* numbers; min > max: no limit */
     const char *choices;  /* "none|lora" */
     const char *aliases;  /* "lora_rank, r": taken with a note that names the canonical key */
-    const char *values;   /* "full=none, all=all-linear": values of other tools, taken with a note; "false=" means not set */
+    const char *values;   /* "full=none, false=": values of other tools, taken with a note; "false=": as if not given */
     const char *needs;    /* "adapter=lora": can be given only where that option has that value */
     const char *excludes; /* the one option that cannot be set beside this one (0 counts as not set) */
     const char *group;    /* heading in `recipe doc` */
@@ -43,9 +43,9 @@ const ft_option *ft_option_named(const char *name);
 
 typedef struct ft_recipe ft_recipe;
 /* overrides: "key=value" strings (--set), values parsed as YAML; n may be 0. path NULL: an empty recipe plus overrides.
- * An override replaces what the file says, a list as a whole. Relative paths are the process's (as typed), not the file's.
- * FT_EINPUT with all mistakes in ft_error(), one a line; *out is set even then, so that the caller can look further, add
- * its own complaints and report all at once with ft_recipe_check. Any other failure leaves *out NULL. */
+ * An override replaces what the file says, a list as a whole. Relative paths are the process's, not the file's.
+ * FT_EINPUT with all mistakes in ft_error(), one a line; *out is set even then, so that the caller can look further,
+ * add its own complaints and report all at once with ft_recipe_check. Any other failure leaves *out NULL. */
 ft_status ft_recipe_open(ft_recipe **out, const char *path, const char *const *overrides, size_t n);
 void ft_recipe_free(ft_recipe *r);
 /* Adds a mistake at a key's place (used by cmd/plan.c for names of other tables), to be reported with the rest.
@@ -72,8 +72,8 @@ ft_status ft_recipe_print(const ft_recipe *r, ft_buf *out);
 uint64_t ft_recipe_hash(const ft_recipe *r);
 /* Differences of two resolved recipes in those options: "learning_rate: 0.001 -> 0.002" a line. */
 ft_status ft_recipe_diff(const ft_recipe *a, const ft_recipe *b, ft_buf *out);
-/* The option table as text for people (markdown); one option and its entry keys where only_key is not NULL. An unknown key
- * is FT_EINPUT with the nearest one. */
+/* The option table as text for people (markdown); one option and its entry keys where only_key is not NULL. An
+ * unknown key is FT_EINPUT with the nearest one. */
 ft_status ft_recipe_doc(ft_buf *out, const char *only_key);
 /* The whole table as the body of a man page's section (.SS a group, .TP an option). */
 ft_status ft_recipe_doc_roff(ft_buf *out);

@@ -57,7 +57,7 @@ struct ft_recipe {
 };
 
 /* options.c */
-/* The option a written key means: key, or "list.key" where list is not NULL; aliases too (*alias says so). NULL: none. */
+/* The option a written key means, of the top level or of an entry of list; aliases too (*alias says so). NULL: none. */
 const ft_option *ft_option__find(const ft_option *list, ft_str key, bool *alias);
 /* The option of the nearest valid key at that level, NULL when none is near. */
 const ft_option *ft_option__nearest(const ft_option *list, const char *key);
@@ -69,7 +69,7 @@ const char *ft_option__key(const ft_option *o);
 bool ft_option__each(const char *list, char separator, bool (*fn)(void *ctx, ft_str name), void *ctx);
 /* What another tool's value means here ("full" of "full=none"): false when the row has no such entry. */
 bool ft_option__translate(const ft_option *o, const char *value, ft_str *meaning);
-/* Whether text is a value of the option's type, limits and choices; bools and numbers of a choice in canonical spelling. */
+/* Whether text is a value of the option's type, limits and choices. */
 bool ft_option__accepts(const ft_option *o, const char *text);
 /* "an integer from 1 to 4096", "one of none, lora". */
 ft_status ft_option__expected(const ft_option *o, ft_buf *out);

@@ -53,7 +53,8 @@ struct ft_chat_template {
 ft_str ft_chat__trim(ft_str s);
 /* Spans of a conversation, the default system message put first where the conversation brings none (system: its text,
  * empty for none; must outlive the spans). */
-ft_status ft_chat__render(ft_spans *out, const ft_chat_template *t, ft_str system, const ft_message *messages, size_t n, bool ask);
+ft_status ft_chat__render(ft_spans *out, const ft_chat_template *t, ft_str system, const ft_message *messages, size_t n,
+                          bool ask);
 
 /* Ids of spans, and where they are targets. */
 typedef struct ft_answer {

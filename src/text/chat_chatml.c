@@ -1,5 +1,5 @@
-/* ChatML: <|im_start|>ROLE\nTEXT<|im_end|>\n. Tool turns go as Qwen has them: answers of tools, one behind the other, in a
- * user turn. A default system message of the model's own template is put first where a chat brings none.
+/* ChatML: <|im_start|>ROLE\nTEXT<|im_end|>\n. Tool turns go as Qwen has them: answers of tools, one behind the other,
+ * in a user turn. A default system message of the model's own template is put first where a chat brings none.
  */
 #include "text/chat.h"
 
@@ -8,7 +8,8 @@
 static bool recognises(const char *text)
 {
     /* templates that add thinking or other parts to turns are not this one */
-    return strstr(text, "<|im_start|>") && strstr(text, "<|im_end|>") && !strstr(text, "<think>") && !strstr(text, "<|im_sep|>");
+    return strstr(text, "<|im_start|>") && strstr(text, "<|im_end|>") && !strstr(text, "<think>") &&
+           !strstr(text, "<|im_sep|>");
 }
 
 static ft_status open_turn(ft_spans *out, const char *role)

@@ -1,5 +1,5 @@
-/* Llama 2: [INST] USER [/INST] ANSWER </s>, a system message in <<SYS>> within the first user turn. User and assistant take
- * turns. One BOS opens the row; Meta's code puts one before every turn, which no runtime does by itself.
+/* Llama 2: [INST] USER [/INST] ANSWER </s>, a system message in <<SYS>> within the first user turn. User and assistant
+ * take turns. One BOS opens the row; Meta's code puts one before every turn, which no runtime does by itself.
  */
 #include "text/chat.h"
 
@@ -41,8 +41,8 @@ static ft_status render(ft_spans *out, const ft_message *messages, size_t n, boo
         const ft_message *m = &messages[i];
         ft_role expected = (i - first) % 2 ? FT_ASSISTANT : FT_USER;
         if (m->role != expected)
-            return ft_fail(FT_EINPUT, "message %zu is of role %s, the template llama2 expects %s", i + 1, ft_role_name(m->role),
-                           ft_role_name(expected));
+            return ft_fail(FT_EINPUT, "message %zu is of role %s, the template llama2 expects %s", i + 1,
+                           ft_role_name(m->role), ft_role_name(expected));
         if (m->role == FT_USER)
             FT_RETURN(put_user(out, i == first && first ? &messages[0] : NULL, m));
         else
@@ -58,7 +58,8 @@ static const char ollama[] =
     "{{- range $i, $_ := .Messages }}\n"
     "{{- $last := eq (len (slice $.Messages $i)) 1 }}\n"
     "{{- if eq .Role \"system\" }}{{- $system = .Content }}\n"
-    "{{- else if eq .Role \"user\" }}[INST] {{ if $system }}<<SYS>>\n{{ $system }}\n<</SYS>>\n\n{{ $system = \"\" }}{{ end }}{{ .Content }} [/INST]\n"
+    "{{- else if eq .Role \"user\" }}[INST] "
+    "{{ if $system }}<<SYS>>\n{{ $system }}\n<</SYS>>\n\n{{ $system = \"\" }}{{ end }}{{ .Content }} [/INST]\n"
     "{{- else }} {{ .Content }}{{ if not $last }} </s>{{ end }}\n"
     "{{- end }}\n"
     "{{- end }}";

@@ -1,5 +1,5 @@
-/* Llama 3: <|start_header_id|>ROLE<|end_header_id|>\n\nTEXT<|eot_id|>, texts without white space at their ends, tool turns
- * as "ipython". The plain form: Llama 3.1 and 3.2 put a date into every system message, this does not.
+/* Llama 3: <|start_header_id|>ROLE<|end_header_id|>\n\nTEXT<|eot_id|>, texts without white space at their ends, tool
+ * turns as "ipython". The plain form: Llama 3.1 and 3.2 put a date into every system message, this does not.
  */
 #include "text/chat.h"
 
@@ -23,7 +23,8 @@ static ft_status render(ft_spans *out, const ft_message *messages, size_t n, boo
     for (size_t i = 0; i < n; i++) {
         const ft_message *m = &messages[i];
         FT_RETURN(open_turn(out, m->role == FT_TOOL ? "ipython" : ft_role_name(m->role)));
-        FT_RETURN(ft_span__put(out, FT_SPAN_PLAIN, ft_chat__trim(m->content), m->supervised, m->supervised ? (int32_t)i : -1));
+        FT_RETURN(ft_span__put(out, FT_SPAN_PLAIN, ft_chat__trim(m->content), m->supervised,
+                               m->supervised ? (int32_t)i : -1));
         FT_RETURN(ft_span__put(out, FT_SPAN_CONTROL, ft_str_of("<|eot_id|>"), m->supervised, -1));
     }
     return ask ? open_turn(out, "assistant") : FT_OK;

@@ -26,10 +26,10 @@ typedef struct builder {
     const ft_dataset *d;
     const ft_tokenizer *tok;
     const ft_rows_options *o;
-    ft_buf system;    /* the model's default system message */
-    result *results;  /* [d->n] */
-    size_t cap;       /* of out->p */
-    ft_ids piece;     /* of packed text, not yet a row */
+    ft_buf system;   /* the model's default system message */
+    result *results; /* [d->n] */
+    size_t cap;      /* of out->p */
+    ft_ids piece;    /* of packed text, not yet a row */
     int64_t piece_example;
     ft_finding overlong, silent, merged, emptied;
     int64_t longest;
@@ -121,7 +121,8 @@ static ft_status first_failure(const builder *b)
     for (size_t i = 0; i < b->d->n; i++) {
         const result *r = &b->results[i];
         if (r->st != FT_OK)
-            return ft_fail(r->st, "%s: %s", ft_example_place(b->d, &b->d->examples[i], place), r->error ? r->error : "out of memory");
+            return ft_fail(r->st, "%s: %s", ft_example_place(b->d, &b->d->examples[i], place),
+                           r->error ? r->error : "out of memory");
     }
     return FT_OK;
 }
@@ -228,14 +229,15 @@ static ft_status report(builder *b)
     ft_rows *out = b->out;
     out->merged_border = b->merged.count;
     if (b->silent.count)
-        return ft_fail(FT_EINPUT, "%lld row%s with no token to learn: %s", (long long)b->silent.count, b->silent.count == 1 ? "" : "s",
-                       b->silent.places);
+        return ft_fail(FT_EINPUT, "%lld row%s with no token to learn: %s", (long long)b->silent.count,
+                       b->silent.count == 1 ? "" : "s", b->silent.places);
     if (b->overlong.count && b->o->on_overlong == FT_OVERLONG_ERROR)
-        return ft_fail(FT_EINPUT,
-                       "%lld row%s of more than %lld tokens, the longest %lld: %s; raise sequence_len or set on_overlong "
-                       "to drop or truncate",
-                       (long long)b->overlong.count, b->overlong.count == 1 ? "" : "s", (long long)b->o->max_tokens,
-                       (long long)b->longest, b->overlong.places);
+        return ft_fail(
+            FT_EINPUT,
+            "%lld row%s of more than %lld tokens, the longest %lld: %s; raise sequence_len or set on_overlong "
+            "to drop or truncate",
+            (long long)b->overlong.count, b->overlong.count == 1 ? "" : "s", (long long)b->o->max_tokens,
+            (long long)b->longest, b->overlong.places);
     bool truncate = b->o->on_overlong == FT_OVERLONG_TRUNCATE;
     out->truncated = truncate ? b->overlong.count - b->emptied.count : 0;
     out->dropped = truncate ? b->emptied.count : b->overlong.count;
@@ -243,7 +245,8 @@ static ft_status report(builder *b)
              (long long)b->longest, truncate ? "cut" : "dropped");
     ft_finding_note(&b->overlong, FT_WARN, what);
     ft_finding_note(&b->emptied, FT_WARN, "with no token to learn left after the cut, dropped");
-    ft_finding_note(&b->merged, FT_NOTE, "whose tokens merge across the end of the prompt, split before the merged token");
+    ft_finding_note(&b->merged, FT_NOTE,
+                    "whose tokens merge across the end of the prompt, split before the merged token");
     return out->n ? FT_OK : ft_fail(FT_EINPUT, "no rows are left");
 }
 
@@ -309,7 +312,8 @@ void ft_rows_free(ft_rows *r)
 
 /* ---- prompts ---- */
 
-ft_status ft_prompt_ids(ft_ids *out, const ft_message *messages, size_t n, const ft_tokenizer *tok, const ft_chat_template *chat)
+ft_status ft_prompt_ids(ft_ids *out, const ft_message *messages, size_t n, const ft_tokenizer *tok,
+                        const ft_chat_template *chat)
 {
     ft_spans s = {0};
     ft_encoded e = {0};

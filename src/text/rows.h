@@ -1,9 +1,9 @@
-/* The text room, rows: examples become token ids and a supervised mask, through a chat template where the row is a chat.
+/* The text room, rows: examples become token ids and a supervised mask, chats through a chat template.
  *
  * Exactly one BOS (where the model has one). Only completion and assistant tokens are supervised, the end-of-turn token
  * among them; masks go by position, never by token id. Prompt and completion are tokenized as one text and split where
- * the prompt's own tokens end; a row whose tokens merge across that border is split before the merged token and counted.
- * Templates (text/templates.def): chatml, llama2, llama3 and "none"; picked by name or from the model's own template text.
+ * the prompt's own tokens end; a row whose tokens merge across that border is split before the merged token, counted.
+ * Templates (text/templates.def): chatml, llama2, llama3 and "none"; picked by name or from the model's own text.
  * What people wrote is never searched for control tokens: a row cannot forge one.
  * Ownership: ft_rows own ids and masks; answers are borrowed from the dataset, which must outlive them.
  */
@@ -33,10 +33,10 @@ typedef struct ft_rows {
 typedef enum ft_overlong { FT_OVERLONG_ERROR, FT_OVERLONG_DROP, FT_OVERLONG_TRUNCATE } ft_overlong;
 
 typedef struct ft_chat_template ft_chat_template; /* a row of the table */
-/* name: a table name, "none", or NULL / "auto": recognised from the tokenizer's own template text (tok may be NULL). *out is
- * NULL for none, and when the model brings no template: chat rows are then an error that names the choices. A model whose
- * template is none of the table gets one that is called "unknown": plain rows work, chats are FT_EUNSUPPORTED with the
- * choices. An unknown name is FT_EUNSUPPORTED at once. */
+/* name: a table name, "none", or NULL / "auto": recognised from the tokenizer's own template text (tok may be NULL).
+ * *out is NULL for none, and when the model brings no template: chat rows are then an error that names the choices. A
+ * model whose template is none of the table gets one that is called "unknown": plain rows work, chats are
+ * FT_EUNSUPPORTED with the choices. An unknown name is FT_EUNSUPPORTED at once. */
 ft_status ft_chat_template_pick(const ft_chat_template **out, const char *name, const ft_tokenizer *tok);
 const char *ft_chat_template_name(const ft_chat_template *t);
 /* The Go template for an Ollama Modelfile and the stop strings, NULL-terminated. t NULL: plain completion. */
@@ -44,8 +44,8 @@ const char *ft_chat_template_ollama(const ft_chat_template *t);
 const char *const *ft_chat_template_stops(const ft_chat_template *t);
 /* Jinja text for tokenizer.chat_template where the model brings none; NULL for none and unknown. */
 const char *ft_chat_template_jinja(const ft_chat_template *t);
-/* Appends the system message that the model's own template puts before a chat that brings none (Qwen2.5, SmolLM2); rows and
- * prompts have it too. Nothing when there is no such message. */
+/* Appends the system message that the model's own template puts before a chat that brings none (Qwen2.5, SmolLM2); rows
+ * and prompts have it too. Nothing when there is no such message. */
 ft_status ft_chat_template_system(const ft_chat_template *t, const ft_tokenizer *tok, ft_buf *out);
 /* The i-th name that ft_chat_template_pick takes, "auto" and "none" first; NULL behind the last. */
 const char *ft_chat_template_choice(size_t i);
@@ -62,6 +62,7 @@ typedef struct ft_rows_options {
 ft_status ft_rows_build(ft_rows *out, const ft_dataset *d, const ft_tokenizer *tok, const ft_rows_options *o);
 void ft_rows_free(ft_rows *r);
 /* Ids of a conversation up to where the assistant's answer begins (chat, generate). */
-ft_status ft_prompt_ids(ft_ids *out, const ft_message *messages, size_t n, const ft_tokenizer *tok, const ft_chat_template *chat);
+ft_status ft_prompt_ids(ft_ids *out, const ft_message *messages, size_t n, const ft_tokenizer *tok,
+                        const ft_chat_template *chat);
 
 #endif

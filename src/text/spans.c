@@ -2,7 +2,7 @@
  * supervision begins inside such a text, the border is found by tokenizing what stands before it alone:
  *
  *   ids of "assistant\nHello"   | as | sist | ant | \n | Hello |
- *   ids of "assistant\n"        | as | sist | ant | \n |            common prefix: 4 tokens, the answer begins at the 5th
+ *   ids of "assistant\n"        | as | sist | ant | \n |            common prefix: 4 tokens, the answer is the rest
  *
  * A token that merges across the border belongs to the answer: at run time the prompt stands alone.
  */
@@ -56,8 +56,8 @@ void ft_encoded__free(ft_encoded *e)
 typedef struct coder {
     ft_encoded *out;
     const ft_tokenizer *tok;
-    ft_buf text;    /* of the run of plain spans at hand */
-    ft_ids alone;   /* ids of a prefix of it */
+    ft_buf text;  /* of the run of plain spans at hand */
+    ft_ids alone; /* ids of a prefix of it */
     bool at_start;
 } coder;
 
@@ -100,7 +100,8 @@ static ft_status add_answer(coder *c, size_t at, int32_t message)
     return FT_OK;
 }
 
-/* *at = index of the token behind the first `bytes` of the run, whose ids begin at `base`; *merged: a token crosses there. */
+/* *at = index of the token behind the first `bytes` of the run, whose ids begin at `base`.
+ * *merged: a token crosses there. */
 static ft_status find_border(coder *c, size_t base, size_t bytes, size_t *at, bool *merged)
 {
     const ft_ids *whole = &c->out->ids;

@@ -33,12 +33,14 @@ static const char *names(char *buf, size_t size)
 static ft_status refuse(ft_spans *out, const ft_message *messages, size_t n, bool ask)
 {
     char buf[256];
-    return ft_fail(FT_EUNSUPPORTED, "the model's own chat template is not one that fettle can render; name chat_template: one of %s",
+    return ft_fail(FT_EUNSUPPORTED,
+                   "the model's own chat template is not one that fettle can render; name chat_template: one of %s",
                    names(buf, sizeof buf));
 }
 
 static const char *const no_stops[] = {NULL};
-static const ft_chat_template unknown = {.name = "unknown", .render = refuse, .ollama = "{{ .Prompt }}", .stops = no_stops};
+static const ft_chat_template unknown = {
+    .name = "unknown", .render = refuse, .ollama = "{{ .Prompt }}", .stops = no_stops};
 
 /* ---- picking ---- */
 
@@ -110,7 +112,7 @@ ft_str ft_chat__trim(ft_str s)
 
 /* ---- the default system message ---- */
 
-/* A Jinja literal's text up to `close`: its escapes undone. False where the literal ends before: the text is a variable. */
+/* A Jinja literal's text up to `close`: its escapes undone. False where the literal ends before it. */
 static bool literal_until(const char *p, const char *close, ft_buf *out, ft_status *st)
 {
     size_t n = strlen(close), start = out->n;
@@ -140,7 +142,8 @@ ft_status ft_chat_template_system(const ft_chat_template *t, const ft_tokenizer 
     return st;
 }
 
-ft_status ft_chat__render(ft_spans *out, const ft_chat_template *t, ft_str system, const ft_message *messages, size_t n, bool ask)
+ft_status ft_chat__render(ft_spans *out, const ft_chat_template *t, ft_str system, const ft_message *messages, size_t n,
+                          bool ask)
 {
     if (!system.n || (n && messages[0].role == FT_SYSTEM))
         return t->render(out, messages, n, ask);

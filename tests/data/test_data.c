@@ -59,8 +59,10 @@ static const char *told(const ft_example *e)
 START_TEST(prompt_and_completion_are_taken_as_they_are)
 {
     enter();
-    ft_dataset d = rows_of("a.jsonl", "{\"prompt\": \"P:\", \"completion\": \" C \", \"id\": 3}\n\n"
-                                      "{\"completion\": \" D\\u0000\", \"prompt\": \"\"}\r\n", "completion");
+    ft_dataset d = rows_of("a.jsonl",
+                           "{\"prompt\": \"P:\", \"completion\": \" C \", \"id\": 3}\n\n"
+                           "{\"completion\": \" D\\u0000\", \"prompt\": \"\"}\r\n",
+                           "completion");
     char place[512];
     ck_assert_uint_eq(d.n, 2);
     ck_assert_int_eq(d.examples[0].kind, FT_COMPLETION);
@@ -68,8 +70,11 @@ START_TEST(prompt_and_completion_are_taken_as_they_are)
     ck_assert_uint_eq(d.examples[1].messages[1].content.n, 3);
     ck_assert_str_eq(ft_example_place(&d, &d.examples[1], place), "a.jsonl row 3");
     ft_dataset_free(&d);
-    d = rows_of("b.jsonl", "{\"prompt\": [{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"old\"}], "
-                           "\"completion\": [{\"role\": \"assistant\", \"content\": \"a\"}]}", "completion");
+    d = rows_of(
+        "b.jsonl",
+        "{\"prompt\": [{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"old\"}], "
+        "\"completion\": [{\"role\": \"assistant\", \"content\": \"a\"}]}",
+        "completion");
     ck_assert_int_eq(d.examples[0].kind, FT_CHAT);
     ck_assert_str_eq(told(&d.examples[0]), "user:q|assistant:old|assistant*:a");
     ft_dataset_free(&d);
@@ -79,15 +84,20 @@ END_TEST
 START_TEST(openai_chats)
 {
     enter();
-    ft_dataset d = rows_of("a.jsonl",
-                           "{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", \"content\": "
-                           "[{\"type\": \"text\", \"text\": \"u\"}, {\"type\": \"text\", \"text\": \"v\"}]}, {\"role\": \"assistant\", "
-                           "\"content\": \"a\", \"train\": false}, {\"role\": \"tool\", \"content\": \"t\"}, {\"role\": \"assistant\", "
-                           "\"content\": \"b\", \"weight\": 1, \"tool_calls\": []}]}\n", "messages");
+    ft_dataset d = rows_of(
+        "a.jsonl",
+        "{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", \"content\": "
+        "[{\"type\": \"text\", \"text\": \"u\"}, {\"type\": \"text\", \"text\": \"v\"}]}, {\"role\": \"assistant\", "
+        "\"content\": \"a\", \"train\": false}, {\"role\": \"tool\", \"content\": \"t\"}, {\"role\": \"assistant\", "
+        "\"content\": \"b\", \"weight\": 1, \"tool_calls\": []}]}\n",
+        "messages");
     ck_assert_int_eq(d.examples[0].kind, FT_CHAT);
     ck_assert_str_eq(told(&d.examples[0]), "system:s|user:uv|assistant:a|tool:t|assistant*:b");
     ft_dataset_free(&d);
-    d = rows_of("b.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"u\"}], \"tools\": [{\"name\": \"f\", \"n\": 1}]}\n", "messages");
+    d = rows_of(
+        "b.jsonl",
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"u\"}], \"tools\": [{\"name\": \"f\", \"n\": 1}]}\n",
+        "messages");
     ck_assert_str_eq(told(&d.examples[0]), "system:# Tools\n\n[{\"name\": \"f\", \"n\": 1}]|user:u");
     ck_assert_ptr_nonnull(strstr(notes, "b.jsonl: tools of 1 row stand"));
     ft_dataset_free(&d);
@@ -97,16 +107,22 @@ END_TEST
 START_TEST(sharegpt_and_alpaca_chats)
 {
     enter();
-    ft_dataset d = rows_of("a.json", "[{\"conversations\": [{\"from\": \"human\", \"value\": \"h\"}, {\"from\": \"function_call\", "
-                                     "\"value\": \"{}\"}, {\"from\": \"observation\", \"value\": \"o\"}, {\"from\": \"gpt\", \"value\": "
-                                     "\"g\"}], \"system\": \"s\", \"tools\": \"[]\"},\n {\"conversations\": [{\"from\": \"system\", "
-                                     "\"value\": \"t\"}, {\"from\": \"human\", \"value\": \"h\"}]}]", "sharegpt");
+    ft_dataset d =
+        rows_of("a.json",
+                "[{\"conversations\": [{\"from\": \"human\", \"value\": \"h\"}, {\"from\": \"function_call\", "
+                "\"value\": \"{}\"}, {\"from\": \"observation\", \"value\": \"o\"}, {\"from\": \"gpt\", \"value\": "
+                "\"g\"}], \"system\": \"s\", \"tools\": \"[]\"},\n {\"conversations\": [{\"from\": \"system\", "
+                "\"value\": \"t\"}, {\"from\": \"human\", \"value\": \"h\"}]}]",
+                "sharegpt");
     ck_assert_str_eq(told(&d.examples[0]), "system:s|user:h|assistant*:{}|tool:o|assistant*:g");
     ck_assert_str_eq(told(&d.examples[1]), "system:t|user:h");
     ck_assert_int_eq(d.examples[1].row, 2);
     ft_dataset_free(&d);
-    d = rows_of("b.json", "\n  [\n {\"instruction\": \"i\", \"input\": \"x\", \"output\": \"o\", \"system\": \"s\", \"history\": [[\"q\", \"a\"]]},"
-                          "{\"instruction\": \"i\", \"input\": \"\", \"output\": \"o\"}]\n", "alpaca");
+    d = rows_of("b.json",
+                "\n  [\n {\"instruction\": \"i\", \"input\": \"x\", \"output\": \"o\", \"system\": \"s\", \"history\": "
+                "[[\"q\", \"a\"]]},"
+                "{\"instruction\": \"i\", \"input\": \"\", \"output\": \"o\"}]\n",
+                "alpaca");
     ck_assert_str_eq(told(&d.examples[0]), "system:s|user:q|assistant*:a|user:i\nx|assistant*:o");
     ck_assert_str_eq(told(&d.examples[1]), "user:i|assistant*:o");
     ft_dataset_free(&d);
@@ -143,7 +159,10 @@ START_TEST(templates_take_columns_of_csv_tsv_and_json)
     ck_assert_str_eq(format, "template");
     ck_assert_str_eq(told(&d.examples[0]), "user:W: one {x}\nL:|assistant*: 2/yes");
     ft_dataset_free(&d);
-    ck_assert_ok(read_as(&d, "b.json", "[{\"text\": \"t\", \"n\": 1.5, \"flag\": null}, {\"text\": [1, \"ü\"], \"n\": 0, \"flag\": true}]", s, &format));
+    ck_assert_ok(
+        read_as(&d, "b.json",
+                "[{\"text\": \"t\", \"n\": 1.5, \"flag\": null}, {\"text\": [1, \"ü\"], \"n\": 0, \"flag\": true}]", s,
+                &format));
     ck_assert_str_eq(told(&d.examples[0]), "user:W: t {x}\nL:|assistant*: 1.5/");
     ck_assert_str_eq(told(&d.examples[1]), "user:W: [1, \"ü\"] {x}\nL:|assistant*: 0/true");
     ft_dataset_free(&d);
@@ -171,7 +190,9 @@ START_TEST(text_files_split_three_ways)
         size_t n;
         const char *last;
         int64_t row;
-    } cases[] = {{NULL, 4, "user*:four", 8}, {"line", 4, "user*:four", 8}, {"paragraph", 3, "user*:four", 8},
+    } cases[] = {{NULL, 4, "user*:four", 8},
+                 {"line", 4, "user*:four", 8},
+                 {"paragraph", 3, "user*:four", 8},
                  {"file", 1, "user*:one\n\n  \ntwo\nthree\r\n\n\nfour", 1}};
     for (size_t i = 0; i < FT_COUNT(cases); i++) {
         ft_dataset d;
@@ -192,14 +213,21 @@ START_TEST(rows_that_do_not_fit_are_named)
 {
     enter();
     refused("a.jsonl", "{\"prompt\": \"a\", \"completion\": \"b\"}\n{\"messages\": []}\n", FT_EINPUT,
-            "a.jsonl row 2: its keys (messages) do not fit the format completion (prompt, completion) of the rows before it");
-    refused("a.jsonl", "{\"chosen\": 1, \"rejected\": 2}\n", FT_EINPUT, "a.jsonl row 1: its keys (chosen, rejected) are none of completion");
-    refused("a.jsonl", "{\"prompt\": 1, \"completion\": \"b\"}\n", FT_EINPUT, "a.jsonl row 1: \"prompt\" is a number, expected a text");
-    refused("a.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"boss\", \"content\": \"x\"}]}", FT_EINPUT,
-            "a.jsonl row 1: message 2: unknown role \"boss\"");
-    refused("a.jsonl", "{\"messages\": [{\"role\": \"assistant\", \"content\": null, \"tool_calls\": [{}]}]}", FT_EUNSUPPORTED, "tool_calls");
-    refused("a.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image\"}]}]}", FT_EUNSUPPORTED, "\"image\"");
-    refused("a.jsonl", "{\"messages\": [{\"role\": \"assistant\", \"content\": \"x\", \"weight\": 0.5}]}", FT_EINPUT, "\"weight\"");
+            "a.jsonl row 2: its keys (messages) do not fit the format completion (prompt, completion) of the rows "
+            "before it");
+    refused("a.jsonl", "{\"chosen\": 1, \"rejected\": 2}\n", FT_EINPUT,
+            "a.jsonl row 1: its keys (chosen, rejected) are none of completion");
+    refused("a.jsonl", "{\"prompt\": 1, \"completion\": \"b\"}\n", FT_EINPUT,
+            "a.jsonl row 1: \"prompt\" is a number, expected a text");
+    refused("a.jsonl",
+            "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"boss\", \"content\": \"x\"}]}",
+            FT_EINPUT, "a.jsonl row 1: message 2: unknown role \"boss\"");
+    refused("a.jsonl", "{\"messages\": [{\"role\": \"assistant\", \"content\": null, \"tool_calls\": [{}]}]}",
+            FT_EUNSUPPORTED, "tool_calls");
+    refused("a.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image\"}]}]}", FT_EUNSUPPORTED,
+            "\"image\"");
+    refused("a.jsonl", "{\"messages\": [{\"role\": \"assistant\", \"content\": \"x\", \"weight\": 0.5}]}", FT_EINPUT,
+            "\"weight\"");
     refused("a.jsonl", "{\"messages\": [1]}", FT_EINPUT, "message 1 is no map");
     refused("a.jsonl", "{\"messages\": {}}", FT_EINPUT, "is no list with messages");
     refused("a.jsonl", "{\"prompt\": \"a\", \"completion\": \"b\"}\n{\"prompt\": \n", FT_EFORMAT, "a.jsonl:2");
@@ -213,9 +241,11 @@ START_TEST(rows_that_do_not_fit_are_named)
     refused("a.txt", "\n \n", FT_EINPUT, "a.txt: there are no rows");
     refused("a.txt", "caf\xe9\n", FT_EFORMAT, "a.txt");
     ft_dataset d;
-    ck_assert_fails(read_as(&d, "a.jsonl", "{\"text\": \"x\"}", (ft_data_source){.format = "mesages"}, NULL), FT_EINPUT, "nearest: messages");
+    ck_assert_fails(read_as(&d, "a.jsonl", "{\"text\": \"x\"}", (ft_data_source){.format = "mesages"}, NULL), FT_EINPUT,
+                    "nearest: messages");
     ft_dataset_free(&d);
-    ck_assert_fails(read_as(&d, "a.jsonl", "{\"text\": \"x\"}", (ft_data_source){.format = "messages"}, NULL), FT_EINPUT, "that was asked for");
+    ck_assert_fails(read_as(&d, "a.jsonl", "{\"text\": \"x\"}", (ft_data_source){.format = "messages"}, NULL),
+                    FT_EINPUT, "that was asked for");
     ft_dataset_free(&d);
     ck_assert_fails(ft_dataset_read(&d, &(ft_data_source){.path = "absent.jsonl"}, NULL), FT_EINPUT, "absent.jsonl");
     ft_dataset_free(&d);
@@ -266,19 +296,32 @@ START_TEST(real_datasets_have_their_rows)
         const char *path, *format;
         size_t n;
     } files[] = {
-        {"excavator/train.jsonl", "completion", 3139},      {"excavator/valid.jsonl", "completion", 400},
-        {"excavator/test.jsonl", "completion", 600},        {"fmc/train.jsonl", "completion", 422},
-        {"fmc/valid.jsonl", "completion", 68},              {"fmc/test.jsonl", "completion", 62},
-        {"mwo-extract/train.jsonl", "completion", 2403},    {"mwo-extract/valid.jsonl", "completion", 398},
-        {"mwo-extract/test.jsonl", "completion", 390},      {"disease-ontology/train.jsonl", "completion", 5514},
-        {"disease-ontology/valid.jsonl", "completion", 400}, {"disease-ontology/test.jsonl", "completion", 600},
-        {"disease-ontology/test-def.jsonl", "completion", 451}, {"icd10cm/train.jsonl", "completion", 6342},
-        {"icd10cm/valid.jsonl", "completion", 400},         {"icd10cm/test.jsonl", "completion", 600},
-        {"banking77-small20/train.jsonl", "completion", 1600}, {"banking77-small20/valid.jsonl", "completion", 119},
-        {"banking77-small20/test.jsonl", "completion", 800}, {"chat/train.jsonl", "messages", 467},
-        {"chat/valid.jsonl", "messages", 40},               {"chat/test.jsonl", "messages", 60},
-        {"chat/sharegpt-tools.jsonl", "sharegpt", 300},     {"chat/sharegpt-plain.jsonl", "sharegpt", 147},
-        {"english/mix-valid.txt.gz", "text", 0},            {"wikitext-2/valid.txt.gz", "text", 0},
+        {"excavator/train.jsonl", "completion", 3139},
+        {"excavator/valid.jsonl", "completion", 400},
+        {"excavator/test.jsonl", "completion", 600},
+        {"fmc/train.jsonl", "completion", 422},
+        {"fmc/valid.jsonl", "completion", 68},
+        {"fmc/test.jsonl", "completion", 62},
+        {"mwo-extract/train.jsonl", "completion", 2403},
+        {"mwo-extract/valid.jsonl", "completion", 398},
+        {"mwo-extract/test.jsonl", "completion", 390},
+        {"disease-ontology/train.jsonl", "completion", 5514},
+        {"disease-ontology/valid.jsonl", "completion", 400},
+        {"disease-ontology/test.jsonl", "completion", 600},
+        {"disease-ontology/test-def.jsonl", "completion", 451},
+        {"icd10cm/train.jsonl", "completion", 6342},
+        {"icd10cm/valid.jsonl", "completion", 400},
+        {"icd10cm/test.jsonl", "completion", 600},
+        {"banking77-small20/train.jsonl", "completion", 1600},
+        {"banking77-small20/valid.jsonl", "completion", 119},
+        {"banking77-small20/test.jsonl", "completion", 800},
+        {"chat/train.jsonl", "messages", 467},
+        {"chat/valid.jsonl", "messages", 40},
+        {"chat/test.jsonl", "messages", 60},
+        {"chat/sharegpt-tools.jsonl", "sharegpt", 300},
+        {"chat/sharegpt-plain.jsonl", "sharegpt", 147},
+        {"english/mix-valid.txt.gz", "text", 0},
+        {"wikitext-2/valid.txt.gz", "text", 0},
     };
     ft_note_sink(collect, NULL);
     for (size_t i = 0; i < FT_COUNT(files); i++) {
@@ -301,13 +344,18 @@ END_TEST
 
 START_TEST(a_real_csv_gives_its_rows_through_a_template)
 {
-    const char *path = ft_test_shared("data/excavator/labelled.csv"), *jsonl = ft_test_shared("data/excavator/train.jsonl");
+    const char *path = ft_test_shared("data/excavator/labelled.csv"),
+               *jsonl = ft_test_shared("data/excavator/train.jsonl");
     if (!path || !jsonl)
         FT_SKIP("../shared/data is absent");
     ft_dataset d = {0}, rows = {0};
-    ck_assert_ok(ft_dataset_read(&d, &(ft_data_source){.path = path, .prompt_template = "Work order: {text}\nLabels:",
-                                                       .completion_template = " {{\"system\": \"{system}\", \"action\": \"{action}\", "
-                                                                              "\"failure\": \"{failure}\"}}"}, NULL));
+    ck_assert_ok(ft_dataset_read(&d,
+                                 &(ft_data_source){.path = path,
+                                                   .prompt_template = "Work order: {text}\nLabels:",
+                                                   .completion_template =
+                                                       " {{\"system\": \"{system}\", \"action\": \"{action}\", "
+                                                       "\"failure\": \"{failure}\"}}"},
+                                 NULL));
     ck_assert_ok(ft_dataset_read(&rows, &(ft_data_source){.path = jsonl}, NULL));
     ck_assert_uint_ge(d.n, 3139);
     for (size_t i = 0; i < rows.n; i++) {
@@ -334,9 +382,12 @@ START_TEST(damaged_files_are_refused_or_read)
     static const struct {
         const char *name, *text;
     } files[] = {
-        {"a.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"h\\u00e9\"}, {\"role\": \"assistant\", \"content\": \"x\"}]}\n"
-                    "{\"messages\": [{\"role\": \"system\", \"content\": \"h\"}, {\"role\": \"assistant\", \"content\": \"x\", \"train\": true}]}\n"},
-        {"b.json", "[{\"instruction\": \"i\", \"input\": \"\", \"output\": \"o\", \"history\": [[\"a\", \"b\"]]}, {\"instruction\": \"j\", \"output\": \"o\"}]\n"},
+        {"a.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"h\\u00e9\"}, {\"role\": \"assistant\", "
+                    "\"content\": \"x\"}]}\n"
+                    "{\"messages\": [{\"role\": \"system\", \"content\": \"h\"}, {\"role\": \"assistant\", "
+                    "\"content\": \"x\", \"train\": true}]}\n"},
+        {"b.json", "[{\"instruction\": \"i\", \"input\": \"\", \"output\": \"o\", \"history\": [[\"a\", \"b\"]]}, "
+                   "{\"instruction\": \"j\", \"output\": \"o\"}]\n"},
         {"c.csv", "text,label\n\"a \"\"quoted\"\" one\",x\nplain,\"two\nlines\"\n"},
         {"d.txt", "one\ntwo \xc3\xbc\n\nthree\n"},
     };
@@ -371,9 +422,10 @@ END_TEST
 
 int main(void)
 {
-    FT_TESTS("data", prompt_and_completion_are_taken_as_they_are, openai_chats, sharegpt_and_alpaca_chats, text_and_labels,
-             templates_take_columns_of_csv_tsv_and_json, text_files_split_three_ways, rows_that_do_not_fit_are_named,
-             unknown_names_are_told_by_their_first_character, gzipped_files_and_several_sources,
-             real_datasets_have_their_rows, a_real_csv_gives_its_rows_through_a_template,
-             damaged_files_are_refused_or_read, every_allocation_may_fail);
+    FT_TESTS("data", prompt_and_completion_are_taken_as_they_are, openai_chats, sharegpt_and_alpaca_chats,
+             text_and_labels, templates_take_columns_of_csv_tsv_and_json, text_files_split_three_ways,
+             rows_that_do_not_fit_are_named, unknown_names_are_told_by_their_first_character,
+             gzipped_files_and_several_sources, real_datasets_have_their_rows,
+             a_real_csv_gives_its_rows_through_a_template, damaged_files_are_refused_or_read,
+             every_allocation_may_fail);
 }

@@ -30,7 +30,8 @@ static void enter(void)
 START_TEST(lint_drops_and_names_what_is_wrong)
 {
     enter();
-    ft_dataset train = rows_of("train.jsonl", ROW("a", " 1") ROW("b", "  ") ROW("a", " 1") ROW("a", " 2") ROW("t", " 9") ROW("c", " 3"));
+    ft_dataset train = rows_of("train.jsonl", ROW("a", " 1") ROW("b", "  ") ROW("a", " 1") ROW("a", " 2") ROW("t", " 9")
+                                                  ROW("c", " 3"));
     ft_dataset test = rows_of("test.jsonl", ROW("t", " 9") ROW("a", " 7"));
     ft_lint lint;
     ck_assert_ok(ft_dataset_lint(&train, &test, true, &lint));
@@ -41,10 +42,11 @@ START_TEST(lint_drops_and_names_what_is_wrong)
     ck_assert_uint_eq(train.n, 3);
     ck_assert_int_eq(train.examples[1].row, 4);
     ck_assert_int_eq(train.examples[2].row, 6);
-    ck_assert_str_eq(notes, "1 row with nothing to learn, dropped: train.jsonl row 2\n"
-                            "1 row found twice, dropped: train.jsonl row 3\n"
-                            "1 row with another answer than an earlier row to the same prompt, kept: train.jsonl row 4\n"
-                            "1 row also among the evaluation rows, dropped from training: train.jsonl row 5\n");
+    ck_assert_str_eq(notes,
+                     "1 row with nothing to learn, dropped: train.jsonl row 2\n"
+                     "1 row found twice, dropped: train.jsonl row 3\n"
+                     "1 row with another answer than an earlier row to the same prompt, kept: train.jsonl row 4\n"
+                     "1 row also among the evaluation rows, dropped from training: train.jsonl row 5\n");
     ft_dataset_free(&train);
     ft_dataset_free(&test);
 }
@@ -73,7 +75,8 @@ END_TEST
 START_TEST(lint_names_at_most_five_rows)
 {
     enter();
-    ft_dataset d = rows_of("a.jsonl", ROW("x", " 1") ROW("a", "") ROW("b", "") ROW("c", "") ROW("d", "") ROW("e", "") ROW("f", ""));
+    ft_dataset d = rows_of("a.jsonl", ROW("x", " 1") ROW("a", "") ROW("b", "") ROW("c", "") ROW("d", "") ROW("e", "")
+                                          ROW("f", ""));
     ft_lint lint;
     ck_assert_ok(ft_dataset_lint(&d, NULL, true, &lint));
     ck_assert_int_eq(lint.empty, 6);
@@ -148,5 +151,6 @@ END_TEST
 int main(void)
 {
     FT_TESTS("lint", lint_drops_and_names_what_is_wrong, lint_keeps_duplicates_where_asked_and_a_clean_set_is_silent,
-             lint_names_at_most_five_rows, split_keeps_equal_prompts_on_one_side, split_follows_the_seed_and_takes_numbers);
+             lint_names_at_most_five_rows, split_keeps_equal_prompts_on_one_side,
+             split_follows_the_seed_and_takes_numbers);
 }

@@ -145,8 +145,9 @@ START_TEST(impossible_combinations_are_refused)
             "r.yaml:1:13: base_model and init_from_config are both given (r.yaml:6:19); only one can be");
     refused(VALID "val_datasets: train.jsonl\nval_set_size: 0.1\n",
             "r.yaml:6:15: val_set_size and val_datasets are both given (r.yaml:5:15); only one can be");
-    refused(VALID "early_stopping_patience: 2\n",
-            "r.yaml:5:26: early_stopping_patience needs rows to evaluate on: val_datasets, val_set_size or test_datasets");
+    refused(
+        VALID "early_stopping_patience: 2\n",
+        "r.yaml:5:26: early_stopping_patience needs rows to evaluate on: val_datasets, val_set_size or test_datasets");
     refused("base_model: base\noutput_dir: run\ndatasets:\n  - {path: train.jsonl, prompt_template: \"{a}\"}\n",
             "r.yaml:4:42: datasets.prompt_template needs completion_template beside it");
     ft_recipe_free(opened(VALID "warmup_steps: 0\nwarmup_ratio: 0.1\nval_set_size: 0\ntest_datasets: [train.jsonl]\n"
@@ -186,7 +187,8 @@ START_TEST(overrides_replace_the_file)
     ft_recipe *r;
     const char *const set[] = {"learning_rate=3e-4", "base_model=base", "datasets=[{path: config.json}]",
                                "metrics=loss,exact_match", "seed=7"};
-    ck_assert_ok(open_with(&r, "base_model: nowhere\noutput_dir: run\ndatasets: [train.jsonl, train.jsonl]\nseed: 1\n", set, 5));
+    ck_assert_ok(
+        open_with(&r, "base_model: nowhere\noutput_dir: run\ndatasets: [train.jsonl, train.jsonl]\nseed: 1\n", set, 5));
     double d = 0;
     ck_assert(ft_recipe_f64(r, "learning_rate", 0, &d) && d == 3e-4);
     ck_assert_uint_eq(ft_recipe_count(r, "datasets", 0), 1);
@@ -231,8 +233,9 @@ START_TEST(yaml_beyond_a_plain_map_is_refused)
                           "r.yaml: base_model is missing (or init_from_config, to train from scratch)");
     refused(VALID "---\nseed: 1\n", "r.yaml:5:1: a second YAML document; a recipe is one");
     refused(VALID "path: train.jsonl\n", "r.yaml:5:1: unknown key \"path\": it belongs into an entry of datasets");
-    refused(VALID "metrics: [loss, ~, [a]]\n", "r.yaml:5:17: metrics: an empty item\n"
-                                               "r.yaml:5:20: metrics: found a list, expected a text or a list of texts");
+    refused(VALID "metrics: [loss, ~, [a]]\n",
+            "r.yaml:5:17: metrics: an empty item\n"
+            "r.yaml:5:20: metrics: found a list, expected a text or a list of texts");
 }
 END_TEST
 
@@ -275,10 +278,13 @@ START_TEST(hostile_sizes_end_in_a_message)
     for (size_t i = 0; i < FT_COUNT(nests); i++)
         ck_assert_fails(open_repeated(i < 3 ? VALID "zzzzz: " : VALID "zzzzz:\n ", nests[i], mib - 200, ""), FT_EINPUT,
                         "nested more than 16 deep");
-    ck_assert_fails(open_repeated(VALID "metrics: [loss", ", loss", mib - 200, "]\n"), FT_EINPUT, "more than 1000 items");
-    ck_assert_fails(open_repeated("datasets: [train.jsonl", ", train.jsonl", mib - 200, "]\n"), FT_EINPUT, "more than 1000 items");
+    ck_assert_fails(open_repeated(VALID "metrics: [loss", ", loss", mib - 200, "]\n"), FT_EINPUT,
+                    "more than 1000 items");
+    ck_assert_fails(open_repeated("datasets: [train.jsonl", ", train.jsonl", mib - 200, "]\n"), FT_EINPUT,
+                    "more than 1000 items");
     ck_assert_fails(open_repeated("", "zz: 1\n", mib - 200, ""), FT_EINPUT, "more mistakes");
-    ck_assert_fails(open_repeated(VALID "zzzzz: &a x\nyyyyy: [*a", ", *a", mib - 200, "]\n"), FT_EINPUT, "unknown key \"zzzzz\"");
+    ck_assert_fails(open_repeated(VALID "zzzzz: &a x\nyyyyy: [*a", ", *a", mib - 200, "]\n"), FT_EINPUT,
+                    "unknown key \"zzzzz\"");
     ck_assert_fails(open_repeated("output_dir: ", "x", 100000, "\n"), FT_EINPUT, "at most 65536");
     ck_assert_fails(open_repeated("", "k", mib - 200, ": 1\n"), FT_EINPUT, "");
 }
@@ -287,10 +293,12 @@ END_TEST
 START_TEST(a_printed_recipe_reads_back_to_the_same)
 {
     enter();
-    ft_recipe *r = opened("base_model: base\noutput_dir: \"a \\\"b\\\" \\\\ \\x85 \\L \\t #x: y\"\nlearning_rate: 0.00012345678901234567\n"
-                          "datasets:\n  - path: train.jsonl\n    prompt_template: \"W: {text}\\nL:\"\n"
-                          "    completion_template: ' {{\"x\": \"{y}\"}} ü'\n  - train.jsonl\nlora_r: 007\n"
-                          "export: [peft, {format: gguf, quant: q8_0}]\nmetrics: loss, exact_match\nmetric_for_best_model: \"null\"\n");
+    ft_recipe *r = opened(
+        "base_model: base\noutput_dir: \"a \\\"b\\\" \\\\ \\x85 \\L \\t #x: y\"\nlearning_rate: "
+        "0.00012345678901234567\n"
+        "datasets:\n  - path: train.jsonl\n    prompt_template: \"W: {text}\\nL:\"\n"
+        "    completion_template: ' {{\"x\": \"{y}\"}} ü'\n  - train.jsonl\nlora_r: 007\n"
+        "export: [peft, {format: gguf, quant: q8_0}]\nmetrics: loss, exact_match\nmetric_for_best_model: \"null\"\n");
     ft_buf first = {0}, second = {0}, diff = {0};
     ck_assert_ok(ft_recipe_print(r, &first));
     notes[0] = 0;
@@ -331,7 +339,8 @@ START_TEST(hash_and_diff_see_what_changes_training)
 {
     enter();
     ft_recipe *a = opened(VALID "learning_rate: 0.001\n");
-    ft_recipe *same = opened(VALID "learning_rate: 1e-3\nlogging_steps: 5\nthreads: 1\nexport: [peft]\nlora_target_modules: [all-linear]\n");
+    ft_recipe *same = opened(
+        VALID "learning_rate: 1e-3\nlogging_steps: 5\nthreads: 1\nexport: [peft]\nlora_target_modules: [all-linear]\n");
     ft_recipe *other = opened(VALID "learning_rate: 0.002\nadapter: none\n");
     ft_buf diff = {0};
     ck_assert_uint_eq(ft_recipe_hash(a), ft_recipe_hash(same));
@@ -376,12 +385,14 @@ START_TEST(the_table_is_sound)
         if (o->type == FT_OPT_INT || o->type == FT_OPT_FLOAT) {
             double v = 0;
             ck_assert_msg(o->min < o->max, "%s has no limits", o->name);
-            ck_assert_msg(!o->fallback || (ft_parse_f64(o->fallback, &v) && v >= o->min && v <= o->max), "%s: default", o->name);
+            ck_assert_msg(!o->fallback || (ft_parse_f64(o->fallback, &v) && v >= o->min && v <= o->max), "%s: default",
+                          o->name);
         }
         ck_assert_msg((o->type == FT_OPT_CHOICE) == (o->choices != NULL), "%s: choices", o->name);
         ck_assert_msg(!o->needs || strchr(o->needs, '='), "%s: needs", o->name);
         ck_assert_msg(!o->excludes || ft_option_named(o->excludes), "%s: excludes", o->name);
-        ck_assert_msg(!o->fallback || o->type != FT_OPT_STRINGS || !strchr(o->fallback, ','), "%s: a default of many", o->name);
+        ck_assert_msg(!o->fallback || o->type != FT_OPT_STRINGS || !strchr(o->fallback, ','), "%s: a default of many",
+                      o->name);
     }
     ck_assert_ptr_eq(ft_option_named("lora_rank"), ft_option_named("lora_r"));
     ck_assert_ptr_null(ft_option_named("datasets.nothing"));
@@ -402,7 +413,8 @@ START_TEST(every_option_is_documented)
         ck_assert_ptr_nonnull(strstr(roff.p, in_roff));
     }
     ck_assert_ok(ft_recipe_doc(&one, "lora_rank"));
-    ck_assert_str_eq(one.p, "- `lora_r` (integer from 1 to 4096, default 16): Rank of the update. Also taken: lora_rank, r.\n");
+    ck_assert_str_eq(
+        one.p, "- `lora_r` (integer from 1 to 4096, default 16): Rank of the update. Also taken: lora_rank, r.\n");
     ck_assert_fails(ft_recipe_doc(&one, "lora_rnk"), FT_EINPUT, "nearest: lora_r");
     ft_buf_free(&md);
     ft_buf_free(&roff);
@@ -423,8 +435,10 @@ static ft_status open_and_close(const char *path, void *ctx)
 START_TEST(damaged_recipes_are_refused_or_read)
 {
     enter();
-    ft_recipe *r = opened(VALID "# a comment\nlora_target_modules: [q_proj, 'v_proj', \"o_proj\"]\nexport:\n  - format: gguf\n    quant: q8_0\n"
-                                "lora_dropout: 0.05\non_overlong: drop\nval_set_size: 10\nmetrics:\n- loss\n- exact_match\n");
+    ft_recipe *r = opened(
+        VALID
+        "# a comment\nlora_target_modules: [q_proj, 'v_proj', \"o_proj\"]\nexport:\n  - format: gguf\n    quant: q8_0\n"
+        "lora_dropout: 0.05\non_overlong: drop\nval_set_size: 10\nmetrics:\n- loss\n- exact_match\n");
     ft_recipe_free(r);
     char path[600];
     ck_assert_ptr_nonnull(getcwd(path, sizeof path - 8));

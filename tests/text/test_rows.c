@@ -17,14 +17,20 @@ static void collect(void *ctx, ft_note_level level, const char *text)
 /* A tokenizer with the control tokens of ChatML and Llama 3; chat_template may be NULL. */
 static void enter(bool bos, const char *chat_template)
 {
-    static const char *const specials[] = {"<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"};
+    static const char *const specials[] = {
+        "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"};
     const char *const files[] = {"corpus.txt"};
     ck_assert_int_eq(chdir(ft_test_dir()), 0);
     ft_note_sink(collect, NULL);
     ck_assert_ok(ft_mkdirs("tok"));
     ck_assert_ok(ft_write_file("corpus.txt", "lalalala la la\nla la la\n", 24));
-    ft_tokenizer_training spec = {.files = files, .n_files = 1, .vocab_size = 270, .specials = specials, .n_specials = FT_COUNT(specials),
-                                  .bos = bos ? "<s>" : NULL, .eos = "</s>"};
+    ft_tokenizer_training spec = {.files = files,
+                                  .n_files = 1,
+                                  .vocab_size = 270,
+                                  .specials = specials,
+                                  .n_specials = FT_COUNT(specials),
+                                  .bos = bos ? "<s>" : NULL,
+                                  .eos = "</s>"};
     ck_assert_ok(ft_tokenizer_train(&spec, "tok"));
     if (chat_template)
         ck_assert_ok(ft_write_file("tok/chat_template.jinja", chat_template, strlen(chat_template)));
@@ -110,14 +116,16 @@ END_TEST
 START_TEST(a_merge_across_the_border_belongs_to_the_answer)
 {
     enter(true, NULL);
-    ft_dataset d = dataset("a.jsonl", "{\"prompt\": \"xl\", \"completion\": \"a\"}\n{\"prompt\": \"x\", \"completion\": \"la\"}\n");
+    ft_dataset d = dataset(
+        "a.jsonl", "{\"prompt\": \"xl\", \"completion\": \"a\"}\n{\"prompt\": \"x\", \"completion\": \"la\"}\n");
     ft_rows r;
     ck_assert_ok(ft_rows_build(&r, &d, tok, &plain));
     ck_assert_str_eq(shown(&r.p[0]), "<s>x[la</s>]");
     ck_assert_int_eq(r.p[0].prompt_n, 2);
     ck_assert_int_eq(r.p[0].n, 4); /* BOS, x, la, EOS */
     ck_assert_int_eq(r.merged_border, 1);
-    ck_assert_ptr_nonnull(strstr(notes, "1 row whose tokens merge across the end of the prompt, split before the merged token: a.jsonl row 1"));
+    ck_assert_ptr_nonnull(strstr(
+        notes, "1 row whose tokens merge across the end of the prompt, split before the merged token: a.jsonl row 1"));
     ft_rows_free(&r);
     ft_dataset_free(&d);
     ft_tokenizer_free(tok);
@@ -197,11 +205,16 @@ START_TEST(every_assistant_turn_is_supervised_with_its_end)
         const char *name, *row;
         int32_t ends; /* control tokens that end a turn: none can be forged */
     } cases[] = {
-        {"chatml", "<s><|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n[A<|im_end|>]\n"
-                   "<|im_start|>user\nV<|im_end|><|im_end|>\n<|im_start|>assistant\n[ B <|im_end|>]\n", 5},
-        {"llama3", "<s><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nU<|eot_id|>"
-                   "<|start_header_id|>assistant<|end_header_id|>\n\n[A<|eot_id|>]<|start_header_id|>user<|end_header_id|>\n\n"
-                   "V<|im_end|><|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n[B<|eot_id|>]", 5},
+        {"chatml",
+         "<s><|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n[A<|im_end|>]\n"
+         "<|im_start|>user\nV<|im_end|><|im_end|>\n<|im_start|>assistant\n[ B <|im_end|>]\n",
+         5},
+        {"llama3",
+         "<s><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nU<|"
+         "eot_id|>"
+         "<|start_header_id|>assistant<|end_header_id|>\n\n[A<|eot_id|>]<|start_header_id|>user<|end_header_id|>\n\n"
+         "V<|im_end|><|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n[B<|eot_id|>]",
+         5},
         {"llama2", "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\nU [/INST][ A </s>][INST] V<|im_end|> [/INST][ B </s>]", 2},
     };
     enter(true, NULL);
@@ -232,7 +245,9 @@ START_TEST(a_cut_chat_keeps_an_answer_that_it_holds)
     enter(true, NULL);
     ft_dataset d = dataset("a.jsonl", CHAT);
     ft_rows r;
-    ck_assert_ok(ft_rows_build(&r, &d, tok, &(ft_rows_options){.max_tokens = 60, .chat = chat("llama3"), .on_overlong = FT_OVERLONG_TRUNCATE}));
+    ck_assert_ok(ft_rows_build(
+        &r, &d, tok,
+        &(ft_rows_options){.max_tokens = 60, .chat = chat("llama3"), .on_overlong = FT_OVERLONG_TRUNCATE}));
     ck_assert_int_eq(r.p[0].n, 60);
     ck_assert_int_lt(r.p[0].prompt_n, 60);
     ck_assert_str_eq(text(r.p[0].answer), "A");
@@ -245,16 +260,18 @@ END_TEST
 START_TEST(chats_need_a_template_and_something_to_learn)
 {
     enter(true, NULL);
-    ft_dataset d = dataset("a.jsonl", CHAT), silent = dataset("b.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"U\"}]}\n");
+    ft_dataset d = dataset("a.jsonl", CHAT),
+               silent = dataset("b.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"U\"}]}\n");
     ft_rows r;
-    ck_assert_fails(ft_rows_build(&r, &d, tok, &plain), FT_EUNSUPPORTED, "a.jsonl row 1: a chat, and the model brings no chat template");
+    ck_assert_fails(ft_rows_build(&r, &d, tok, &plain), FT_EUNSUPPORTED,
+                    "a.jsonl row 1: a chat, and the model brings no chat template");
     ck_assert_ptr_nonnull(strstr(ft_error(), "chatml, llama2, llama3"));
-    ck_assert_fails(ft_rows_build(&r, &silent, tok, &(ft_rows_options){.max_tokens = 100, .chat = chat("chatml")}), FT_EINPUT,
-                    "1 row with no token to learn: b.jsonl row 1");
+    ck_assert_fails(ft_rows_build(&r, &silent, tok, &(ft_rows_options){.max_tokens = 100, .chat = chat("chatml")}),
+                    FT_EINPUT, "1 row with no token to learn: b.jsonl row 1");
     ft_dataset_free(&silent);
     silent = dataset("c.jsonl", "{\"messages\": [{\"role\": \"assistant\", \"content\": \"A\"}]}\n");
-    ck_assert_fails(ft_rows_build(&r, &silent, tok, &(ft_rows_options){.max_tokens = 100, .chat = chat("llama2")}), FT_EINPUT,
-                    "c.jsonl row 1: message 1 is of role assistant, the template llama2 expects user");
+    ck_assert_fails(ft_rows_build(&r, &silent, tok, &(ft_rows_options){.max_tokens = 100, .chat = chat("llama2")}),
+                    FT_EINPUT, "c.jsonl row 1: message 1 is of role assistant, the template llama2 expects user");
     ft_dataset_free(&silent);
     ft_dataset_free(&d);
     ft_tokenizer_free(tok);
@@ -285,7 +302,8 @@ START_TEST(templates_are_recognised_or_named)
     ft_dataset d = dataset("a.jsonl", CHAT), completions = dataset("b.jsonl", LONG_ROWS);
     ft_rows r;
     ft_rows_options o = {.max_tokens = 100, .chat = chat("auto")};
-    ck_assert_fails(ft_rows_build(&r, &d, tok, &o), FT_EUNSUPPORTED, "name chat_template: one of chatml, llama2, llama3");
+    ck_assert_fails(ft_rows_build(&r, &d, tok, &o), FT_EUNSUPPORTED,
+                    "name chat_template: one of chatml, llama2, llama3");
     ck_assert_ok(ft_rows_build(&r, &completions, tok, &o)); /* rows that are no chats need no template */
     ft_rows_free(&r);
     ft_dataset_free(&d);
@@ -300,12 +318,16 @@ END_TEST
 
 START_TEST(a_default_system_message_is_the_models_own)
 {
-    enter(false, "{% if tools %}{{ '<|im_start|>system\\n' }}{{ 'x' }}{% else %}{{- '<|im_start|>system\\n' + m + '<|im_end|>\\n' }}"
+    enter(false, "{% if tools %}{{ '<|im_start|>system\\n' }}{{ 'x' }}{% else %}{{- '<|im_start|>system\\n' + m + "
+                 "'<|im_end|>\\n' }}"
                  "{{- '<|im_start|>system\\nIt\\'s me.<|im_end|>\\n' }}{% endif %}");
-    ft_dataset d = dataset("a.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"U\"}, {\"role\": \"assistant\", \"content\": \"A\"}]}\n" CHAT);
+    ft_dataset d = dataset("a.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"U\"}, {\"role\": "
+                                      "\"assistant\", \"content\": \"A\"}]}\n" CHAT);
     ft_rows r;
     ck_assert_ok(ft_rows_build(&r, &d, tok, &(ft_rows_options){.max_tokens = 1000, .chat = chat(NULL)}));
-    ck_assert_str_eq(shown(&r.p[0]), "<|im_start|>system\nIt's me.<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n[A<|im_end|>]\n");
+    ck_assert_str_eq(shown(&r.p[0]),
+                     "<|im_start|>system\nIt's "
+                     "me.<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n[A<|im_end|>]\n");
     ck_assert_str_eq(text(r.p[0].answer), "A");
     ck_assert_ptr_null(strstr(shown(&r.p[1]), "It's me."));
     ft_rows_free(&r);
@@ -324,7 +346,8 @@ START_TEST(a_date_that_the_rows_lack_is_said)
     ft_rows_free(&r);
     ck_assert_str_eq(notes, "");
     ck_assert_ok(ft_rows_build(&r, &d, tok, &o));
-    ck_assert_str_eq(notes, "chat template llama3: the model's own chat template puts a date into the system message, these rows have none\n");
+    ck_assert_str_eq(notes, "chat template llama3: the model's own chat template puts a date into the system message, "
+                            "these rows have none\n");
     ft_rows_free(&r);
     ft_dataset_free(&d);
     ft_dataset_free(&completions);
@@ -339,10 +362,14 @@ START_TEST(an_end_of_turn_that_is_no_token_is_followed_by_the_end_token)
     enter(false, NULL);
     ft_tokenizer_free(tok);
     ck_assert_ok(ft_mkdirs("bare"));
-    ck_assert_ok(ft_tokenizer_train(&(ft_tokenizer_training){.files = files, .n_files = 1, .vocab_size = 260, .specials = specials,
-                                                             .n_specials = 1, .eos = "</s>"}, "bare"));
+    ck_assert_ok(ft_tokenizer_train(
+        &(ft_tokenizer_training){
+            .files = files, .n_files = 1, .vocab_size = 260, .specials = specials, .n_specials = 1, .eos = "</s>"},
+        "bare"));
     ck_assert_ok(ft_tokenizer_open(&tok, "bare"));
-    ft_dataset d = dataset("a.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"U\"}, {\"role\": \"assistant\", \"content\": \"A\"}]}\n");
+    ft_dataset d = dataset(
+        "a.jsonl",
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"U\"}, {\"role\": \"assistant\", \"content\": \"A\"}]}\n");
     ft_rows r;
     ck_assert_ok(ft_rows_build(&r, &d, tok, &(ft_rows_options){.max_tokens = 1000, .chat = chat("chatml")}));
     ck_assert_str_eq(shown(&r.p[0]), "<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n[A<|im_end|>]\n[</s>]");
@@ -445,6 +472,6 @@ int main(void)
              overlong_rows_are_refused_dropped_or_cut, every_assistant_turn_is_supervised_with_its_end,
              a_cut_chat_keeps_an_answer_that_it_holds, chats_need_a_template_and_something_to_learn,
              templates_are_recognised_or_named, a_default_system_message_is_the_models_own,
-             a_date_that_the_rows_lack_is_said, an_end_of_turn_that_is_no_token_is_followed_by_the_end_token, texts_stand_alone_or_are_packed,
-             rows_do_not_depend_on_threads, every_allocation_may_fail);
+             a_date_that_the_rows_lack_is_said, an_end_of_turn_that_is_no_token_is_followed_by_the_end_token,
+             texts_stand_alone_or_are_packed, rows_do_not_depend_on_threads, every_allocation_may_fail);
 }

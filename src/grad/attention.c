@@ -257,6 +257,7 @@ const ft_op ft_grad__attention = {
         {.T = 7, .heads = 2, .kv_heads = 2, .head_dim = 8, .segments = 3},
         {.T = 70, .heads = 6, .kv_heads = 2, .head_dim = 17, .segments = 1},
         {.T = 90, .heads = 3, .kv_heads = 1, .head_dim = 32, .segments = 4},
+        {.T = 60, .heads = 6, .kv_heads = 2, .head_dim = 8, .segments = 6},
         {.T = 300, .heads = 1, .kv_heads = 1, .head_dim = 4, .segments = 1},
         {.T = 80, .heads = 2, .kv_heads = 1, .head_dim = 16, .segments = 2, .window = 9},
         {.T = 20, .heads = 2, .kv_heads = 2, .head_dim = 16, .segments = 2, .softcap = 1.5f},

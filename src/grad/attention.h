@@ -29,6 +29,7 @@ typedef struct ft_attention_job {
     const float *dout;
     float *dq, *dk, *dv; /* NULL: not needed */
     bool add_dq, add_dk, add_dv;
+    float *dk_parts, *dv_parts; /* [T, q_width]: of each query head by itself; NULL: added where they belong */
 } ft_attention_job;
 
 typedef struct ft_span {

@@ -4,16 +4,21 @@
  *   dq += ds k         dk += ds^T q
  *
  * One kv head of one segment with its query heads is one tile of the work: nobody else writes its gradients, and the sums
- * run in one order.
+ * run in one order. Where that gives too few tiles for a team, each query head is a tile, with dk and dv of its own that
+ * are added up at the end, in the order of the heads.
  */
 #include "grad/attention.h"
 
 #include <string.h>
 
+enum { FEW_TILES = 8 };
+
 typedef struct pass {
     const ft_attention_job *j;
     int64_t row, n;      /* the segment's first token, its tokens */
     int64_t head, kv_head;
+    float *dk, *dv;      /* token 0 of the segment under this head, or NULL; rows of ld floats */
+    int64_t ld;
     float *s, *dp;       /* [FT_QUERY_BLOCK, FT_KEY_BLOCK] */
     float d[FT_QUERY_BLOCK];
 } pass;
@@ -62,12 +67,10 @@ static void query_block(pass *p, int64_t i0)
     for (int64_t at = all.first; at < all.end; at += FT_KEY_BLOCK) {
         int64_t n = FT_MIN((int64_t)FT_KEY_BLOCK, all.end - at);
         make_tile(p, i0, rows, at, n);
-        if (j->dv)
-            ft_gemm(true, false, n, D, rows, 1, p->s, FT_KEY_BLOCK, q_at(p, j->dout, i0), j->q_width, 1, j->dv + kv_at(p, at),
-                    j->kv_width);
-        if (j->dk)
-            ft_gemm(true, false, n, D, rows, 1, p->dp, FT_KEY_BLOCK, q_at(p, j->q, i0), j->q_width, 1, j->dk + kv_at(p, at),
-                    j->kv_width);
+        if (p->dv)
+            ft_gemm(true, false, n, D, rows, 1, p->s, FT_KEY_BLOCK, q_at(p, j->dout, i0), j->q_width, 1, p->dv + at * p->ld, p->ld);
+        if (p->dk)
+            ft_gemm(true, false, n, D, rows, 1, p->dp, FT_KEY_BLOCK, q_at(p, j->q, i0), j->q_width, 1, p->dk + at * p->ld, p->ld);
         if (j->dq)
             ft_gemm(false, false, rows, D, n, 1, p->dp, FT_KEY_BLOCK, j->keys + kv_at(p, at), j->kv_width,
                     at > all.first || j->add_dq ? 1 : 0, (float *)q_at(p, j->dq, i0), j->q_width);
@@ -77,30 +80,103 @@ static void query_block(pass *p, int64_t i0)
 static void clear(const pass *p, float *x)
 {
     for (int64_t i = 0; i < p->n; i++)
-        memset(x + kv_at(p, i), 0, (size_t)p->j->spec->head_dim * sizeof *x);
+        memset(x + i * p->ld, 0, (size_t)p->j->spec->head_dim * sizeof *x);
 }
 
-static void tile(void *ctx, int64_t i)
+static void run_head(pass *p)
+{
+    for (int64_t i0 = 0; i0 < p->n; i0 += FT_QUERY_BLOCK)
+        query_block(p, i0);
+}
+
+static pass pass_of(const ft_attention_job *j, int64_t s)
+{
+    float *room = j->scratch + (size_t)ft_thread_id() * j->scratch_floats;
+    return (pass){.j = j, .row = j->seg->start[s], .n = j->seg->start[s + 1] - j->seg->start[s], .s = room,
+                  .dp = room + FT_QUERY_BLOCK * FT_KEY_BLOCK};
+}
+
+static void kv_head_tile(void *ctx, int64_t i)
 {
     const ft_attention_job *j = ctx;
-    int64_t K = j->spec->kv_heads, group = j->spec->heads / K, s = i / K;
-    float *room = j->scratch + (size_t)ft_thread_id() * j->scratch_floats;
-    pass p = {.j = j, .row = j->seg->start[s], .n = j->seg->start[s + 1] - j->seg->start[s], .kv_head = i % K, .s = room,
-              .dp = room + FT_QUERY_BLOCK * FT_KEY_BLOCK};
-    if (j->dk && !j->add_dk)
-        clear(&p, j->dk);
-    if (j->dv && !j->add_dv)
-        clear(&p, j->dv);
+    int64_t K = j->spec->kv_heads, group = j->spec->heads / K;
+    pass p = pass_of(j, i / K);
+    p.kv_head = i % K;
+    p.ld = j->kv_width;
+    p.dk = j->dk ? j->dk + kv_at(&p, 0) : NULL;
+    p.dv = j->dv ? j->dv + kv_at(&p, 0) : NULL;
+    if (p.dk && !j->add_dk)
+        clear(&p, p.dk);
+    if (p.dv && !j->add_dv)
+        clear(&p, p.dv);
     for (p.head = p.kv_head * group; p.head < (p.kv_head + 1) * group; p.head++)
-        for (int64_t i0 = 0; i0 < p.n; i0 += FT_QUERY_BLOCK)
-            query_block(&p, i0);
+        run_head(&p);
+}
+
+static void head_tile(void *ctx, int64_t i)
+{
+    const ft_attention_job *j = ctx;
+    int64_t H = j->spec->heads;
+    pass p = pass_of(j, i / H);
+    p.head = i % H;
+    p.kv_head = p.head / (H / j->spec->kv_heads);
+    p.ld = j->q_width;
+    p.dk = j->dk_parts ? (float *)q_at(&p, j->dk_parts, 0) : NULL;
+    p.dv = j->dv_parts ? (float *)q_at(&p, j->dv_parts, 0) : NULL;
+    if (p.dk)
+        clear(&p, p.dk);
+    if (p.dv)
+        clear(&p, p.dv);
+    run_head(&p);
+}
+
+/* to [K D] (+)= the parts [H D] of one token. */
+static void add_heads(const ft_attention_job *j, float *to, const float *parts, bool add)
+{
+    int64_t D = j->spec->head_dim, group = j->spec->heads / j->spec->kv_heads;
+    for (int64_t h = 0; h < j->spec->heads; h++, parts += D) {
+        float *head = to + h / group * D;
+        if (h % group || add)
+            j->k->axpy(head, 1, parts, D);
+        else
+            memcpy(head, parts, (size_t)D * sizeof *head);
+    }
+}
+
+static void add_tile(void *ctx, int64_t i)
+{
+    const ft_attention_job *j = ctx;
+    int64_t T = j->seg->start[j->seg->n], end = FT_MIN(T, (i + 1) * FT_ROW_TILE);
+    for (int64_t t = i * FT_ROW_TILE; t < end; t++) {
+        if (j->dk)
+            add_heads(j, j->dk + t * j->kv_width, j->dk_parts + t * j->q_width, j->add_dk);
+        if (j->dv)
+            add_heads(j, j->dv + t * j->kv_width, j->dv_parts + t * j->q_width, j->add_dv);
+    }
+}
+
+static void by_query_heads(ft_tape *t, ft_attention_job *j)
+{
+    int64_t T = j->seg->start[j->seg->n];
+    size_t floats = (size_t)(T * j->q_width);
+    j->dk_parts = j->dk ? ft_grad__lend(t, floats) : NULL;
+    j->dv_parts = j->dv ? ft_grad__lend(t, floats) : NULL;
+    if (t->status == FT_OK) {
+        ft_parallel(j->seg->n * j->spec->heads, head_tile, j);
+        ft_parallel(ft_grad__row_tiles(T), add_tile, j);
+    }
+    ft_grad__give_back(t, j->dk_parts);
+    ft_grad__give_back(t, j->dv_parts);
 }
 
 void ft_grad__attention_backward(ft_tape *t, ft_attention_job *j)
 {
+    int64_t tiles = j->seg->n * j->spec->kv_heads;
     j->scratch_floats = 2 * FT_QUERY_BLOCK * FT_KEY_BLOCK;
     j->scratch = ft_grad__lend(t, (size_t)ft_threads() * j->scratch_floats);
-    if (t->status == FT_OK)
-        ft_parallel(j->seg->n * j->spec->kv_heads, tile, j);
+    if (t->status == FT_OK && tiles < FEW_TILES && j->spec->heads > j->spec->kv_heads)
+        by_query_heads(t, j);
+    else if (t->status == FT_OK)
+        ft_parallel(tiles, kv_head_tile, j);
     ft_grad__give_back(t, j->scratch);
 }

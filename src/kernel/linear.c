@@ -192,7 +192,7 @@ void ft_linear_forward(float *y, const float *x, int64_t T, const ft_tensor *w, 
 {
     job j = job_of(y, x, T, w, scratch);
     j.b = bias;
-    if (T <= FEW && (j.reader.dot || w->dtype == &ft_f32 || j.in <= PANEL)) {
+    if (T <= FEW && (w->dtype == &ft_f32 || j.in <= PANEL)) {
         ft_parallel((j.out + FEW_ROWS - 1) / FEW_ROWS, forward_few, &j);
         return;
     }

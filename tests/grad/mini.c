@@ -30,7 +30,7 @@ static void add_layer(mini *m, mini_layer *l, bool full)
 
 void mini_new(mini *m, bool full)
 {
-    *m = (mini){.start = {0, 1, 40, 41, MINI_T}};
+    *m = (mini){.start = {0, 1, 40, 40, MINI_T}};
     m->seg = (ft_segments){.n = 4, .start = m->start};
     add_param(m, &m->table, MINI_V, MINI_C, full, 0);
     add_param(m, &m->norm, 1, MINI_C, full, 1);

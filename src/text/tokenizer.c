@@ -261,7 +261,7 @@ ft_status ft_tokenizer__word(const ft_tokenizer *t, ft_scratch *s, ft_str word, 
     size_t before = out->n;
     FT_RETURN(t->kind->word(t, s, word, out));
     size_t n = out->n - before;
-    if (n <= FT_CACHE_IDS) {
+    if (n && n <= FT_CACHE_IDS) {
         c->n = (uint8_t)word.n;
         c->ids_n = (uint8_t)n;
         memcpy(c->word, word.p, word.n);

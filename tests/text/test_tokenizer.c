@@ -50,7 +50,7 @@ START_TEST(a_megabyte_without_a_space_is_encoded)
 {
     static const char *const files[] = {"vocab/hf/gpt2", "vocab/hf/llama-3.2-1b-instruct",
                                         "vocab/hf/llama2/tokenizer.model"};
-    static const char *const units[] = {"a", "ab1", "=", " ", "你好", "\n", "\xff"};
+    static const char *const units[] = {"a", "=", " ", "\xff"};
     if (!ft_test_shared(files[0]))
         FT_SKIP("../shared is absent");
     for (size_t k = 0; k < FT_COUNT(files); k++) {

@@ -50,3 +50,17 @@ tests_fuzz_fuzz_data_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_data_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_data_LDADD = src/libfettle.la
 endif
+
+check_PROGRAMS += tests/fuzz/replay_tokenizer
+TESTS += tests/fuzz/replay_tokenizer
+tests_fuzz_replay_tokenizer_SOURCES = %D%/replay.c %D%/fuzz_tokenizer.c %D%/fuzz.h
+tests_fuzz_replay_tokenizer_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_replay_tokenizer_LDADD = src/libfettle.la
+
+if FUZZ
+noinst_PROGRAMS += tests/fuzz/fuzz_tokenizer
+tests_fuzz_fuzz_tokenizer_SOURCES = %D%/fuzz_tokenizer.c
+tests_fuzz_fuzz_tokenizer_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_tokenizer_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_tokenizer_LDADD = src/libfettle.la
+endif

@@ -99,3 +99,28 @@ put("data", "alpaca.json", json.dumps([{"instruction": "i", "input": "x", "outpu
 put("data", "sharegpt.jsonl", b'{"conversations": [{"from": "human", "value": "h"}, {"from": "gpt", "value": "g"}], "system": "s"}\n')
 put("data", "rows.jsonl", b'{"prompt": "p", "completion": " c"}\n{"prompt": "p", "completion": " d"}\n{"prompt": "p", "completion": " c"}\n')
 put("data", "labels.jsonl", b'{"text": "t", "label": 3}\n{"text": "t", "label": true}')
+
+
+def field(number, wire, payload):
+    """A field of a Protocol Buffers message; all lengths and numbers here are below 128."""
+    return bytes([number << 3 & 0xff | wire] if number < 16 else [(number << 3 & 0x7f) | wire | 0x80, number >> 4]) + (
+        bytes([len(payload)]) + payload if wire == 2 else payload)
+
+
+PIECES = [("<unk>", 0, 2), ("<s>", 0, 3), ("</s>", 0, 3), ("<0xFF>", 0, 6), ("<u>", 0, 4), ("ab", -1, 1), ("\u2581ab", -2, 1),
+          ("\u2581", -3, 1), ("a", -4, 1), ("b", -5, 1)]
+put("tokenizer", "spm.model", b"\1" + b"".join(
+    field(1, 2, field(1, 2, p.encode()) + field(2, 5, struct.pack("<f", s)) + field(3, 0, bytes([t]))) for p, s, t in PIECES)
+    + field(2, 2, field(3, 0, b"\2") + field(35, 0, b"\1") + field(41, 0, b"\1")) + field(3, 2, field(3, 0, b"\1") + field(4, 0, b"\1")))
+put("tokenizer", "bpe.json", b"\0" + json.dumps({
+    "added_tokens": [{"id": 0, "content": "<s>", "special": True, "lstrip": True}, {"id": 9, "content": "12", "normalized": True}],
+    "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Prepend", "prepend": "a"}]},
+    "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": "\\s+|b"}, "behavior": "MergedWithNext"}, {"type": "ByteLevel", "use_regex": False}]},
+    "model": {"vocab": {"a": 1, "b": 2, "ab": 3, "\u0120": 4}, "merges": ["a b", ["\u0120", "a"]][:1]}}, separators=(",", ":")).encode())
+TOKENS = ["<unk>", "<s>", "</s>", "a", "b", "ab", "\u2581"]
+put("tokenizer", "spm.gguf", b"\3GGUF" + struct.pack("<IQQ", 3, 0, 5) + value("tokenizer.ggml.model", 8, text("llama"))
+    + value("tokenizer.ggml.tokens", 9, array(8, [text(t) for t in TOKENS]))
+    + value("tokenizer.ggml.token_type", 9, array(5, [struct.pack("<i", t) for t in (2, 3, 3, 1, 1, 1, 1)]))
+    + value("tokenizer.ggml.scores", 9, array(6, [struct.pack("<f", -i) for i in range(7)]))
+    + value("tokenizer.ggml.bos_token_id", 4, struct.pack("<I", 1)))

@@ -3,6 +3,7 @@
 src_fettle_LDADD += $(src_libfettle_la_LIBADD)
 src_fettle_SOURCES += \
 	%D%/args.c \
+	%D%/base_scores.c %D%/base_scores.h \
 	%D%/chat.c \
 	%D%/choices.c %D%/choices.h \
 	%D%/cmd.h \

@@ -84,7 +84,7 @@ static ft_status remove_file(const char *dir, const char *name)
 
 static ft_status remove_run(const char *dir)
 {
-    static const char *const results[] = {"results.json", "report.html", "log.jsonl"};
+    static const char *const results[] = {"results.json", "report.html", "log.jsonl", "base-scores.json"};
     ft_names names = {0};
     char *checkpoints = ft_path_join(dir, "checkpoints");
     ft_status st = FT_ENOMEM;

@@ -1,9 +1,9 @@
 /* fettle train: recipe -> rows -> model -> score of the base -> training -> score -> files -> their scores.
  *
  * The run folder is complete when results.json stands in it: it is written last. Until then --resume goes on from the
- * last checkpoint; what was scored before is scored again, with the same result.
+ * last checkpoint; the scores of the base are kept beside it.
  */
-#include "cmd/outcome.h"
+#include "cmd/base_scores.h"
 #include "cmd/runfolder.h"
 
 #include <math.h>
@@ -211,6 +211,19 @@ static ft_status finish(session *s)
 
 /* ---- the whole ---- */
 
+static ft_status score_base(session *s, bool resume)
+{
+    bool found = false;
+    if (!ft_job_scored(&s->job))
+        return FT_OK;
+    if (resume)
+        FT_RETURN(ft_base_scores_take(&s->outcome, &s->job, &found));
+    if (found)
+        return FT_OK;
+    FT_RETURN(ft_outcome_base(&s->outcome, &s->job));
+    return ft_base_scores_keep(&s->outcome, &s->job);
+}
+
 static ft_status work(session *s, bool resume)
 {
     ft_job *j = &s->job;
@@ -218,7 +231,7 @@ static ft_status work(session *s, bool resume)
     FT_RETURN(set_up(s));
     if (!resume)
         FT_RETURN(ft_run_write_recipe(&j->plan));
-    FT_RETURN(ft_outcome_base(&s->outcome, j));
+    FT_RETURN(score_base(s, resume));
     o->resume = resume;
     o->score.progress = ft_meter_part;
     o->score.ctx = &j->meter;

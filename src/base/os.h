@@ -72,7 +72,9 @@ uint64_t ft_peak_rss_bytes(void); /* highest so far */
 uint64_t ft_total_ram_bytes(void);
 
 /* Stop requests: a signal handler sets the flag, loops read it. */
-void ft_stop_on_signals(void); /* SIGINT, SIGTERM; a second signal ends the process at once */
+/* SIGINT, SIGTERM, SIGHUP; a second signal ends the process at once. SIGPIPE is ignored: a reader that leaves does not end
+ * a run. */
+void ft_stop_on_signals(void);
 bool ft_stop_requested(void);
 void ft_stop_set(bool value); /* tests, embedding programs */
 

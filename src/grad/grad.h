@@ -78,6 +78,9 @@ void ft_tape_free(ft_tape *t);
 /* Forgets the last step. record: false runs ops without writing records (evaluation, decoding); seed and step key the
  * dropout masks (ft_philox stream FT_STREAM_DROPOUT). */
 void ft_tape_begin(ft_tape *t, bool record, uint64_t seed, uint64_t step);
+/* After begin: this micro-batch holds the tokens of its optimizer step from `first` on. Dropout masks are counted from
+ * there, so that one mask serves a step however it is cut. */
+void ft_tape_first_token(ft_tape *t, int64_t first);
 ft_status ft_tape_status(const ft_tape *t);
 /* Walks the records backward. The step's losses (ft_op_head_loss) are the roots. Adds to param->grad. */
 ft_status ft_tape_backward(ft_tape *t);
@@ -108,7 +111,7 @@ ft_var *ft_leaf(ft_tape *t, float *v, int64_t rows, int64_t cols, bool needs_gra
 ft_var *ft_op_embedding(ft_tape *t, ft_param *table, const int32_t *ids, int64_t T, float scale);
 /* y = x W^T (+ bias): x [T, in], w [out, in] of any dtype, bias [out] f32 or NULL. */
 ft_var *ft_op_linear(ft_tape *t, ft_var *x, ft_param *w, ft_param *bias);
-/* y + scale * (dropout(x) A^T) B^T: x [T, in], y [T, out], a [R, in], b [out, R]. dropout in [0, 1): masks by
+/* y + scale * (dropout(x) A^T) B^T: x [T, in], y [T, out], a [R, in], b [out, R]. dropout in [0, 1), in recorded steps only: masks by
  * (seed, step, site, element), so that a replay makes the same; site numbers the adapters of a model. */
 ft_var *ft_op_lora(ft_tape *t, ft_var *y, ft_var *x, ft_param *a, ft_param *b, float scale, float dropout, uint32_t site);
 /* y = x / sqrt(mean(x^2) + eps) * (w + plus); x [T, C] with C a multiple of w's length: each group of that length is

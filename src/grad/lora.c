@@ -11,7 +11,8 @@ enum { TILE = 128 }; /* tokens */
 typedef struct saved {
     float *h; /* [T, R] = dropout(x) A^T */
     float scale;
-    ft_dropout dropout;
+    ft_dropout dropout; /* drop 0 in a step that is not recorded */
+    int64_t first;      /* token of the optimizer step that row 0 is */
 } saved;
 
 typedef struct job {
@@ -36,7 +37,7 @@ static const float *dropped(const job *j, int64_t r, int64_t rows, float *room)
     const float *x = j->x + r * j->in;
     if (!j->s->dropout.drop)
         return x;
-    j->k->dropout(room, x, &j->s->dropout, (uint64_t)(r * j->in), rows * j->in, false);
+    j->k->dropout(room, x, &j->s->dropout, (uint64_t)((j->s->first + r) * j->in), rows * j->in, false);
     return room;
 }
 
@@ -70,7 +71,7 @@ static void backward_tile(void *ctx, int64_t tile)
         return;
     }
     ft_gemm(false, false, rows, j->in, j->R, 1, dh, j->R, j->a, j->in, 0, room, j->in);
-    j->k->dropout(dx, room, &j->s->dropout, (uint64_t)(r * j->in), rows * j->in, j->add_dx);
+    j->k->dropout(dx, room, &j->s->dropout, (uint64_t)((j->s->first + r) * j->in), rows * j->in, j->add_dx);
 }
 
 static int64_t tiles_of(int64_t T)
@@ -153,7 +154,8 @@ ft_var *ft_op_lora(ft_tape *t, ft_var *y, ft_var *x, ft_param *a, ft_param *b, f
     j.scratch = lend_scratch(t, &j);
     if (t->status != FT_OK)
         return NULL;
-    *s = (saved){.h = h, .scale = scale, .dropout = ft_dropout_of(t->seed, t->step, site, dropout)};
+    *s = (saved){.h = h, .scale = scale, .first = t->first_token,
+                 .dropout = ft_dropout_of(t->seed, t->step, site, t->record ? dropout : 0)};
     if (out->v != old)
         ft_copy_all(out->v, old, out->rows * out->cols);
     j.s = s;

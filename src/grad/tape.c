@@ -72,6 +72,7 @@ void ft_tape_begin(ft_tape *t, bool record, uint64_t seed, uint64_t step)
     note_peak(t);
     t->n_nodes = t->pool.n = 0;
     t->record = record;
+    t->first_token = 0;
     t->suspended = t->replaying = false;
     t->seed = seed;
     t->step = step;
@@ -82,6 +83,11 @@ void ft_tape_begin(ft_tape *t, bool record, uint64_t seed, uint64_t step)
         t->status = ft_grad__arena_begin(&t->pool.memory);
     if (t->status == FT_OK)
         t->status = fit_scratch(t);
+}
+
+void ft_tape_first_token(ft_tape *t, int64_t first)
+{
+    t->first_token = first;
 }
 
 ft_status ft_tape_status(const ft_tape *t)

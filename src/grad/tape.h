@@ -81,6 +81,7 @@ struct ft_tape {
     ft_node *nodes;
     size_t n_nodes, cap_nodes;
     ft_status status;
+    int64_t first_token; /* of the optimizer step: where dropout masks go on */
     bool record;    /* this step is recorded */
     bool suspended; /* inside a checkpointed block: no records for now */
     bool replaying; /* running a block again: nothing is counted */

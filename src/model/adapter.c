@@ -259,7 +259,7 @@ ft_status ft_adapter__begin(ft_model *m, const ft_adapter_spec *spec, bool train
     if (!a)
         return FT_ENOMEM;
     a->kind = kind;
-    a->trainable = a->dropout_on = trainable;
+    a->trainable = trainable;
     FT_RETURN(copy_spec(m, a, spec));
     a->parts = ft_alloc(m->n, sizeof *a->parts);
     a->saved = ft_alloc(m->n, sizeof *a->saved);
@@ -342,10 +342,4 @@ ft_param *ft_adapter_saved(ft_model *m, const ft_param *weight)
 {
     ft_saved *s = ((const ft_weight *)weight)->saved;
     return m->adapter && s ? &s->p : NULL;
-}
-
-void ft_adapter_set_dropout(ft_model *m, bool on)
-{
-    if (m->adapter)
-        m->adapter->dropout_on = on && m->adapter->trainable;
 }

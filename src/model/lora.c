@@ -8,8 +8,7 @@
 
 static ft_var *apply(ft_tape *t, ft_var *y, ft_var *x, const ft_adapter *adapter, ft_adapted *at)
 {
-    float dropout = adapter->dropout_on ? (float)adapter->spec.dropout : 0;
-    return ft_op_lora(t, y, x, &at->a, &at->b, at->scale, dropout, at->site);
+    return ft_op_lora(t, y, x, &at->a, &at->b, at->scale, (float)adapter->spec.dropout, at->site);
 }
 
 /* Kaiming uniform with a = sqrt(5), as PEFT does: bound = sqrt(6 / ((1 + a^2) in)) = 1 / sqrt(in). */

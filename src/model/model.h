@@ -103,7 +103,6 @@ const ft_adapter_spec *ft_adapter_spec_of(const ft_model *m);
 bool ft_adapter_on(ft_model *m, const ft_param *weight, ft_param **a, ft_param **b, float *scale);
 /* A saved module's trained copy of a weight, NULL when it is not one. */
 ft_param *ft_adapter_saved(ft_model *m, const ft_param *weight);
-void ft_adapter_set_dropout(ft_model *m, bool on); /* off for evaluation */
 
 /* ---- names and layouts for writers ---- */
 /* GGUF tensor name of an HF weight name into buf; false when GGUF has none for it. */

@@ -83,9 +83,7 @@ ft_status ft_score(ft_scores *out, ft_model *m, const ft_tokenizer *tok, const f
         return ft_fail(FT_EINPUT, "there are no rows to score");
     if (o->n_metrics > FT_MAX_METRICS)
         return ft_fail(FT_EINPUT, "%zu metrics, at most %d", o->n_metrics, FT_MAX_METRICS);
-    ft_adapter_set_dropout(m, false);
     ft_status st = run(out, m, tok, rows, o);
-    ft_adapter_set_dropout(m, true);
     out->seconds = ft_now_s() - start;
     return st;
 }

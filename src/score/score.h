@@ -55,7 +55,7 @@ typedef struct ft_score_options {
     /* Argmax id of every supervised position, rows end to end, for top-1 agreement; may be NULL: [supervised tokens]. */
     int32_t *argmax;
 } ft_score_options;
-/* Adapter dropout is off during scoring. tok may be NULL when no text is asked for. */
+/* tok may be NULL when no text is asked for. */
 ft_status ft_score(ft_scores *out, ft_model *m, const ft_tokenizer *tok, const ft_rows *rows, const ft_score_options *o);
 /* Share of positions where two argmax arrays of the same rows agree; NaN when n is 0. */
 double ft_top1_agreement(const int32_t *a, const int32_t *b, int64_t n);

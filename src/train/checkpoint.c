@@ -79,6 +79,28 @@ static char *pointed(const char *dir, const char *link)
     return ft_strdup(ft_path_base(target));
 }
 
+ft_status ft_checkpoint_path(char **path, const char *dir, int64_t step)
+{
+    char name[40];
+    snprintf(name, sizeof name, "step-%lld.h5", (long long)step);
+    *path = ft_path_join(dir, name);
+    return *path ? FT_OK : FT_ENOMEM;
+}
+
+void ft_checkpoint_sweep(const char *dir)
+{
+    ft_names names;
+    if (ft_list_dir(&names, dir, ".tmp") != FT_OK)
+        return;
+    for (size_t i = 0; i < names.n; i++) {
+        char *path = ft_path_join(dir, names.p[i]);
+        if (path)
+            unlink(path);
+        ft_free(path);
+    }
+    ft_names_free(&names);
+}
+
 /* ---- one file ---- */
 
 static ft_status put_param(ft_store *s, const char *group, const ft_param *p, const float *data)
@@ -152,22 +174,21 @@ static ft_status write_state(ft_store *s, const ft_state *state)
 
 ft_status ft_checkpoint_save(const ft_state *s, bool best, char **path)
 {
-    ft_status st = FT_ENOMEM;
     ft_store *store = NULL;
-    char name[40];
-    snprintf(name, sizeof name, "step-%lld.h5", (long long)s->progress.step);
-    char *full = ft_path_join(s->dir, name);
-    if (!full)
-        goto done;
+    char *full = NULL;
+    ft_status st;
+    FT_TRY(ft_checkpoint_path(&full, s->dir, s->progress.step));
+    const char *name = ft_path_base(full);
     FT_TRY(ft_mkdirs(s->dir));
     FT_TRY(ft_store_create(&store, full));
     FT_TRY(write_state(store, s));
     st = ft_store_commit(store);
     store = NULL;
-    if (st == FT_OK)
-        st = point(s->dir, "last", name);
+    /* best first: a resume starts from `last`, and would not come back to set it */
     if (st == FT_OK && best)
         st = point(s->dir, "best", name);
+    if (st == FT_OK)
+        st = point(s->dir, "last", name);
 done:
     ft_store_abort(store);
     if (st == FT_OK && path)
@@ -294,7 +315,7 @@ static ft_status newest(char **name, const char *dir)
     return st;
 }
 
-ft_status ft_checkpoint_resume(ft_state *s, bool *found)
+ft_status ft_checkpoint_resume(ft_state *s, int64_t total_steps, bool *found, char **out)
 {
     char *name = NULL, *path = NULL;
     ft_store *store = NULL;
@@ -310,12 +331,17 @@ ft_status ft_checkpoint_resume(ft_state *s, bool *found)
     st = ft_store_open(&store, path);
     if (st == FT_OK)
         st = read_state(store, s);
+    if (st == FT_OK && (s->progress.step < 0 || s->progress.step > total_steps))
+        st = ft_fail(FT_EFORMAT, "%s: is of step %lld, the run has %lld", path, (long long)s->progress.step, (long long)total_steps);
     if (st == FT_EFORMAT)
         st = damaged(st, s->dir, name);
     *found = st == FT_OK;
 done:
     ft_store_close(store);
-    ft_free(path);
+    if (*found)
+        *out = path;
+    else
+        ft_free(path);
     ft_free(name);
     return st;
 }

@@ -32,10 +32,14 @@ typedef struct ft_state {
 
 /* Writes step-N.h5 and points `last` at it (and `best` where asked); *path (may be NULL) is its name in new memory. */
 ft_status ft_checkpoint_save(const ft_state *s, bool best, char **path);
-/* Restores weights, moments and progress from `last` (or the newest step file when the link dangles).
- * *found = false: there is none. A damaged file is FT_EFORMAT naming it and the newest whole one before it; another recipe
+/* Name of the file of a step, in new memory. */
+ft_status ft_checkpoint_path(char **path, const char *dir, int64_t step);
+/* Removes what killed runs left under temporary names. The caller holds the lock of the run folder. */
+void ft_checkpoint_sweep(const char *dir);
+/* Restores weights, moments and progress from `last` (or the newest step file when the link dangles); *path is its name
+ * in new memory. *found = false: there is none. A step beyond total_steps is FT_EFORMAT. A damaged file is FT_EFORMAT naming it and the newest whole one before it; another recipe
  * is FT_EINPUT with both texts' differing lines. */
-ft_status ft_checkpoint_resume(ft_state *s, bool *found);
+ft_status ft_checkpoint_resume(ft_state *s, int64_t total_steps, bool *found, char **path);
 /* Removes the oldest step files beyond `limit` (0: keeps all); last and best stay. */
 ft_status ft_checkpoint_prune(const ft_state *s, int64_t limit);
 

@@ -135,6 +135,7 @@ static ft_status set_up(run *r)
     r->state = (ft_state){.model = r->model, .optimizer = o->optimizer, .recipe_hash = o->recipe_hash,
                           .recipe_text = o->recipe_text, .dir = r->checkpoint_dir, .progress = {.best_score = NAN}};
     FT_RETURN(ft_mkdirs(r->checkpoint_dir));
+    ft_checkpoint_sweep(r->checkpoint_dir);
     FT_RETURN(make_tiles(r));
     FT_RETURN(make_moments(r));
     FT_RETURN(choose_metrics(r));
@@ -182,7 +183,8 @@ static ft_status emit(run *r, ft_train_event e)
     e.rss_bytes = ft_rss_bytes();
     if (r->on_event)
         r->on_event(r->ctx, &e);
-    return ft_runlog_event(r->log, &e);
+    bool quiet = e.kind == FT_EVENT_STEP && r->o->logging_steps > 1 && p->step % r->o->logging_steps && p->step < r->total_steps;
+    return quiet ? FT_OK : ft_runlog_event(r->log, &e);
 }
 
 /* ---- one step ---- */
@@ -214,11 +216,13 @@ static void update_tile(void *ctx, int64_t i)
     memset(p->grad + t->at, 0, (size_t)t->n * sizeof(float));
 }
 
-static ft_status micro_step(run *r, const int64_t *rows, int64_t n, int64_t key, double weight, ft_loss *loss)
+/* first: tokens of the step in the micro-batches before. */
+static ft_status micro_step(run *r, const int64_t *rows, int64_t n, int64_t first, double weight, ft_loss *loss)
 {
     ft_batch_fill(&r->batch, r->train, rows, n);
     const ft_segments seg = {.n = n, .start = r->batch.start};
-    ft_tape_begin(r->tape, true, r->o->seed, (uint64_t)key);
+    ft_tape_begin(r->tape, true, r->o->seed, (uint64_t)r->state.progress.step);
+    ft_tape_first_token(r->tape, first);
     ft_var *x = ft_model_forward(r->model, r->tape, r->batch.ids, r->batch.T, &seg, NULL, r->o->gradient_checkpointing);
     if (!x)
         return ft_tape_status(r->tape);
@@ -268,9 +272,8 @@ static ft_status step(run *r)
     double begun = ft_now_s();
     ft_order_step(&r->order, p->step, &rows, &n);
     int64_t supervised = ft_batch_supervised(r->train, rows, n);
-    for (int64_t at = 0, micro = 0; at < n; at += o->micro_batch_size, micro++) {
-        int64_t key = p->step * o->gradient_accumulation_steps + micro;
-        FT_RETURN(micro_step(r, rows + at, FT_MIN(o->micro_batch_size, n - at), key, 1.0 / (double)supervised, &loss));
+    for (int64_t at = 0; at < n; at += o->micro_batch_size) {
+        FT_RETURN(micro_step(r, rows + at, FT_MIN(o->micro_batch_size, n - at), tokens, 1.0 / (double)supervised, &loss));
         tokens += r->batch.T;
     }
     r->lr = o->learning_rate * o->schedule->factor(p->step, r->total_steps, r->warmup_steps, o->min_lr_ratio);
@@ -367,7 +370,7 @@ static ft_status begin(run *r)
 {
     bool found = false;
     if (r->o->resume) {
-        FT_RETURN(ft_checkpoint_resume(&r->state, &found));
+        FT_RETURN(ft_checkpoint_resume(&r->state, r->total_steps, &found, &r->last_saved));
         if (!found)
             ft_note(FT_NOTE, "%s holds no checkpoint yet: starting at step 0", r->checkpoint_dir);
     }
@@ -384,7 +387,7 @@ static ft_status take_best(run *r)
     char *path = NULL;
     if (!r->eval || isnan(p->best_score) || p->best_step == p->step)
         return FT_OK;
-    ft_status st = ft_checkpoint_find(&path, r->o->output_dir, "best");
+    ft_status st = ft_checkpoint_path(&path, r->checkpoint_dir, p->best_step);
     if (st == FT_OK)
         st = ft_checkpoint_load_weights(r->model, path);
     ft_free(path);
@@ -411,9 +414,7 @@ ft_status ft_train(ft_train_result *out, ft_model *m, const ft_tokenizer *tok, c
     run r = {.o = o, .model = m, .tok = tok, .train = rows, .eval = eval && eval->n ? eval : NULL, .on_event = on_event, .ctx = ctx};
     ft_status st;
     FT_TRY(set_up(&r));
-    ft_adapter_set_dropout(m, true);
     st = train(&r);
-    ft_adapter_set_dropout(m, false);
     const ft_progress *p = &r.state.progress;
     *out = (ft_train_result){.steps = p->step, .best_step = p->best_step, .best_score = p->best_score, .final_loss = p->loss,
                              .seconds = elapsed(&r), .tokens = p->tokens, .stopped_early = p->finished && p->step < r.total_steps};

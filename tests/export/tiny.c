@@ -57,7 +57,6 @@ void tiny_adapt(ft_model *m, const tiny *t)
         if (!strstr(p->name, "lora_A"))
             ft_fill_normal(p->t.data, (size_t)ft_tensor_count(&p->t), 0.1f, 11, FT_STREAM_TEST, i);
     }
-    ft_adapter_set_dropout(m, false);
 }
 
 int32_t tiny_id(int i)

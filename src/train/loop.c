@@ -19,7 +19,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { TILE = 1 << 15 };
+enum { TILE = 1 << 15, MAX_RECIPE = 60000 };
 
 typedef struct tile {
     size_t param;
@@ -113,6 +113,8 @@ static ft_status check_options(const ft_train_options *o, const ft_rows *train, 
         return ft_fail(FT_EINPUT, "there is no row to train on");
     if (o->micro_batch_size < 1 || o->gradient_accumulation_steps < 1)
         return ft_fail(FT_EINPUT, "micro_batch_size and gradient_accumulation_steps must be at least 1");
+    if (o->recipe_text && strlen(o->recipe_text) > MAX_RECIPE)
+        return ft_fail(FT_EINPUT, "the recipe is longer than the %d bytes that a checkpoint keeps of it", MAX_RECIPE);
     if (!ft_model_trainable_count(m))
         return ft_fail(FT_EINPUT, "nothing is trainable: attach an adapter or open the model for full fine-tuning");
     return FT_OK;

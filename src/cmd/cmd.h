@@ -79,6 +79,8 @@ ft_status ft_help_program(ft_buf *out);
 ft_status ft_help_group(ft_buf *out, const char *group);
 ft_status ft_help_command(ft_buf *out, const ft_cmd *c);
 ft_status ft_usage_line(ft_buf *out, const ft_cmd *c);
+/* "; one of gguf, hf, peft" */
+ft_status ft_help_choices(ft_buf *out, const ft_cmd_option *o);
 ft_status ft_page_man(ft_buf *out);
 ft_status ft_page_completion(ft_buf *out);
 /* Text wrapped at `width` columns behind `indent` spaces; the first line continues at column `at`. */

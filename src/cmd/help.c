@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { WIDTH = 100, INDENT = 26 };
+enum { WIDTH = 100, INDENT = 26, USAGE_OPTIONS = 4 };
 
 ft_status ft_wrap(ft_buf *out, const char *text, int at, int indent, int width)
 {
@@ -40,23 +40,29 @@ static void head_of(const ft_cmd_option *o, char *buf, size_t size)
         snprintf(buf, size, "--%s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
 }
 
+static bool dispensable(const ft_cmd_option *o)
+{
+    return !o->positional && !o->required;
+}
+
+/* A few options are shown each, many as "[options]". */
 ft_status ft_usage_line(ft_buf *out, const ft_cmd *c)
 {
     char head[64];
-    bool optional = false;
+    size_t n = 0;
+    for (const ft_cmd_option *o = c->options; o && o->name; o++)
+        n += dispensable(o);
     FT_RETURN(ft_buf_printf(out, "fettle %s", c->name));
     for (const ft_cmd_option *o = c->options; o && o->name; o++) {
-        if (!o->positional && !o->required) {
-            optional = true;
+        if (dispensable(o) && n > USAGE_OPTIONS)
             continue;
-        }
         head_of(o, head, sizeof head);
         FT_RETURN(ft_buf_printf(out, o->required ? " %s%s" : " [%s]%s", head, o->repeats ? "..." : ""));
     }
-    return optional ? ft_buf_puts(out, " [options]") : FT_OK;
+    return n > USAGE_OPTIONS ? ft_buf_puts(out, " [options]") : FT_OK;
 }
 
-static ft_status put_choices(ft_buf *out, const ft_cmd_option *o)
+ft_status ft_help_choices(ft_buf *out, const ft_cmd_option *o)
 {
     FT_RETURN(ft_buf_puts(out, o->type == FT_ARG_NAMES ? "; of " : "; one of "));
     for (size_t i = 0; o->choice(i); i++)
@@ -72,7 +78,7 @@ static ft_status put_option(ft_buf *out, const ft_cmd_option *o)
     head_of(o, head, sizeof head);
     FT_TRY(ft_buf_puts(&text, o->help));
     if (o->choice)
-        FT_TRY(put_choices(&text, o));
+        FT_TRY(ft_help_choices(&text, o));
     if (o->fallback)
         FT_TRY(ft_buf_printf(&text, " (default: %s)", o->fallback));
     if (o->repeats)

@@ -152,8 +152,6 @@ static void put_tokenizer(json_t *o, const char *path)
     ft_result_bool(s, "add_bos", ft_tokenizer_add_bos(t));
     if (ft_chat_template_pick(&chat, "auto", t) == FT_OK)
         ft_result_text(s, "chat_template", chat ? ft_chat_template_name(chat) : "none");
-    else
-        ft_result_text(s, "chat_template", "not one that fettle knows");
     ft_tokenizer_free(t);
 }
 

@@ -46,8 +46,8 @@ static ft_status man_option(ft_buf *out, const ft_cmd_option *o)
         FT_RETURN(ft_buf_printf(out, " \\fI%s\\fR\n", o->argument));
     }
     FT_RETURN(roff(out, o->help));
-    for (size_t i = 0; o->choice && o->choice(i); i++)
-        FT_RETURN(ft_buf_printf(out, "%s\\fB%s\\fR", i ? ", " : "; one of ", o->choice(i)));
+    if (o->choice)
+        FT_RETURN(ft_help_choices(out, o));
     if (o->fallback) {
         FT_RETURN(ft_buf_puts(out, " (default: "));
         FT_RETURN(roff(out, o->fallback));

@@ -158,34 +158,46 @@ static ft_status ship(session *s)
     return st;
 }
 
-static ft_status put_text_result(session *s)
+static ft_status put_files(ft_buf *out, const session *s)
 {
-    ft_plan *p = &s->job.plan;
+    const ft_plan *p = &s->job.plan;
+    size_t n = strlen(p->output_dir);
+    FT_RETURN(ft_buf_printf(out, "\n%s\n  %s\n", p->output_dir, p->has_adapter ? "adapter/" : "model/"));
+    for (size_t i = 0; i < p->n_exports; i++) {
+        const char *path = p->exports[i].path;
+        bool inside = ft_starts(path, p->output_dir) && path[n] == '/';
+        if (!p->exports[i].exporter->needs_adapter)
+            FT_RETURN(ft_buf_printf(out, "  %s\n", inside ? path + n + 1 : path));
+    }
+    return ft_buf_puts(out, "  report.html, results.json, log.jsonl\n");
+}
+
+static ft_status put_next(ft_buf *out, const session *s)
+{
+    const ft_plan *p = &s->job.plan;
+    bool chats = s->job.train.examples[0].kind == FT_CHAT;
+    const char *data = p->n_test ? p->test[0].path : p->n_val ? p->val[0].path : NULL;
+    FT_RETURN(ft_buf_printf(out, "\nnext:\n  fettle %s %s%s\n", chats ? "chat" : "generate", p->output_dir,
+                            chats ? "" : " --prompt 'TEXT'"));
+    if (data)
+        FT_RETURN(ft_buf_printf(out, "  fettle eval %s --data %s\n", p->output_dir, data));
+    return ft_buf_printf(out, "  fettle export %s --format gguf --quant q8_0 --out %s.gguf\n", p->output_dir, p->name);
+}
+
+static ft_status put_text_result(const session *s)
+{
     ft_buf out = {0};
-    char bytes[32];
+    char bytes[32], spent[32];
     ft_status st = FT_OK;
     if (s->outcome.n) {
         FT_TRY(ft_buf_putc(&out, '\n'));
         FT_TRY(ft_report_table(&out, s->outcome.columns, s->outcome.n));
     }
-    FT_TRY(ft_buf_printf(&out, "\n%s\n  %s\n", p->output_dir, p->has_adapter ? "adapter/" : "model/"));
-    for (size_t i = 0; i < p->n_exports; i++) {
-        const char *path = p->exports[i].path;
-        bool inside = ft_starts(path, p->output_dir) && path[strlen(p->output_dir)] == '/';
-        if (!p->exports[i].exporter->needs_adapter)
-            FT_TRY(ft_buf_printf(&out, "  %s\n", inside ? path + strlen(p->output_dir) + 1 : path));
-    }
-    FT_TRY(ft_buf_printf(&out, "  report.html, results.json, log.jsonl\n"));
+    FT_TRY(put_files(&out, s));
     FT_TRY(ft_buf_printf(&out, "\n%lld steps in %s, highest memory %s\n", (long long)s->result.steps,
-                         ft_human_seconds(s->result.seconds, (char[32]){0}),
+                         ft_human_seconds(s->result.seconds, spent),
                          ft_human_bytes((double)ft_peak_rss_bytes(), bytes)));
-    FT_TRY(ft_buf_printf(&out, "\nnext:\n  fettle %s %s%s\n", s->job.chat ? "chat" : "generate", p->output_dir,
-                         s->job.chat ? "" : " --prompt 'TEXT'"));
-    if (p->n_val + p->n_test)
-        FT_TRY(ft_buf_printf(&out, "  fettle eval %s --data %s\n", p->output_dir,
-                             p->n_test ? p->test[0].path : p->val[0].path));
-    FT_TRY(
-        ft_buf_printf(&out, "  fettle export %s --format gguf --quant q8_0 --out %s.gguf\n", p->output_dir, p->name));
+    FT_TRY(put_next(&out, s));
     st = ft_put(&out);
 done:
     ft_buf_free(&out);

@@ -163,9 +163,9 @@ static ft_status put_table(ft_buf *b, const ft_report_column *c, size_t n)
 
 static ft_status put_charts(ft_buf *b, const ft_report__log *log)
 {
-    const ft_report__series loss[] = {{"training", "s1", &log->loss, true}, {"evaluation", "s2", &log->eval_loss, false}};
-    const ft_report__series rate[] = {{"learning rate", "s1", &log->learning_rate, false}};
-    const ft_report__series speed[] = {{"tokens a second", "s1", &log->tokens_per_s, true}};
+    const ft_report__series loss[] = {{"training", "s1", &log->loss, true, false}, {"evaluation", "s2", &log->eval_loss, false, false}};
+    const ft_report__series rate[] = {{"learning rate", "s1", &log->learning_rate, false, true}};
+    const ft_report__series speed[] = {{"tokens a second", "s1", &log->tokens_per_s, true, true}};
     if (log->loss.n < 2)
         return FT_OK;
     FT_RETURN(ft_buf_puts(b, "<h2>Training</h2>\n<div class=\"charts\">\n"));

@@ -23,7 +23,8 @@ void ft_report__log_free(ft_report__log *l);
 typedef struct ft_report__series {
     const char *label, *css_class; /* classes of the page's style: "s1", "s2"; with " dots" points are drawn */
     const ft_report__curve *curve;
-    bool smooth; /* also a smoothed line over the pale raw one */
+    bool smooth;    /* also a smoothed line over the pale raw one */
+    bool from_zero; /* the y axis begins at 0: a share of a second is noise */
 } ft_report__series;
 /* Series with no points are left out; nothing is written when none has two. */
 ft_status ft_report__chart(ft_buf *out, const char *title, const ft_report__series *series, size_t n, int width, int height);

@@ -52,6 +52,8 @@ static bool extent(frame *f, const ft_report__series *s, size_t n)
             f->y1 = any ? fmax(f->y1, y) : y;
             any = true;
         }
+    for (size_t k = 0; any && k < n; k++)
+        f->y0 = s[k].from_zero ? fmin(f->y0, 0) : f->y0;
     return any && f->x1 > f->x0;
 }
 

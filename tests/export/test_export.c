@@ -308,6 +308,67 @@ START_TEST(hf_keeps_a_checkpoint_that_stores_only_the_head)
 }
 END_TEST
 
+static void same_bytes(const char *a, const char *b)
+{
+    ft_buf x = {0}, y = {0};
+    ck_assert_ok(ft_read_file(&x, a, 1 << 20));
+    ck_assert_ok(ft_read_file(&y, b, 1 << 20));
+    ck_assert_uint_eq(x.n, y.n);
+    ck_assert_mem_eq(x.p, y.p, x.n);
+    ft_buf_free(&x);
+    ft_buf_free(&y);
+}
+
+/* The tokenizer at path reads "abba" as the base's does, and stops where it does. */
+static void same_tokenizer(const char *path)
+{
+    ft_tokenizer *t;
+    ft_ids ids = {0};
+    ck_assert_ok(ft_tokenizer_open(&t, path));
+    ck_assert_ok(ft_tokenizer_encode(t, ft_str_of("abba"), false, &ids));
+    static const int32_t want[] = {2, 3, 3, 2};
+    ck_assert_uint_eq(ids.n, 4);
+    ck_assert_mem_eq(ids.p, want, sizeof want);
+    ck_assert_int_eq(ft_tokenizer_bos(t), 0);
+    ck_assert(ft_tokenizer_is_stop(t, 1) && ft_tokenizer_add_bos(t));
+    ft_ids_free(&ids);
+    ft_tokenizer_free(t);
+}
+
+START_TEST(exports_carry_the_tokenizer_and_the_template)
+{
+    tiny t = {.tied = true};
+    const char *dir = ft_test_dir(), *base = tiny_tokenizer(tiny_base(dir, &t));
+    char hf[600], gguf[600];
+    snprintf(hf, sizeof hf, "%s/out", dir);
+    snprintf(gguf, sizeof gguf, "%s/out.gguf", dir);
+    ft_tokenizer *tok;
+    ft_export_request r = {.model = tiny_open(base)};
+    ck_assert_ok(ft_tokenizer_open(&tok, base));
+    ck_assert_ok(ft_chat_template_pick(&r.chat, "chatml", tok));
+    r.tokenizer = tok;
+    r.path = hf;
+    ck_assert_ok(ft_exporter_named("hf")->write(&r));
+    r.path = gguf;
+    ck_assert_ok(ft_exporter_named("gguf")->write(&r));
+    same_bytes(ft_test_path(base, "tokenizer.json"), ft_test_path(hf, "tokenizer.json"));
+    same_bytes(ft_test_path(base, "tokenizer_config.json"), ft_test_path(hf, "tokenizer_config.json"));
+    same_tokenizer(hf);
+    same_tokenizer(gguf);
+    ft_buf jinja = {0};
+    ck_assert_ok(ft_read_file(&jinja, ft_test_path(hf, "chat_template.jinja"), 1 << 16));
+    ck_assert_str_eq(jinja.p, ft_chat_template_jinja(r.chat));
+    ft_buf_free(&jinja);
+    ft_container *c;
+    ck_assert_ok(ft_container_open(&c, gguf));
+    meta_is(c, "tokenizer.chat_template", ft_chat_template_jinja(r.chat));
+    ft_container_close(c);
+    ck_assert(ft_exists(ft_test_path(dir, "Modelfile")));
+    ft_tokenizer_free(tok);
+    ft_model_free(r.model);
+}
+END_TEST
+
 START_TEST(exports_do_not_depend_on_the_number_of_threads)
 {
     tiny t = {.tied = true};
@@ -337,5 +398,5 @@ int main(void)
              peft_names_single_modules_where_only_some_are_adapted, gguf_has_names_types_and_metadata,
              gguf_of_plain_floats_is_not_called_quantized, hf_shards_are_indexed_and_read_back,
              hf_config_is_carried_with_the_dtype_that_was_written, hf_keeps_a_checkpoint_that_stores_only_the_head,
-             exports_do_not_depend_on_the_number_of_threads);
+             exports_carry_the_tokenizer_and_the_template, exports_do_not_depend_on_the_number_of_threads);
 }

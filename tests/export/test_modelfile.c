@@ -1,7 +1,7 @@
 /* The Modelfile, read back by Ollama's rules: a value ends at the first line break behind which its quotes are closed;
  * there are no escapes. */
-#include "support/support.h"
 #include "export/internal.h"
+#include "export/tiny.h"
 
 enum { MAX_COMMANDS = 32 };
 
@@ -99,25 +99,6 @@ START_TEST(texts_that_no_quotes_can_hold_are_refused)
 }
 END_TEST
 
-/* A byte-level tokenizer whose control tokens hold quotes. */
-static const char *tokenizer_dir(void)
-{
-    static const char json[] =
-        "{\"version\": \"1.0\", \"added_tokens\": ["
-        "{\"id\": 0, \"content\": \"<|bos|>\", \"special\": true, \"lstrip\": false, \"rstrip\": false, \"single_word\": false,"
-        " \"normalized\": false},"
-        "{\"id\": 1, \"content\": \"<|\\\"end\\\"|>\", \"special\": true, \"lstrip\": false, \"rstrip\": false,"
-        " \"single_word\": false, \"normalized\": false}],"
-        "\"normalizer\": null, \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": true},"
-        "\"post_processor\": null, \"decoder\": {\"type\": \"ByteLevel\"},"
-        "\"model\": {\"type\": \"BPE\", \"vocab\": {\"<|bos|>\": 0, \"<|\\\"end\\\"|>\": 1, \"a\": 2, \"b\": 3}, \"merges\": []}}";
-    static const char config[] = "{\"bos_token\": \"<|bos|>\", \"eos_token\": \"<|\\\"end\\\"|>\", \"add_bos_token\": true}";
-    const char *dir = ft_test_dir();
-    ck_assert_ok(ft_write_file(ft_test_path(dir, "tokenizer.json"), json, strlen(json)));
-    ck_assert_ok(ft_write_file(ft_test_path(dir, "tokenizer_config.json"), config, strlen(config)));
-    return dir;
-}
-
 static const char *value_of(const parsed *p, const char *name)
 {
     for (size_t i = 0; i < p->n; i++)
@@ -141,7 +122,7 @@ static parsed written(const ft_tokenizer *tok, const ft_chat_template *chat, con
 START_TEST(plain_completion_has_from_template_stops_and_greedy_parameters)
 {
     ft_tokenizer *tok;
-    ck_assert_ok(ft_tokenizer_open(&tok, tokenizer_dir()));
+    ck_assert_ok(ft_tokenizer_open(&tok, tiny_tokenizer(ft_test_dir())));
     parsed p = written(tok, NULL, NULL);
     ck_assert_str_eq(value_of(&p, "FROM"), "./my model.gguf");
     ck_assert_str_eq(value_of(&p, "TEMPLATE"), "{{ .Prompt }}");
@@ -157,7 +138,7 @@ START_TEST(chat_template_and_its_stops_are_written_once_each)
 {
     ft_tokenizer *tok;
     const ft_chat_template *chat;
-    ck_assert_ok(ft_tokenizer_open(&tok, tokenizer_dir()));
+    ck_assert_ok(ft_tokenizer_open(&tok, tiny_tokenizer(ft_test_dir())));
     ck_assert_ok(ft_chat_template_pick(&chat, "chatml", tok));
     ft_sampling s = {.temperature = 0.7f, .top_k = 20, .top_p = 0.95f, .min_p = 0.05f};
     parsed p = written(tok, chat, &s);
@@ -187,7 +168,7 @@ START_TEST(a_modelfile_of_the_user_is_kept)
 {
     ft_tokenizer *tok;
     ft_buf b = {0};
-    ck_assert_ok(ft_tokenizer_open(&tok, tokenizer_dir()));
+    ck_assert_ok(ft_tokenizer_open(&tok, tiny_tokenizer(ft_test_dir())));
     const char *path = ft_test_path(ft_test_dir(), "Modelfile");
     ck_assert_ok(ft_write_modelfile(path, "a.gguf", tok, NULL, NULL));
     ck_assert_ok(ft_write_modelfile(path, "b.gguf", tok, NULL, NULL));

@@ -33,6 +33,24 @@ const char *tiny_base(const char *dir, const tiny *t)
     return base;
 }
 
+const char *tiny_tokenizer(const char *dir)
+{
+    static const char json[] =
+        "{\"version\": \"1.0\", \"added_tokens\": ["
+        "{\"id\": 0, \"content\": \"<|bos|>\", \"special\": true, \"lstrip\": false, \"rstrip\": false, \"single_word\": false,"
+        " \"normalized\": false},"
+        "{\"id\": 1, \"content\": \"<|\\\"end\\\"|>\", \"special\": true, \"lstrip\": false, \"rstrip\": false,"
+        " \"single_word\": false, \"normalized\": false}],"
+        "\"normalizer\": null, \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": true},"
+        "\"post_processor\": null, \"decoder\": {\"type\": \"ByteLevel\"},"
+        "\"model\": {\"type\": \"BPE\", \"vocab\": {\"<|bos|>\": 0, \"<|\\\"end\\\"|>\": 1, \"a\": 2, \"b\": 3}, \"merges\": []}}";
+    static const char config[] =
+        "{\"bos_token\": \"<|bos|>\", \"eos_token\": \"<|\\\"end\\\"|>\", \"add_bos_token\": true}\n\n";
+    ck_assert_ok(ft_write_file(ft_test_path(dir, "tokenizer.json"), json, strlen(json)));
+    ck_assert_ok(ft_write_file(ft_test_path(dir, "tokenizer_config.json"), config, strlen(config)));
+    return dir;
+}
+
 ft_model *tiny_open(const char *path)
 {
     ft_model *m;

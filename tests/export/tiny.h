@@ -17,6 +17,9 @@ typedef struct tiny {
 
 /* A base of that shape, written as an HF directory (f32) into `dir`/base. */
 const char *tiny_base(const char *dir, const tiny *t);
+/* Writes a byte-level tokenizer (tokenizer.json, tokenizer_config.json) into dir, which it returns: "a" is 2, "b" is 3,
+ * BOS 0; the end token 1 has quotes in its text. */
+const char *tiny_tokenizer(const char *dir);
 /* Opens a model; fails the test when it cannot. */
 ft_model *tiny_open(const char *path);
 /* Attaches an adapter (r 4, alpha 8) and fills B, and what is saved, with noise. */

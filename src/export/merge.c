@@ -7,10 +7,14 @@
 #include "export/internal.h"
 
 #include "base/threads.h"
+#include "kernel/kernel.h"
+
+#include <string.h>
 
 enum { COLUMNS = 512 }; /* of A at a time: R * COLUMNS floats stay in cache */
 
 typedef struct merge {
+    const ft_kernels *kernels;
     const ft_tensor *w;
     const int64_t *order; /* model row of a row asked for, NULL: the same */
     int64_t r0, in, rank;
@@ -28,15 +32,9 @@ static void merge_row(void *ctx, int64_t i)
     ft_tensor_decode_rows(m->w, row, row + 1, out);
     for (int64_t j0 = 0; m->a && j0 < m->in; j0 += COLUMNS) {
         int64_t n = FT_MIN(m->in - j0, (int64_t)COLUMNS);
-        for (int64_t j = 0; j < n; j++)
-            delta[j] = 0;
-        for (int64_t k = 0; k < m->rank; k++) {
-            const float *a = m->a + k * m->in + j0, b = m->b[row * m->rank + k];
-            for (int64_t j = 0; j < n; j++)
-                delta[j] += b * a[j];
-        }
-        for (int64_t j = 0; j < n; j++)
-            out[j0 + j] += m->scale * delta[j];
+        memset(delta, 0, (size_t)n * sizeof *delta);
+        m->kernels->rows_mix(delta, m->a + j0, m->in, m->rank, m->b + row * m->rank, n);
+        m->kernels->axpy(out + j0, m->scale, delta, n);
     }
 }
 
@@ -56,7 +54,7 @@ ft_status ft_export__merge(ft_model *model, const ft_param *weight, const int64_
     ft_param *a, *b;
     float *own_a = NULL, *own_b = NULL;
     ft_status st = FT_OK;
-    merge m = {.w = saved ? &saved->t : &weight->t, .order = order, .r0 = r0, .out = out};
+    merge m = {.kernels = ft_kernels_active(), .w = saved ? &saved->t : &weight->t, .order = order, .r0 = r0, .out = out};
     m.in = ft_tensor_cols(m.w);
     if (!saved && ft_adapter_on(model, weight, &a, &b, &m.scale)) {
         m.rank = ft_tensor_rows(&a->t);

@@ -1,8 +1,13 @@
 /* The export room: a trained model becomes files that ship.
  *
- * An exporter is one file and one row (export/exporters.def): gguf, hf, peft (and the Modelfile beside a gguf). Merging is
- * done in f32, tensor by tensor, while writing: no second copy of the model is held. Files are written under temporary
- * names; a directory export writes its files one by one and the config last.
+ * An exporter is one file and one row (export/exporters.def): gguf (and the Modelfile beside it), hf, peft. Merging is
+ * done in f32, tile by tile, while writing: no second copy of the model, nor of a tensor, is held.
+ * A file appears under its name when it is whole; a directory likewise: it is made beside its place and takes it in one
+ * rename, the config written last. An earlier export there is replaced; a folder that holds anything else is refused
+ * (FT_EINPUT), and so is the place the model came from.
+ * Refuses: a weight that is not finite or that the type cannot hold (FT_ENUMERIC), a type that the exporter does not
+ * write (FT_EUNSUPPORTED).
+ * Ownership: everything is borrowed for the call. Threads: one thread calls; rows are merged and encoded on all.
  */
 #ifndef FETTLE_EXPORT_EXPORT_H
 #define FETTLE_EXPORT_EXPORT_H

@@ -10,7 +10,7 @@ static const double redraw_s = 0.1, line_s = 10;
 
 ft_meter ft_meter_new(bool json, bool stoppable)
 {
-    return (ft_meter){.json = json, .stoppable = stoppable, .label = ""};
+    return (ft_meter){.json = json, .stoppable = stoppable, .label = "", .shown = ft_now_s()};
 }
 
 void ft_meter_label(ft_meter *m, const char *label)

@@ -71,9 +71,10 @@ static ft_status word(const ft_tokenizer *t, ft_scratch *s, ft_str word, ft_ids 
 
 const ft_word_kind ft_tokenizer_bpe = {
     .name = "bpe",
-    .help = "byte-level BPE",
     .gguf_model = "gpt2",
+    .byte_level = true,
     .finish = finish,
     .word = word,
+    .load_gguf = ft_bpe__load_gguf,
     .write_gguf = ft_bpe__write_gguf,
 };

@@ -65,13 +65,13 @@ static ft_status pick_kind(ft_tokenizer *t)
 /* Phi-3's control tokens swallow the white space behind them; GGUF has no key for it and llama.cpp goes by the name. */
 static bool strips_behind(const ft_tokenizer *t, ft_str piece)
 {
-    static const char *const not [] = {"<unk>", "<s>", "<|endoftext|>"};
+    static const char *const none[] = {"<unk>", "<s>", "<|endoftext|>"};
     ft_str name;
     const ft_meta *m = get(t, "general.name");
     if (!m || !ft_meta_str(m, &name))
         return false;
-    for (size_t i = 0; i < FT_COUNT(not ); i++)
-        if (ft_str_is(piece, not [i]))
+    for (size_t i = 0; i < FT_COUNT(none); i++)
+        if (ft_str_is(piece, none[i]))
             return false;
     for (size_t i = 0; i + 4 <= name.n; i++)
         if (tolower((unsigned char)name.p[i]) == 'p' &&
@@ -127,7 +127,6 @@ static ft_status load_merges(ft_tokenizer *t)
     if (merges->n > (uint64_t)FT_VOCAB_MAX * 4)
         return ft_fail(FT_EFORMAT, "%s: %llu merges", t->path, (unsigned long long)merges->n);
     FT_TRY(ft_merges__init(&t->merges, (size_t)merges->n));
-    t->n_merges = merges->n;
     for (uint64_t i = 0; i < merges->n; i++) {
         ft_str s;
         const char *space = ft_meta_at_str(merges, i, &s) && s.n > 2 ? memchr(s.p + 1, ' ', s.n - 1) : NULL;
@@ -201,7 +200,6 @@ static ft_status load_special(ft_tokenizer *t)
     FT_RETURN(load_id(t, KEY("padding_token_id"), &t->pad));
     FT_RETURN(load_id(t, KEY("eot_token_id"), &eot));
     FT_RETURN(load_id(t, KEY("eom_token_id"), &eom));
-    t->model_unk = t->kind == &ft_tokenizer_spm ? t->unk : -1;
     FT_RETURN(ft_tokenizer__add_stop(t, t->eos));
     FT_RETURN(ft_tokenizer__add_stop(t, eot));
     FT_RETURN(ft_tokenizer__add_stop(t, eom));
@@ -214,23 +212,25 @@ static ft_status load_special(ft_tokenizer *t)
     return FT_OK;
 }
 
-static ft_status load_spm(ft_tokenizer *t)
+ft_status ft_spm__load_gguf(ft_tokenizer *t)
 {
     bool prefix = true;
     const ft_meta *m = get(t, KEY("add_space_prefix"));
     if (m && !ft_meta_bool(m, &prefix))
         return ft_fail(FT_EFORMAT, "%s: " KEY("add_space_prefix") " is no bool", t->path);
     t->fuse_unk = true;
-    t->unk = 0;
+    t->unk = 0; /* llama.cpp's defaults for this kind */
     t->bos = 1;
     t->eos = 2;
     t->add_bos = true;
+    FT_RETURN(load_id(t, KEY("unknown_token_id"), &t->unk));
+    t->model_unk = t->unk;
     FT_RETURN(load_tokens(t, true));
     FT_RETURN(ft_norms__add_sentencepiece(&t->norms, prefix, false, true, (ft_str){0}, t->path));
     return ft_spm__merges_from_scores(t, t->path);
 }
 
-static ft_status load_bpe(ft_tokenizer *t)
+ft_status ft_bpe__load_gguf(ft_tokenizer *t)
 {
     FT_RETURN(load_tokens(t, false));
     FT_RETURN(load_merges(t));
@@ -246,13 +246,12 @@ static ft_status load_gguf(ft_tokenizer *t, const char *path)
 {
     FT_RETURN(ft_container_open(&t->container, path));
     FT_RETURN(pick_kind(t));
-    FT_RETURN(t->kind == &ft_tokenizer_spm ? load_spm(t) : load_bpe(t));
+    FT_RETURN(t->kind->load_gguf(t));
     return load_special(t);
 }
 
 const ft_vocabulary ft_vocabulary_gguf = {
-    .name = "GGUF",
-    .help = "tokenizer.ggml.* of a GGUF file: gpt2 and llama",
+    .name = "a .gguf",
     .is = is_gguf,
     .load = load_gguf,
 };

@@ -135,7 +135,6 @@ static ft_status load_merges(ft_tokenizer *t, const json_t *merges, const char *
     if (!json_is_array(merges) || n > MERGES_MAX)
         return ft_fail(FT_EFORMAT, "%s: no \"merges\" list of at most %d in \"model\"", where, MERGES_MAX);
     FT_TRY(ft_merges__init(&t->merges, n));
-    t->n_merges = n;
     json_array_foreach(merges, i, item)
     {
         ft_merge_row m;
@@ -239,7 +238,6 @@ done:
 
 const ft_vocabulary ft_vocabulary_json = {
     .name = "tokenizer.json",
-    .help = "Hugging Face tokenizers: BPE, byte-level or with byte fallback",
     .usual = "tokenizer.json",
     .is = is_json,
     .load = load_json,

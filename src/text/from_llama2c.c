@@ -108,8 +108,7 @@ static ft_status load_llama2c(ft_tokenizer *t, const char *path)
 }
 
 const ft_vocabulary ft_vocabulary_llama2c = {
-    .name = "tokenizer.bin",
-    .help = "llama2.c",
+    .name = "tokenizer.bin (or tok*.bin)",
     .usual = "tokenizer.bin",
     .is = is_llama2c,
     .load = load_llama2c,

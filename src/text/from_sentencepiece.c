@@ -266,8 +266,7 @@ static ft_status load_sentencepiece(ft_tokenizer *t, const char *path)
 }
 
 const ft_vocabulary ft_vocabulary_sentencepiece = {
-    .name = "tokenizer.model",
-    .help = "SentencePiece models of type BPE",
+    .name = "tokenizer.model (or another .model)",
     .usual = "tokenizer.model",
     .is = is_sentencepiece,
     .load = load_sentencepiece,

@@ -113,13 +113,16 @@ static ft_status prepend(const ft_norm *n, const ft_norm_run *run, ft_str in, ft
     return ft_buf_put(out, in.p, in.n);
 }
 
-/* Appends a replacement with its spaces made visible. */
+/* Appends a text with its spaces made visible. */
 static ft_status put_marked(const ft_norm *n, ft_str s, ft_buf *out)
 {
-    for (size_t i = 0; i < s.n; i++)
-        FT_RETURN(s.p[i] == ' ' && n->escape ? ft_buf_put(out, FT_SPACE_MARK, FT_SPACE_MARK_BYTES)
-                                             : ft_buf_putc(out, s.p[i]));
-    return FT_OK;
+    const char *space;
+    size_t i = 0;
+    for (; n->escape && (space = memchr(s.p + i, ' ', s.n - i)); i = (size_t)(space - s.p) + 1) {
+        FT_RETURN(ft_buf_put(out, s.p + i, (size_t)(space - s.p) - i));
+        FT_RETURN(ft_buf_put(out, FT_SPACE_MARK, FT_SPACE_MARK_BYTES));
+    }
+    return ft_buf_put(out, s.p + i, s.n - i);
 }
 
 /* The replacement of what `in` begins with; returns the bytes it stands for. */
@@ -147,6 +150,8 @@ static ft_status sentencepiece(const ft_norm *n, const ft_norm_run *run, ft_str 
         return FT_OK;
     if (n->dummy_prefix)
         FT_RETURN(ft_buf_put(out, mark.p, mark.n));
+    if (!n->charsmap && !n->remove_extra)
+        return put_marked(n, in, out);
     for (bool after_space = n->remove_extra; i < in.n;) {
         i += replacement_of(n, (ft_str){in.p + i, in.n - i}, &r);
         while (after_space && r.n && r.p[0] == ' ')

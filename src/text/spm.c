@@ -180,13 +180,20 @@ done:
 
 /* ---- the kind ---- */
 
-/* A space mark behind something that is none. */
+static bool is_mark(ft_str s, size_t at)
+{
+    return at + FT_SPACE_MARK_BYTES <= s.n && memcmp(s.p + at, FT_SPACE_MARK, FT_SPACE_MARK_BYTES) == 0;
+}
+
+/* The next space mark behind something that is none; s.n when there is none. */
 static size_t cut_in(ft_str s, size_t from)
 {
-    for (size_t i = from; i + FT_SPACE_MARK_BYTES <= s.n; i++)
-        if (i && memcmp(s.p + i, FT_SPACE_MARK, FT_SPACE_MARK_BYTES) == 0 &&
-            (i < FT_SPACE_MARK_BYTES || memcmp(s.p + i - FT_SPACE_MARK_BYTES, FT_SPACE_MARK, FT_SPACE_MARK_BYTES) != 0))
+    const char *lead;
+    for (size_t i = FT_MAX(from, (size_t)1); i < s.n && (lead = memchr(s.p + i, FT_SPACE_MARK[0], s.n - i)); i++) {
+        i = (size_t)(lead - s.p);
+        if (is_mark(s, i) && (i < FT_SPACE_MARK_BYTES || !is_mark(s, i - FT_SPACE_MARK_BYTES)))
             return i;
+    }
     return s.n;
 }
 
@@ -200,7 +207,7 @@ static ft_status raw_of(ft_tokenizer *t, int32_t id, ft_buf *tmp)
         return FT_OK;
     tmp->n = 0;
     for (size_t i = 0; byte < 0 && i < p.n;) {
-        bool mark = i + FT_SPACE_MARK_BYTES <= p.n && memcmp(p.p + i, FT_SPACE_MARK, FT_SPACE_MARK_BYTES) == 0;
+        bool mark = is_mark(p, i);
         FT_RETURN(ft_buf_putc(tmp, mark ? ' ' : p.p[i]));
         i += mark ? FT_SPACE_MARK_BYTES : 1;
     }
@@ -288,9 +295,9 @@ static ft_status word(const ft_tokenizer *t, ft_scratch *s, ft_str word, ft_ids 
 
 const ft_word_kind ft_tokenizer_spm = {
     .name = "spm",
-    .help = "SentencePiece-style BPE with byte fallback",
     .gguf_model = "llama",
     .finish = finish,
     .word = word,
+    .load_gguf = ft_spm__load_gguf,
     .write_gguf = ft_spm__write_gguf,
 };

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { CACHE_SLOTS = 1 << 14, STOPS_MAX = 1024 };
+enum { STOPS_MAX = 1024 };
 
 #define FT_VOCABULARY(name) extern const ft_vocabulary ft_vocabulary_##name;
 #include "text/vocabularies.def"
@@ -61,6 +61,19 @@ static const ft_vocabulary *vocabulary_of(const char *path)
     return NULL;
 }
 
+/* A failure that names what was expected. */
+static ft_status no_tokenizer(const char *path, const char *what)
+{
+    ft_buf names = {0};
+    ft_status st = FT_OK;
+    for (size_t i = 0; i < FT_COUNT(vocabularies) && st == FT_OK; i++)
+        st = ft_buf_printf(&names, "%s%s", i ? ", " : "", vocabularies[i]->name);
+    if (st == FT_OK)
+        st = ft_fail(FT_EINPUT, "%s: %s; expected %s", path, what, names.p);
+    ft_buf_free(&names);
+    return st;
+}
+
 /* The tokenizer file of a directory: the first format of the table that has one. */
 static ft_status find_in_dir(char **out, const ft_vocabulary **source, const char *dir)
 {
@@ -78,8 +91,7 @@ static ft_status find_in_dir(char **out, const ft_vocabulary **source, const cha
     if (found && !(*out = ft_path_join(dir, found)))
         st = FT_ENOMEM;
     else if (!found)
-        st = ft_fail(FT_EINPUT, "%s: no tokenizer: looked for tokenizer.json, tokenizer.model, tokenizer.bin, *.gguf",
-                     dir);
+        st = no_tokenizer(dir, "no tokenizer in this directory");
     ft_names_free(&names);
     return st;
 }
@@ -142,8 +154,7 @@ ft_status ft_tokenizer_open(ft_tokenizer **out, const char *path)
             goto done;
         }
         if (!t->source) {
-            st = ft_fail(FT_EINPUT, "%s: not a tokenizer: expected tokenizer.json, *.model, tokenizer.bin or *.gguf",
-                         path);
+            st = no_tokenizer(path, "no tokenizer, by its name");
             goto done;
         }
     }
@@ -223,7 +234,7 @@ ft_status ft_scratch__take(const ft_tokenizer *t, ft_scratch **out)
     ft_scratch *s = *out = ft_alloc(1, sizeof *s);
     if (!s)
         return FT_ENOMEM;
-    s->cache = ft_alloc(CACHE_SLOTS, sizeof *s->cache);
+    s->cache = ft_alloc(FT_CACHE_SLOTS, sizeof *s->cache);
     ft_status st = s->cache ? ft_matcher__new(&s->matcher) : FT_ENOMEM;
     for (size_t i = 0; i < FT_STAGES_MAX; i++)
         s->stage[i].max = (size_t)1 << 36;
@@ -251,7 +262,7 @@ ft_status ft_tokenizer__word(const ft_tokenizer *t, ft_scratch *s, ft_str word, 
 {
     if (word.n > FT_CACHE_WORD)
         return t->kind->word(t, s, word, out);
-    ft_cached *c = &s->cache[ft_hash(word.p, word.n, 0) & (CACHE_SLOTS - 1)];
+    ft_cached *c = &s->cache[ft_hash(word.p, word.n, 0) & (FT_CACHE_SLOTS - 1)];
     if (c->n == word.n && memcmp(c->word, word.p, word.n) == 0) {
         FT_RETURN(ft_ids__reserve(out, FT_CACHE_IDS));
         memcpy(out->p + out->n, c->ids, sizeof c->ids);

@@ -29,7 +29,7 @@ typedef struct ft_chars {
 } ft_chars;
 
 /* Ids of short words seen before; belongs to a scratch. */
-enum { FT_CACHE_WORD = 34, FT_CACHE_IDS = 7 };
+enum { FT_CACHE_WORD = 34, FT_CACHE_IDS = 7, FT_CACHE_SLOTS = 1 << 14 };
 typedef struct ft_cached {
     uint8_t n, ids_n; /* n 0: free */
     char word[FT_CACHE_WORD];
@@ -42,7 +42,7 @@ typedef struct ft_scratch {
     ft_matcher *matcher;
     ft_buf norm[2], points, stage[FT_STAGES_MAX], word;
     ft_work work;
-    ft_cached *cache; /* [FT_CACHE_SLOTS] */
+    ft_cached *cache; /* FT_CACHE_SLOTS of them */
 } ft_scratch;
 
 /* Scratches that wait for the next call; a call takes one, or makes one when none is left. */
@@ -61,7 +61,6 @@ struct ft_tokenizer {
     ft_container *container; /* GGUF: kept open, its metadata is what an export copies */
     ft_vocab vocab;
     ft_merges merges;
-    uint64_t n_merges; /* of the file's list; SentencePiece pairs are not counted */
     ft_norms norms;
     ft_stages stages;
     const ft_ggml_pre *pre;    /* GGUF: what it named; else NULL */
@@ -86,22 +85,22 @@ struct ft_tokenizer {
 };
 
 struct ft_word_kind {
-    const char *name; /* "bpe" */
-    const char *help;
+    const char *name;       /* "bpe" */
     const char *gguf_model; /* tokenizer.ggml.model */
+    bool byte_level;        /* words are bytes, pieces are spelled in the byte-level alphabet */
     /* Fills what word() and decoding need from vocabulary and merges (raw bytes, symbol tables). */
     ft_status (*finish)(ft_tokenizer *t);
     /* Appends the ids of one word. */
     ft_status (*word)(const ft_tokenizer *t, ft_scratch *s, ft_str word, ft_ids *out);
-    /* The kind's part of the GGUF keys: tokenizer.ggml.pre, scores, merges. */
+    /* The kind's part of the GGUF keys: tokens, pre, scores, merges. */
+    ft_status (*load_gguf)(ft_tokenizer *t);
     ft_status (*write_gguf)(const ft_tokenizer *t, ft_writer *w, int64_t rows);
 };
 extern const ft_word_kind ft_tokenizer_bpe, ft_tokenizer_spm;
 
 struct ft_vocabulary {
-    const char *name;
-    const char *help;
-    const char *usual; /* the name looked for first in a directory, NULL: none */
+    const char *name;  /* for messages */
+    const char *usual; /* the file name looked for first in a directory, NULL: none */
     /* The file is of this format, by its name. */
     bool (*is)(const char *path);
     ft_status (*load)(ft_tokenizer *t, const char *path);
@@ -130,7 +129,9 @@ ft_status ft_tokenizer__special_ids(ft_tokenizer *t, const char *dir);
 /* Writes dir/tokenizer.json and tokenizer_config.json; pre_tokenizer: its JSON form, NULL for none. */
 ft_status ft_tokenizer__write_hf(const ft_tokenizer *t, json_t *pre_tokenizer, const char *dir);
 
-/* ---- export_tokenizer.c ---- */
+/* ---- from_gguf.c, export_tokenizer.c ---- */
+ft_status ft_bpe__load_gguf(ft_tokenizer *t);
+ft_status ft_spm__load_gguf(ft_tokenizer *t);
 ft_status ft_bpe__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows);
 ft_status ft_spm__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows);
 

@@ -126,7 +126,7 @@ static json_t *post_processor_of(const ft_tokenizer *t)
 
 static ft_status write_tokenizer(const ft_tokenizer *t, json_t *pre_tokenizer, const char *path)
 {
-    bool bytes = t->kind == &ft_tokenizer_bpe;
+    bool bytes = t->kind->byte_level;
     json_t *j = json_pack("{s:s, s:n, s:n, s:o, s:o, s:O?, s:o, s:o, s:o}", "version", "1.0", "truncation", "padding",
                           "added_tokens", added_tokens(t), "normalizer", normalizer_of(t, bytes), "pre_tokenizer",
                           pre_tokenizer, "post_processor", post_processor_of(t), "decoder", decoder_of(t, bytes),

@@ -151,6 +151,7 @@ static ft_status load_pieces(ft_tokenizer *t, ft_proto r)
 /* ---- tokens added by the directory ---- */
 
 typedef struct beside {
+    const char *dir;
     json_t *config, *added; /* tokenizer_config.json, added_tokens.json; NULL when absent */
 } beside;
 
@@ -169,6 +170,13 @@ static ft_status open_beside(beside *b, const char *dir)
     return st;
 }
 
+static ft_status check_id(const beside *b, const char *file, int64_t id)
+{
+    return id >= 0 && id < FT_VOCAB_MAX ? FT_OK
+                                        : ft_fail(FT_EFORMAT, "%s/%s: a token id that is no number from 0 to %d",
+                                                  b->dir, file, FT_VOCAB_MAX - 1);
+}
+
 /* Calls fn for every token behind the pieces. */
 static ft_status each_added(const beside *b, int64_t pieces,
                             ft_status (*fn)(void *ctx, int64_t id, ft_str text, const json_t *flags), void *ctx)
@@ -179,11 +187,17 @@ static ft_status each_added(const beside *b, int64_t pieces,
     json_object_foreach(json_object_get(b->config, "added_tokens_decoder"), key, v)
     {
         const json_t *content = json_object_get(v, "content");
-        if (json_is_string(content) && ft_parse_i64(key, &id) && id >= pieces)
+        FT_RETURN(check_id(b, "tokenizer_config.json", ft_parse_i64(key, &id) ? id : -1));
+        if (json_is_string(content) && id >= pieces)
             FT_RETURN(fn(ctx, id, (ft_str){json_string_value(content), json_string_length(content)}, v));
     }
-    json_object_foreach(b->added, key, v) if (json_is_integer(v) && json_integer_value(v) >= pieces)
-        FT_RETURN(fn(ctx, json_integer_value(v), ft_str_of(key), NULL));
+    json_object_foreach(b->added, key, v)
+    {
+        id = json_is_integer(v) ? json_integer_value(v) : -1;
+        FT_RETURN(check_id(b, "added_tokens.json", id));
+        if (id >= pieces)
+            FT_RETURN(fn(ctx, id, ft_str_of(key), NULL));
+    }
     return FT_OK;
 }
 
@@ -220,7 +234,7 @@ static ft_status load_from(ft_tokenizer *t, ft_proto r, const char *dir)
 {
     ft_status st = FT_OK;
     sp_model m;
-    beside b = {0};
+    beside b = {.dir = dir};
     FT_TRY(read_model(r, &m));
     FT_TRY(open_beside(&b, dir));
     int64_t n = m.pieces;

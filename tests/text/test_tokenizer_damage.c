@@ -94,8 +94,53 @@ START_TEST(damaged_gguf)
 }
 END_TEST
 
+/* A SentencePiece model of type BPE with the pieces <unk> and "a", and what a directory has beside it. */
+static const char *model_beside(const char *name, const char *json)
+{
+    static const char model[] = "\x0a\x09\x0a\x05<unk>\x18\x02" /* a piece of type 2, unknown */
+                                "\x0a\x03\x0a\x01" "a"            /* a normal one */
+                                "\x12\x02\x18\x02";                /* model_type 2 */
+    const char *dir = ft_test_dir();
+    ck_assert_ok(ft_write_file(ft_test_path(dir, "tokenizer.model"), model, sizeof model - 1));
+    ck_assert_ok(ft_write_file(ft_test_path(dir, name), json, strlen(json)));
+    return dir;
+}
+
+START_TEST(added_ids_outside_a_vocabulary_are_refused)
+{
+#define CONFIG(id) "{\"added_tokens_decoder\": {\"" id "\": {\"content\": \"<x>\", \"special\": true}}}"
+    static const struct {
+        const char *file, *json;
+        bool good;
+    } cases[] = {
+        {"tokenizer_config.json", CONFIG("2"), true},
+        {"tokenizer_config.json", CONFIG("-1"), false},
+        {"tokenizer_config.json", CONFIG("two"), false},
+        {"tokenizer_config.json", CONFIG("4194304"), false},
+        {"tokenizer_config.json", CONFIG("9223372036854775807"), false},
+        {"tokenizer_config.json", CONFIG("9223372036854775808"), false},
+        {"added_tokens.json", "{\"<x>\": 2}", true},
+        {"added_tokens.json", "{\"<x>\": -1}", false},
+        {"added_tokens.json", "{\"<x>\": 4194304}", false},
+        {"added_tokens.json", "{\"<x>\": 9223372036854775807}", false},
+        {"added_tokens.json", "{\"<x>\": \"2\"}", false},
+    };
+    for (size_t i = 0; i < FT_COUNT(cases); i++) {
+        ft_tokenizer *t = NULL;
+        const char *dir = model_beside(cases[i].file, cases[i].json);
+        if (cases[i].good) {
+            ck_assert_ok(ft_tokenizer_open(&t, dir));
+            ck_assert_str_eq(pieces_of(t, "<x>", true), "<x>");
+            ft_tokenizer_free(t);
+        } else {
+            ck_assert_fails(ft_tokenizer_open(&t, dir), FT_EFORMAT, cases[i].file);
+        }
+    }
+}
+END_TEST
+
 int main(void)
 {
     FT_TESTS("tokenizer_damage", damaged_tokenizer_json, damaged_tokenizer_model, damaged_tokenizer_bin,
-             damaged_byte_level_json, damaged_gguf);
+             damaged_byte_level_json, damaged_gguf, added_ids_outside_a_vocabulary_are_refused);
 }

@@ -111,7 +111,8 @@ ft_status ft_data__add(ft_dataset *d, const ft_example *e)
     ft_message *messages = ft_arena_alloc(impl->arena, e->n, sizeof *messages);
     if (!messages)
         return FT_ENOMEM;
-    memcpy(messages, e->messages, e->n * sizeof *messages);
+    if (e->n) /* the messages of a row without any may be NULL */
+        memcpy(messages, e->messages, e->n * sizeof *messages);
     d->examples[d->n] = *e;
     d->examples[d->n++].messages = messages;
     return FT_OK;

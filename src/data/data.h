@@ -50,7 +50,8 @@ typedef struct ft_data_source {
     const char *split;
 } ft_data_source;
 
-/* Appends the rows of a source. *format (may be NULL): the row of the table that was used, static. */
+/* Appends the rows of a source. *format (may be NULL): the row of the table that was used, static. Rows that cannot be
+ * read are FT_EINPUT, broken JSON and CSV among them. */
 ft_status ft_dataset_read(ft_dataset *d, const ft_data_source *source, const char **format);
 void ft_dataset_free(ft_dataset *d);
 /* "train.jsonl row 17" */

@@ -283,7 +283,11 @@ ft_status ft_dataset_read(ft_dataset *d, const ft_data_source *source, const cha
     ft_status st = FT_OK;
     FT_TRY(ft_data__init(d));
     FT_TRY(ft_data__add_file(d, source->path, &rd.file));
-    FT_TRY(read_source(&rd));
+    st = read_source(&rd);
+    if (st == FT_EFORMAT) /* rows are the user's own: a row that cannot be read is a wrong request, no damaged file */
+        st = FT_EINPUT;
+    if (st != FT_OK)
+        goto done;
     if (rd.with_tools)
         ft_note(FT_WARN, "%s: tools of %lld row%s stand in the system message as text", source->path,
                 (long long)rd.with_tools, rd.with_tools == 1 ? "" : "s");

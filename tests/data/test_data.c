@@ -230,16 +230,16 @@ START_TEST(rows_that_do_not_fit_are_named)
             "\"weight\"");
     refused("a.jsonl", "{\"messages\": [1]}", FT_EINPUT, "message 1 is no map");
     refused("a.jsonl", "{\"messages\": {}}", FT_EINPUT, "is no list with messages");
-    refused("a.jsonl", "{\"prompt\": \"a\", \"completion\": \"b\"}\n{\"prompt\": \n", FT_EFORMAT, "a.jsonl:2");
+    refused("a.jsonl", "{\"prompt\": \"a\", \"completion\": \"b\"}\n{\"prompt\": \n", FT_EINPUT, "a.jsonl:2");
     refused("a.jsonl", "{\"prompt\": \"a\", \"completion\": \"b\"}\n7\n", FT_EINPUT, "a.jsonl row 2: found a number");
     refused("a.json", "[7]", FT_EINPUT, "a.json row 1: found a number, expected a map");
-    refused("a.json", "[{\"text\": \"a\"}", FT_EFORMAT, "a.json");
+    refused("a.json", "[{\"text\": \"a\"}", FT_EINPUT, "a.json");
     refused("a.csv", "text,label\na,b,c\n", FT_EINPUT, "a.csv row 2: 3 fields, the header has 2 columns");
     refused("a.csv", "text,text\na,b\n", FT_EINPUT, "names the column \"text\" twice");
-    refused("a.csv", "text,label\n\"a,b\n", FT_EFORMAT, "a.csv");
+    refused("a.csv", "text,label\n\"a,b\n", FT_EINPUT, "a.csv");
     refused("a.csv", "text,label\n", FT_EINPUT, "a.csv: there are no rows");
     refused("a.txt", "\n \n", FT_EINPUT, "a.txt: there are no rows");
-    refused("a.txt", "caf\xe9\n", FT_EFORMAT, "a.txt");
+    refused("a.txt", "caf\xe9\n", FT_EINPUT, "a.txt");
     ft_dataset d;
     ck_assert_fails(read_as(&d, "a.jsonl", "{\"text\": \"x\"}", (ft_data_source){.format = "mesages"}, NULL), FT_EINPUT,
                     "nearest: messages");

@@ -1,6 +1,6 @@
 # Every test program or script ends with the line "N passed, N failed, N skipped" (tests/support).
 AM_TESTS_ENVIRONMENT = FT_SRCDIR='$(abs_top_srcdir)'; FT_BUILDDIR='$(abs_top_builddir)'; export FT_SRCDIR FT_BUILDDIR;
-TEST_LIBS = tests/libfttest.la src/libfettle.la $(JANSSON_LIBS) $(CHECK_LIBS)
+TEST_LIBS = tests/libfttest.la src/libfettle.la $(src_libfettle_la_LIBADD) $(CHECK_LIBS)
 check_LTLIBRARIES += tests/libfttest.la
 tests_libfttest_la_SOURCES = tests/support/support.c tests/support/support.h
 tests_libfttest_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(CHECK_CFLAGS)

@@ -18,4 +18,4 @@ TESTS += %D%/test_sentencepiece
 EXTRA_DIST += %D%/sentencepiece_ids.py
 check_PROGRAMS += tests/oracle/encode_texts
 tests_oracle_encode_texts_SOURCES = %D%/encode_texts.c
-tests_oracle_encode_texts_LDADD = src/libfettle.la
+tests_oracle_encode_texts_LDADD = src/libfettle.la $(src_libfettle_la_LIBADD)

@@ -106,7 +106,11 @@ static ft_status put_json_rows(const preview *v, json_t *o, size_t n)
         ft_buf text = {0};
         const ft_row *r = &v->rows->p[i];
         json_t *row = ft_result_row(list), *ids, *mask;
-        FT_RETURN(put_span(&text, v->job->tok, r, 0, r->n));
+        ft_status st = put_span(&text, v->job->tok, r, 0, r->n);
+        if (st != FT_OK) {
+            ft_buf_free(&text);
+            return st;
+        }
         ft_result_text(row, "place", ft_example_place(v->data, &v->data->examples[r->example], place));
         ft_result_str(row, "text", (ft_str){text.p, text.n});
         ids = ft_result_list(row, "ids");

@@ -103,13 +103,19 @@ ft_status ft_report_table(ft_buf *out, const ft_report_column *columns, size_t n
     return FT_OK;
 }
 
+/* JSON has no number for these. */
+static json_t *number_or_null(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
 static json_t *json_of(const ft_report_column *c)
 {
     json_t *o = json_object();
     json_object_set_new(o, "title", json_string(c->title));
     for (size_t i = 0; i < c->scores.n; i++)
-        json_object_set_new(o, c->scores.metric[i]->name, json_real(c->scores.value[i]));
-    json_object_set_new(o, "top1_agreement", isnan(c->agreement) ? json_null() : json_real(c->agreement));
+        json_object_set_new(o, c->scores.metric[i]->name, number_or_null(c->scores.value[i]));
+    json_object_set_new(o, "top1_agreement", number_or_null(c->agreement));
     json_object_set_new(o, "bytes", c->bytes ? json_integer((json_int_t)c->bytes) : json_null());
     json_object_set_new(o, "rows", json_integer(c->scores.rows));
     return o;

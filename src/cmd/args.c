@@ -303,6 +303,29 @@ const char *ft_args_item(const ft_args *a, const char *name, size_t i)
     return NULL;
 }
 
+static char escaped(char c)
+{
+    return c == 'n' ? '\n' : c == 't' ? '\t' : c == '\\' ? '\\' : 0;
+}
+
+ft_status ft_args_unescaped(const ft_args *a, const char *name, char **out)
+{
+    const char *from = ft_args_text(a, name);
+    *out = NULL;
+    if (!from)
+        return FT_OK;
+    char *to = *out = ft_strdup(from);
+    if (!to)
+        return FT_ENOMEM;
+    while (*from) {
+        char c = *from == '\\' ? escaped(from[1]) : 0;
+        *to++ = c ? c : *from;
+        from += c ? 2 : 1;
+    }
+    *to = 0;
+    return FT_OK;
+}
+
 size_t ft_args_count(const ft_args *a, const char *name)
 {
     const ft_cmd_option *o = row_of(a, name);

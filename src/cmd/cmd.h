@@ -65,6 +65,9 @@ const char *ft_args_text(const ft_args *a, const char *name);
 /* Numbers were checked while parsing; an option without a default must be asked for with ft_args_given first. */
 int64_t ft_args_int(const ft_args *a, const char *name);
 double ft_args_float(const ft_args *a, const char *name);
+/* The text of an option with \n, \t and \\ undone to a line's end, a tab and a backslash: a shell passes them on as
+ * two characters. Any other backslash stays. *out is new memory, NULL where the option has no value. */
+ft_status ft_args_unescaped(const ft_args *a, const char *name, char **out);
 /* Every value of a repeated option, in order. */
 size_t ft_args_count(const ft_args *a, const char *name);
 const char *ft_args_item(const ft_args *a, const char *name, size_t i);

@@ -15,6 +15,7 @@ typedef struct evaluation {
     const ft_metric *metrics[FT_MAX_METRICS];
     size_t n_metrics;
     ft_meter meter;
+    char *prompt_template, *completion_template; /* NULL: not given */
     ft_out *predictions; /* NULL: not asked for */
     ft_status write_status;
 } evaluation;
@@ -30,11 +31,13 @@ static bool only_text(const ft_dataset *d)
 static ft_status read_data(evaluation *e)
 {
     const ft_args *a = e->args;
+    FT_RETURN(ft_args_unescaped(a, "prompt-template", &e->prompt_template));
+    FT_RETURN(ft_args_unescaped(a, "completion-template", &e->completion_template));
     for (size_t i = 0; i < ft_args_count(a, "data"); i++) {
         ft_data_source s = {.path = ft_args_item(a, "data", i),
                             .format = ft_args_text(a, "format"),
-                            .prompt_template = ft_args_text(a, "prompt-template"),
-                            .completion_template = ft_args_text(a, "completion-template"),
+                            .prompt_template = e->prompt_template,
+                            .completion_template = e->completion_template,
                             .split = ft_args_text(a, "split")};
         FT_RETURN(ft_dataset_read(&e->data, &s, NULL));
     }
@@ -163,6 +166,8 @@ done:
     ft_rows_free(&e.rows);
     ft_dataset_free(&e.data);
     ft_opened_close(&e.opened);
+    ft_free(e.prompt_template);
+    ft_free(e.completion_template);
     return st;
 }
 
@@ -191,8 +196,10 @@ static const ft_cmd_option options[] = {
      .help = "row format of --data"},
     {"split", FT_ARG_NAME, .argument = "UNIT", .choice = choice_unit, .help = "text files: what one row is"},
     {"prompt-template", FT_ARG_TEXT, .argument = "TEXT",
-     .help = "prompt of a row with columns in braces: 'Order: {text}\\nLabels:'"},
-    {"completion-template", FT_ARG_TEXT, .argument = "TEXT", .help = "completion of a row, likewise"},
+     .help = "prompt of a row with columns in braces: 'Order: {text}\\nLabels:'; \\n is a line's end, \\t a tab, \\\\ a "
+             "backslash"},
+    {"completion-template", FT_ARG_TEXT, .argument = "TEXT",
+     .help = "completion of a row, with the same braces and backslashes"},
     {"metrics", FT_ARG_NAMES, .argument = "LIST", .choice = ft_choice_metric,
      .help = "metrics with commas between (default: loss,perplexity,token_accuracy and, where rows have answers, "
              "exact_match)"},

@@ -5,6 +5,15 @@
 
 enum { MAX_PROMPT = 1 << 24 };
 
+static ft_status prompt_option(ft_buf *out, const ft_args *a)
+{
+    char *text;
+    FT_RETURN(ft_args_unescaped(a, "prompt", &text));
+    ft_status st = ft_buf_puts(out, text);
+    ft_free(text);
+    return st;
+}
+
 /* The prompt's text: --prompt, --prompt-file, or standard input when neither is given. */
 static ft_status prompt_text(ft_buf *out, const ft_args *a)
 {
@@ -13,7 +22,7 @@ static ft_status prompt_text(ft_buf *out, const ft_args *a)
     if (ft_args_given(a, "prompt") && ft_args_given(a, "prompt-file"))
         return ft_fail(FT_EINPUT, "--prompt and --prompt-file exclude each other");
     if (ft_args_given(a, "prompt"))
-        return ft_buf_puts(out, ft_args_text(a, "prompt"));
+        return prompt_option(out, a);
     if (ft_args_given(a, "prompt-file"))
         return ft_read_file(out, ft_args_text(a, "prompt-file"), MAX_PROMPT);
     if (isatty(STDIN_FILENO))
@@ -93,7 +102,9 @@ done:
 
 static const ft_cmd_option options[] = {
     FT_MODEL_OPTION,
-    {"prompt", FT_ARG_TEXT, .argument = "TEXT", .help = "what to go on from; without it standard input is read"},
+    {"prompt", FT_ARG_TEXT, .argument = "TEXT",
+     .help = "what to go on from, with \\n for a line's end, \\t for a tab, \\\\ for a backslash; without it standard "
+             "input is read"},
     {"prompt-file", FT_ARG_FILE, .argument = "FILE", .help = "a file that holds the prompt"},
     {"chat", FT_ARG_FLAG, .help = "the prompt is a user's message: put it through the chat template"},
     {"system", FT_ARG_TEXT, .argument = "TEXT", .help = "a system message before the prompt (implies --chat)"},
@@ -108,8 +119,8 @@ const ft_cmd ft_cmd_generate = {
     .name = "generate",
     .summary = "go on from a prompt",
     .about =
-        "Generates text behind a prompt until the model ends it or --max-new-tokens is reached. The prompt is taken "
-        "as it stands, as in rows with a prompt and a completion; with --chat it becomes a user's message. Greedy "
+        "Generates text behind a prompt until the model ends it or --max-new-tokens is reached. No template is put "
+        "around the prompt, as in rows with a prompt and a completion; with --chat it becomes a user's message. Greedy "
         "unless --temperature is given.",
     .options = options,
     .example = "fettle generate runs/defects-lora --prompt 'Report: pump 3 leaks at the seal\\nLabels:'\n"

@@ -33,6 +33,8 @@ ft_var *ft_op_add(ft_tape *t, ft_var *a, ft_var *b)
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {a, b}}) ? y : NULL;
 }
 
-const ft_op ft_grad__add = {
-    .name = "add", .saves = "nothing", .flops = "none", .backward = backward,
-    .cases = (const ft_op_case[]){{.T = 1, .in = 1}, {.T = 35, .in = 77}, {0}}};
+const ft_op ft_grad__add = {.name = "add",
+                            .saves = "nothing",
+                            .flops = "none",
+                            .backward = backward,
+                            .cases = (const ft_op_case[]){{.T = 1, .in = 1}, {.T = 35, .in = 77}, {0}}};

@@ -23,7 +23,7 @@ typedef struct saved {
 
 typedef struct block {
     const float *q, *keys, *values;
-    float *out, *lse; /* lse: stride H */
+    float *out, *lse;            /* lse: stride H */
     int64_t rows, first, n_keys; /* first: position of the first query */
 } block;
 
@@ -54,7 +54,8 @@ static void mix_values(const ft_attention_job *j, const block *b, int64_t at, in
 }
 
 /* Scores of query r become exp(score - m); the running maximum, sum and output follow. Keys out of sight get 0. */
-static void soften_row(const ft_attention_job *j, const block *b, int64_t r, ft_span see, int64_t n, float *s, float *m, double *l)
+static void soften_row(const ft_attention_job *j, const block *b, int64_t r, ft_span see, int64_t n, float *s, float *m,
+                       double *l)
 {
     memset(s, 0, (size_t)see.first * sizeof *s);
     memset(s + see.end, 0, (size_t)(n - see.end) * sizeof *s);
@@ -112,10 +113,14 @@ static void forward_tile(void *ctx, int64_t tile)
     int64_t row = j->seg->start[s] + in_segment, past = ft_attention_past(j, s);
     int64_t key_row = j->kv ? (j->seg->slot ? j->seg->slot[s] : s) * j->kv->capacity : j->seg->start[s];
     for (int64_t h = kv_head * group; h < (kv_head + 1) * group; h++) {
-        block b = {.q = j->q + row * j->q_width + h * D, .keys = j->keys + key_row * j->kv_width + kv_head * D,
-                   .values = j->values + key_row * j->kv_width + kv_head * D, .out = j->out + row * j->q_width + h * D,
-                   .lse = j->lse ? j->lse + row * H + h : NULL, .rows = FT_MIN((int64_t)FT_QUERY_BLOCK, n - in_segment),
-                   .first = past + in_segment, .n_keys = past + n};
+        block b = {.q = j->q + row * j->q_width + h * D,
+                   .keys = j->keys + key_row * j->kv_width + kv_head * D,
+                   .values = j->values + key_row * j->kv_width + kv_head * D,
+                   .out = j->out + row * j->q_width + h * D,
+                   .lse = j->lse ? j->lse + row * H + h : NULL,
+                   .rows = FT_MIN((int64_t)FT_QUERY_BLOCK, n - in_segment),
+                   .first = past + in_segment,
+                   .n_keys = past + n};
         run_block(j, &b, j->scratch + (size_t)ft_thread_id() * j->scratch_floats);
     }
 }
@@ -128,11 +133,12 @@ static bool shapes_fit(ft_tape *t, const ft_var *q, const ft_var *k, const ft_va
     bool heads = a->heads > 0 && a->kv_heads > 0 && a->head_dim > 0 && a->heads % a->kv_heads == 0 && a->window >= 0;
     if (q == k || k == v || q == v)
         ft_grad__fail(t, &ft_grad__attention, FT_EINPUT, "q, k and v must be three variables");
-    else if (!heads || q->cols != a->heads * a->head_dim || k->cols != a->kv_heads * a->head_dim || v->cols != k->cols ||
-        k->rows != q->rows || v->rows != q->rows)
-        ft_grad__fail(t, &ft_grad__attention, FT_EINPUT, "q %s, k %s, v %s do not fit %lld heads, %lld kv heads of %lld",
-                      ft_grad__shape(q, sq), ft_grad__shape(k, sk), ft_grad__shape(v, sv), (long long)a->heads,
-                      (long long)a->kv_heads, (long long)a->head_dim);
+    else if (!heads || q->cols != a->heads * a->head_dim || k->cols != a->kv_heads * a->head_dim ||
+             v->cols != k->cols || k->rows != q->rows || v->rows != q->rows)
+        ft_grad__fail(t, &ft_grad__attention, FT_EINPUT,
+                      "q %s, k %s, v %s do not fit %lld heads, %lld kv heads of %lld", ft_grad__shape(q, sq),
+                      ft_grad__shape(k, sk), ft_grad__shape(v, sv), (long long)a->heads, (long long)a->kv_heads,
+                      (long long)a->head_dim);
     return t->status == FT_OK;
 }
 
@@ -143,7 +149,8 @@ static bool cache_fits(ft_tape *t, const ft_kv *kv, const ft_segments *seg, int6
         int64_t end = past + seg->start[s + 1] - seg->start[s];
         if (kv->width != width || slot < 0 || slot >= kv->slots || end > kv->capacity)
             ft_grad__fail(t, &ft_grad__attention, FT_EINPUT,
-                          "segment %lld needs %lld tokens of width %lld in slot %lld, the cache has %lld slots of %lld tokens of %lld",
+                          "segment %lld needs %lld tokens of width %lld in slot %lld, the cache has %lld slots of %lld "
+                          "tokens of %lld",
                           (long long)s, (long long)end, (long long)width, (long long)slot, (long long)kv->slots,
                           (long long)kv->capacity, (long long)kv->width);
     }
@@ -162,7 +169,8 @@ static bool nothing_past(ft_tape *t, const ft_segments *seg)
 static void append(const ft_kv *kv, const ft_segments *seg, const float *k, const float *v)
 {
     for (int64_t s = 0; s < seg->n; s++) {
-        int64_t slot = seg->slot ? seg->slot[s] : s, past = seg->past ? seg->past[s] : 0, n = seg->start[s + 1] - seg->start[s];
+        int64_t slot = seg->slot ? seg->slot[s] : s, past = seg->past ? seg->past[s] : 0,
+                n = seg->start[s + 1] - seg->start[s];
         size_t bytes = (size_t)(n * kv->width) * sizeof *k;
         int64_t to = (slot * kv->capacity + past) * kv->width, from = seg->start[s] * kv->width;
         memcpy(kv->k + to, k + from, bytes);
@@ -200,8 +208,17 @@ static void backward(ft_tape *t, const ft_node *n)
 {
     const saved *s = n->saved;
     ft_var *q = n->in[0], *k = n->in[1], *v = n->in[2], *y = n->out;
-    ft_attention_job j = {.k = ft_kernels_active(), .spec = &s->spec, .seg = s->seg, .q_width = q->cols, .kv_width = k->cols,
-                          .q = q->v, .keys = k->v, .values = v->v, .out = y->v, .lse = (float *)s->lse, .dout = y->g};
+    ft_attention_job j = {.k = ft_kernels_active(),
+                          .spec = &s->spec,
+                          .seg = s->seg,
+                          .q_width = q->cols,
+                          .kv_width = k->cols,
+                          .q = q->v,
+                          .keys = k->v,
+                          .values = v->v,
+                          .out = y->v,
+                          .lse = (float *)s->lse,
+                          .dout = y->g};
     j.dq = ft_grad__of(t, q, &j.add_dq);
     j.dk = ft_grad__of(t, k, &j.add_dk);
     j.dv = ft_grad__of(t, v, &j.add_dv);
@@ -220,8 +237,8 @@ static void run(ft_tape *t, ft_attention_job *j)
     ft_grad__give_back(t, j->scratch);
 }
 
-ft_var *ft_op_attention(ft_tape *t, ft_var *q, ft_var *k, ft_var *v, const ft_attention_spec *spec, const ft_segments *seg,
-                        ft_kv *kv)
+ft_var *ft_op_attention(ft_tape *t, ft_var *q, ft_var *k, ft_var *v, const ft_attention_spec *spec,
+                        const ft_segments *seg, ft_kv *kv)
 {
     const ft_op *op = &ft_grad__attention;
     if (!ft_grad__ready(t, op, (ft_var *[]){q, k, v}, 3) || !shapes_fit(t, q, k, v, spec) ||
@@ -237,8 +254,17 @@ ft_var *ft_op_attention(ft_tape *t, ft_var *q, ft_var *k, ft_var *v, const ft_at
         return NULL;
     if (kv)
         append(kv, seg, k->v, v->v);
-    ft_attention_job j = {.k = ft_kernels_active(), .spec = spec, .seg = seg, .q_width = q->cols, .kv_width = k->cols,
-                          .q = q->v, .keys = kv ? kv->k : k->v, .values = kv ? kv->v : v->v, .kv = kv, .out = y->v, .lse = lse};
+    ft_attention_job j = {.k = ft_kernels_active(),
+                          .spec = spec,
+                          .seg = seg,
+                          .q_width = q->cols,
+                          .kv_width = k->cols,
+                          .q = q->v,
+                          .keys = kv ? kv->k : k->v,
+                          .values = kv ? kv->v : v->v,
+                          .kv = kv,
+                          .out = y->v,
+                          .lse = lse};
     run(t, &j);
     double once = 2 * pairs_of(spec, seg);
     ft_grad__count(t, 2 * once, wanted ? 4 * once : 0);
@@ -250,17 +276,26 @@ ft_var *ft_op_attention(ft_tape *t, ft_var *q, ft_var *k, ft_var *v, const ft_at
 }
 
 const ft_op ft_grad__attention = {
-    .name = "attention", .saves = "q, k, v, the output, log sum exp [T, H]",
-    .flops = "4 H D pairs, pairs = (query, key) in sight; backward twice that", .backward = backward,
-    .cases = (const ft_op_case[]){
-        {.T = 1, .heads = 1, .kv_heads = 1, .head_dim = 1, .segments = 1},
-        {.T = 7, .heads = 2, .kv_heads = 2, .head_dim = 8, .segments = 3},
-        {.T = 70, .heads = 6, .kv_heads = 2, .head_dim = 17, .segments = 1},
-        {.T = 90, .heads = 3, .kv_heads = 1, .head_dim = 32, .segments = 4},
-        {.T = 60, .heads = 6, .kv_heads = 2, .head_dim = 8, .segments = 6},
-        {.T = 300, .heads = 1, .kv_heads = 1, .head_dim = 4, .segments = 1},
-        {.T = 80, .heads = 2, .kv_heads = 1, .head_dim = 16, .segments = 2, .window = 9},
-        {.T = 20, .heads = 2, .kv_heads = 2, .head_dim = 16, .segments = 2, .softcap = 1.5f},
-        {.T = 70, .heads = 2, .kv_heads = 1, .head_dim = 8, .segments = 2, .bidirectional = true},
-        {.T = 40, .heads = 2, .kv_heads = 1, .head_dim = 8, .segments = 2, .bidirectional = true, .window = 5, .softcap = 2},
-        {0}}};
+    .name = "attention",
+    .saves = "q, k, v, the output, log sum exp [T, H]",
+    .flops = "4 H D pairs, pairs = (query, key) in sight; backward twice that",
+    .backward = backward,
+    .cases =
+        (const ft_op_case[]){{.T = 1, .heads = 1, .kv_heads = 1, .head_dim = 1, .segments = 1},
+                             {.T = 7, .heads = 2, .kv_heads = 2, .head_dim = 8, .segments = 3},
+                             {.T = 70, .heads = 6, .kv_heads = 2, .head_dim = 17, .segments = 1},
+                             {.T = 90, .heads = 3, .kv_heads = 1, .head_dim = 32, .segments = 4},
+                             {.T = 60, .heads = 6, .kv_heads = 2, .head_dim = 8, .segments = 6},
+                             {.T = 300, .heads = 1, .kv_heads = 1, .head_dim = 4, .segments = 1},
+                             {.T = 80, .heads = 2, .kv_heads = 1, .head_dim = 16, .segments = 2, .window = 9},
+                             {.T = 20, .heads = 2, .kv_heads = 2, .head_dim = 16, .segments = 2, .softcap = 1.5f},
+                             {.T = 70, .heads = 2, .kv_heads = 1, .head_dim = 8, .segments = 2, .bidirectional = true},
+                             {.T = 40,
+                              .heads = 2,
+                              .kv_heads = 1,
+                              .head_dim = 8,
+                              .segments = 2,
+                              .bidirectional = true,
+                              .window = 5,
+                              .softcap = 2},
+                             {0}}};

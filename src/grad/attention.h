@@ -1,9 +1,9 @@
 /* Inside the grad room: what attention forward and backward share.
  *
- * The query rows of a segment are cut into blocks of FT_QUERY_BLOCK. The keys that a block can see, [lo, hi), are walked in
- * blocks of at most FT_KEY_BLOCK; a tile of scores is [FT_QUERY_BLOCK, FT_KEY_BLOCK] and stays in cache. Within a tile,
- * query i (absolute position past + i) sees keys [first, end): causal end = i + 1, window first = i - window + 1; without
- * causality a window reaches as far ahead as behind.
+ * The query rows of a segment are cut into blocks of FT_QUERY_BLOCK. The keys that a block can see, [lo, hi), are
+ * walked in blocks of at most FT_KEY_BLOCK; a tile of scores is [FT_QUERY_BLOCK, FT_KEY_BLOCK] and stays in cache.
+ * Within a tile, query i (absolute position past + i) sees keys [first, end): causal end = i + 1, window first = i -
+ * window + 1; without causality a window reaches as far ahead as behind.
  */
 #ifndef FETTLE_GRAD_ATTENTION_H
 #define FETTLE_GRAD_ATTENTION_H

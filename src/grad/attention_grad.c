@@ -3,9 +3,9 @@
  *   p = exp(s - lse)   dv += p^T dout   dp = dout v^T   ds = scale p (dp - d) (1 - (s / cap)^2)   d = dout . out
  *   dq += ds k         dk += ds^T q
  *
- * One kv head of one segment with its query heads is one tile of the work: nobody else writes its gradients, and the sums
- * run in one order. Where that gives too few tiles for a team, each query head is a tile, with dk and dv of its own that
- * are added up at the end, in the order of the heads.
+ * One kv head of one segment with its query heads is one tile of the work: nobody else writes its gradients, and the
+ * sums run in one order. Where that gives too few tiles for a team, each query head is a tile, with dk and dv of its
+ * own that are added up at the end, in the order of the heads.
  */
 #include "grad/attention.h"
 
@@ -15,11 +15,11 @@ enum { FEW_TILES = 8 };
 
 typedef struct pass {
     const ft_attention_job *j;
-    int64_t row, n;      /* the segment's first token, its tokens */
+    int64_t row, n; /* the segment's first token, its tokens */
     int64_t head, kv_head;
-    float *dk, *dv;      /* token 0 of the segment under this head, or NULL; rows of ld floats */
+    float *dk, *dv; /* token 0 of the segment under this head, or NULL; rows of ld floats */
     int64_t ld;
-    float *s, *dp;       /* [FT_QUERY_BLOCK, FT_KEY_BLOCK] */
+    float *s, *dp; /* [FT_QUERY_BLOCK, FT_KEY_BLOCK] */
     float d[FT_QUERY_BLOCK];
 } pass;
 
@@ -38,10 +38,10 @@ static void make_tile(pass *p, int64_t i0, int64_t rows, int64_t at, int64_t n)
 {
     const ft_attention_job *j = p->j;
     const ft_attention_spec *a = j->spec;
-    ft_gemm(false, true, rows, n, a->head_dim, a->scale, q_at(p, j->q, i0), j->q_width, j->keys + kv_at(p, at), j->kv_width, 0,
-            p->s, FT_KEY_BLOCK);
-    ft_gemm(false, true, rows, n, a->head_dim, 1, q_at(p, j->dout, i0), j->q_width, j->values + kv_at(p, at), j->kv_width, 0,
-            p->dp, FT_KEY_BLOCK);
+    ft_gemm(false, true, rows, n, a->head_dim, a->scale, q_at(p, j->q, i0), j->q_width, j->keys + kv_at(p, at),
+            j->kv_width, 0, p->s, FT_KEY_BLOCK);
+    ft_gemm(false, true, rows, n, a->head_dim, 1, q_at(p, j->dout, i0), j->q_width, j->values + kv_at(p, at),
+            j->kv_width, 0, p->dp, FT_KEY_BLOCK);
     for (int64_t r = 0; r < rows; r++) {
         float *s = p->s + r * FT_KEY_BLOCK, *dp = p->dp + r * FT_KEY_BLOCK;
         ft_span see = ft_attention_cut(ft_attention_span(a, i0 + r, i0 + r + 1, p->n), at, n);
@@ -68,9 +68,11 @@ static void query_block(pass *p, int64_t i0)
         int64_t n = FT_MIN((int64_t)FT_KEY_BLOCK, all.end - at);
         make_tile(p, i0, rows, at, n);
         if (p->dv)
-            ft_gemm(true, false, n, D, rows, 1, p->s, FT_KEY_BLOCK, q_at(p, j->dout, i0), j->q_width, 1, p->dv + at * p->ld, p->ld);
+            ft_gemm(true, false, n, D, rows, 1, p->s, FT_KEY_BLOCK, q_at(p, j->dout, i0), j->q_width, 1,
+                    p->dv + at * p->ld, p->ld);
         if (p->dk)
-            ft_gemm(true, false, n, D, rows, 1, p->dp, FT_KEY_BLOCK, q_at(p, j->q, i0), j->q_width, 1, p->dk + at * p->ld, p->ld);
+            ft_gemm(true, false, n, D, rows, 1, p->dp, FT_KEY_BLOCK, q_at(p, j->q, i0), j->q_width, 1,
+                    p->dk + at * p->ld, p->ld);
         if (j->dq)
             ft_gemm(false, false, rows, D, n, 1, p->dp, FT_KEY_BLOCK, j->keys + kv_at(p, at), j->kv_width,
                     at > all.first || j->add_dq ? 1 : 0, (float *)q_at(p, j->dq, i0), j->q_width);
@@ -92,7 +94,10 @@ static void run_head(pass *p)
 static pass pass_of(const ft_attention_job *j, int64_t s)
 {
     float *room = j->scratch + (size_t)ft_thread_id() * j->scratch_floats;
-    return (pass){.j = j, .row = j->seg->start[s], .n = j->seg->start[s + 1] - j->seg->start[s], .s = room,
+    return (pass){.j = j,
+                  .row = j->seg->start[s],
+                  .n = j->seg->start[s + 1] - j->seg->start[s],
+                  .s = room,
                   .dp = room + FT_QUERY_BLOCK * FT_KEY_BLOCK};
 }
 

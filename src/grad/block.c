@@ -55,5 +55,8 @@ ft_var *ft_block(ft_tape *t, ft_var *x, ft_block_fn body, void *ctx, int64_t lay
 }
 
 const ft_op ft_grad__block = {
-    .name = "block", .saves = "its input; everything else is made again", .flops = "those of its ops, once",
-    .backward = backward, .cases = (const ft_op_case[]){{.T = 1, .in = 3, .heads = 1}, {.T = 70, .in = 33, .heads = 1}, {0}}};
+    .name = "block",
+    .saves = "its input; everything else is made again",
+    .flops = "those of its ops, once",
+    .backward = backward,
+    .cases = (const ft_op_case[]){{.T = 1, .in = 3, .heads = 1}, {.T = 70, .in = 33, .heads = 1}, {0}}};

@@ -59,14 +59,25 @@ ft_var *ft_op_embedding(ft_tape *t, ft_param *table, const int32_t *ids, int64_t
         return NULL;
     *s = (saved){.ids = copy, .scale = scale};
     const ft_kernels *k = ft_kernels_active();
-    job j = {.k = k, .reader = ft_kernel_reader(k, table->t.dtype), .table = &table->t, .ids = copy, .y = y->v,
-             .scale = scale, .T = T, .C = C};
+    job j = {.k = k,
+             .reader = ft_kernel_reader(k, table->t.dtype),
+             .table = &table->t,
+             .ids = copy,
+             .y = y->v,
+             .scale = scale,
+             .T = T,
+             .C = C};
     ft_parallel(ft_grad__row_tiles(T), forward_tile, &j);
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .param = {table}, .saved = s}) ? y : NULL;
 }
 
-const ft_op ft_grad__embedding = {
-    .name = "embedding", .saves = "ids", .flops = "none", .backward = backward,
-    .cases = (const ft_op_case[]){{.T = 1, .in = 1, .vocab = 1}, {.T = 70, .in = 67, .vocab = 5}, {.T = 33, .in = 576, .vocab = 40},
-                                  {.T = 5, .in = 32, .vocab = 9, .dtype = &ft_q8_0}, {.T = 5, .in = 7, .vocab = 9, .dtype = &ft_bf16},
-                                  {0}}};
+const ft_op ft_grad__embedding = {.name = "embedding",
+                                  .saves = "ids",
+                                  .flops = "none",
+                                  .backward = backward,
+                                  .cases = (const ft_op_case[]){{.T = 1, .in = 1, .vocab = 1},
+                                                                {.T = 70, .in = 67, .vocab = 5},
+                                                                {.T = 33, .in = 576, .vocab = 40},
+                                                                {.T = 5, .in = 32, .vocab = 9, .dtype = &ft_q8_0},
+                                                                {.T = 5, .in = 7, .vocab = 9, .dtype = &ft_bf16},
+                                                                {0}}};

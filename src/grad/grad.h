@@ -11,8 +11,9 @@
  *
  * Ownership: the tape owns every ft_var and all it points to until the next ft_tape_begin. Parameters are the caller's.
  *
- * Memory: ft_op_lora takes over the memory of y, ft_op_rope that of x, ft_op_add that of b, wherever no backward rule needs
- * the old values and it is no leaf; that input's v is NULL afterwards, and a later op that reads it fails with FT_EINPUT.
+ * Memory: ft_op_lora takes over the memory of y, ft_op_rope that of x, ft_op_add that of b, wherever no backward rule
+ * needs the old values and it is no leaf; that input's v is NULL afterwards, and a later op that reads it fails with
+ * FT_EINPUT.
  *
  * Errors: an op that cannot run returns NULL; ops take NULL inputs and return NULL, so a whole block needs one check.
  * ft_tape_status gives the kind, ft_error the text.
@@ -24,7 +25,8 @@
 
 #include "tensor/tensor.h"
 
-/* A weight. Frozen: any dtype, grad NULL. Trainable: f32, grad [same count] that backward adds to (the caller zeroes). */
+/* A weight. Frozen: any dtype, grad NULL. Trainable: f32, grad [same count] that backward adds to (the caller zeroes).
+ */
 typedef struct ft_param {
     const char *name; /* the Hugging Face name, borrowed */
     ft_tensor t;
@@ -111,18 +113,19 @@ ft_var *ft_leaf(ft_tape *t, float *v, int64_t rows, int64_t cols, bool needs_gra
 ft_var *ft_op_embedding(ft_tape *t, ft_param *table, const int32_t *ids, int64_t T, float scale);
 /* y = x W^T (+ bias): x [T, in], w [out, in] of any dtype, bias [out] f32 or NULL. */
 ft_var *ft_op_linear(ft_tape *t, ft_var *x, ft_param *w, ft_param *bias);
-/* y + scale * (dropout(x) A^T) B^T: x [T, in], y [T, out], a [R, in], b [out, R]. dropout in [0, 1), in recorded steps only: masks by
- * (seed, step, site, element), so that a replay makes the same; site numbers the adapters of a model. */
-ft_var *ft_op_lora(ft_tape *t, ft_var *y, ft_var *x, ft_param *a, ft_param *b, float scale, float dropout, uint32_t site);
+/* y + scale * (dropout(x) A^T) B^T: x [T, in], y [T, out], a [R, in], b [out, R]. dropout in [0, 1), in recorded steps
+ * only: masks by (seed, step, site, element), so that a replay makes the same; site numbers the adapters of a model. */
+ft_var *ft_op_lora(ft_tape *t, ft_var *y, ft_var *x, ft_param *a, ft_param *b, float scale, float dropout,
+                   uint32_t site);
 /* y = x / sqrt(mean(x^2) + eps) * (w + plus); x [T, C] with C a multiple of w's length: each group of that length is
  * normed by itself (per-head norms). plus is 0 or 1 (gemma). */
 ft_var *ft_op_rmsnorm(ft_tape *t, ft_var *x, ft_param *w, float eps, float plus);
 /* Turns each head of x [T, heads * head_dim] by its position past[s] + i. */
 ft_var *ft_op_rope(ft_tape *t, ft_var *x, int64_t heads, int64_t head_dim, const ft_rope *rope, const ft_segments *seg);
-/* q [T, H D], k and v [T, K D] -> [T, H D]; grouped queries (head h reads kv head h / (H / K)); online softmax in tiles.
- * kv != NULL (decoding, no records): appends k, v to the cache and attends over past and present. */
-ft_var *ft_op_attention(ft_tape *t, ft_var *q, ft_var *k, ft_var *v, const ft_attention_spec *spec, const ft_segments *seg,
-                        ft_kv *kv);
+/* q [T, H D], k and v [T, K D] -> [T, H D]; grouped queries (head h reads kv head h / (H / K)); online softmax in
+ * tiles. kv != NULL (decoding, no records): appends k, v to the cache and attends over past and present. */
+ft_var *ft_op_attention(ft_tape *t, ft_var *q, ft_var *k, ft_var *v, const ft_attention_spec *spec,
+                        const ft_segments *seg, ft_kv *kv);
 /* silu(gate) * up, both [T, F]. */
 ft_var *ft_op_swiglu(ft_tape *t, ft_var *gate, ft_var *up);
 /* a + b, same shape. */

@@ -130,14 +130,15 @@ static bool targets_fit(ft_tape *t, const int32_t *targets, int64_t T, int64_t V
 {
     for (int64_t i = 0; i < T; i++)
         if (targets[i] >= V) {
-            ft_grad__fail(t, &ft_grad__head_loss, FT_EINPUT, "token %lld has target %d, the head has %lld rows", (long long)i,
-                          targets[i], (long long)V);
+            ft_grad__fail(t, &ft_grad__head_loss, FT_EINPUT, "token %lld has target %d, the head has %lld rows",
+                          (long long)i, targets[i], (long long)V);
             return false;
         }
     return true;
 }
 
-ft_status ft_op_head_loss(ft_tape *t, ft_var *x, ft_param *w, const int32_t *targets, float cap, double weight, ft_loss *loss)
+ft_status ft_op_head_loss(ft_tape *t, ft_var *x, ft_param *w, const int32_t *targets, float cap, double weight,
+                          ft_loss *loss)
 {
     const ft_op *op = &ft_grad__head_loss;
     if (!ft_grad__ready(t, op, &x, 1) || !ft_grad__check_weight(t, op, w, x->cols))
@@ -169,13 +170,14 @@ ft_status ft_op_head_loss(ft_tape *t, ft_var *x, ft_param *w, const int32_t *tar
     return t->status;
 }
 
-const ft_op ft_grad__head_loss = {
-    .name = "head_loss", .saves = "nothing: its gradients are made at once",
-    .flops = "2 S C V over S supervised rows; the same for dx, the same for dW", .backward = NULL,
-    .cases = (const ft_op_case[]){{.T = 1, .in = 3, .vocab = 2},
-                                  {.T = 37, .in = 33, .vocab = 71},
-                                  {.T = 300, .in = 8, .vocab = 530},
-                                  {.T = 6, .in = 5, .vocab = 9001},
-                                  {.T = 9, .in = 20, .vocab = 45, .softcap = 2},
-                                  {.T = 9, .in = 64, .vocab = 45, .dtype = &ft_q8_0},
-                                  {0}}};
+const ft_op ft_grad__head_loss = {.name = "head_loss",
+                                  .saves = "nothing: its gradients are made at once",
+                                  .flops = "2 S C V over S supervised rows; the same for dx, the same for dW",
+                                  .backward = NULL,
+                                  .cases = (const ft_op_case[]){{.T = 1, .in = 3, .vocab = 2},
+                                                                {.T = 37, .in = 33, .vocab = 71},
+                                                                {.T = 300, .in = 8, .vocab = 530},
+                                                                {.T = 6, .in = 5, .vocab = 9001},
+                                                                {.T = 9, .in = 20, .vocab = 45, .softcap = 2},
+                                                                {.T = 9, .in = 64, .vocab = 45, .dtype = &ft_q8_0},
+                                                                {0}}};

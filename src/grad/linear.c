@@ -43,19 +43,22 @@ ft_var *ft_op_linear(ft_tape *t, ft_var *x, ft_param *w, ft_param *bias)
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}, .param = {w, bias}}) ? y : NULL;
 }
 
-const ft_op ft_grad__linear = {
-    .name = "linear", .saves = "x, where W trains", .flops = "2 T in out; the same for dx, the same for dW", .backward = backward,
-    .cases = (const ft_op_case[]){{.T = 1, .in = 1, .out = 1},
-                                  {.T = 1, .in = 70, .out = 67, .bias = true},
-                                  {.T = 3, .in = 33, .out = 130},
-                                  {.T = 65, .in = 70, .out = 33, .bias = true},
-                                  {.T = 5, .in = 300, .out = 530},
-                                  {.T = 600, .in = 17, .out = 19},
-                                  {.T = 6, .in = 32, .out = 8200, .dtype = &ft_q8_0},
-                                  {.T = 1, .in = 96, .out = 70, .dtype = &ft_q8_0},
-                                  {.T = 7, .in = 320, .out = 65, .dtype = &ft_q8_0, .bias = true},
-                                  {.T = 1, .in = 45, .out = 3, .dtype = &ft_f16},
-                                  {.T = 9, .in = 45, .out = 300, .dtype = &ft_f16},
-                                  {.T = 2, .in = 45, .out = 9, .dtype = &ft_bf16},
-                                  {.T = 9, .in = 545, .out = 31, .dtype = &ft_bf16},
-                                  {0}}};
+const ft_op ft_grad__linear = {.name = "linear",
+                               .saves = "x, where W trains",
+                               .flops = "2 T in out; the same for dx, the same for dW",
+                               .backward = backward,
+                               .cases =
+                                   (const ft_op_case[]){{.T = 1, .in = 1, .out = 1},
+                                                        {.T = 1, .in = 70, .out = 67, .bias = true},
+                                                        {.T = 3, .in = 33, .out = 130},
+                                                        {.T = 65, .in = 70, .out = 33, .bias = true},
+                                                        {.T = 5, .in = 300, .out = 530},
+                                                        {.T = 600, .in = 17, .out = 19},
+                                                        {.T = 6, .in = 32, .out = 8200, .dtype = &ft_q8_0},
+                                                        {.T = 1, .in = 96, .out = 70, .dtype = &ft_q8_0},
+                                                        {.T = 7, .in = 320, .out = 65, .dtype = &ft_q8_0, .bias = true},
+                                                        {.T = 1, .in = 45, .out = 3, .dtype = &ft_f16},
+                                                        {.T = 9, .in = 45, .out = 300, .dtype = &ft_f16},
+                                                        {.T = 2, .in = 45, .out = 9, .dtype = &ft_bf16},
+                                                        {.T = 9, .in = 545, .out = 31, .dtype = &ft_bf16},
+                                                        {0}}};

@@ -18,5 +18,9 @@ ft_var *ft_op_logits(ft_tape *t, ft_var *x, ft_param *w, float cap)
 }
 
 const ft_op ft_grad__logits = {
-    .name = "logits", .saves = "nothing", .flops = "2 T C V", .backward = NULL,
-    .cases = (const ft_op_case[]){{.T = 1, .in = 33, .vocab = 70}, {.T = 9, .in = 33, .vocab = 300, .softcap = 3}, {0}}};
+    .name = "logits",
+    .saves = "nothing",
+    .flops = "2 T C V",
+    .backward = NULL,
+    .cases =
+        (const ft_op_case[]){{.T = 1, .in = 33, .vocab = 70}, {.T = 9, .in = 33, .vocab = 300, .softcap = 3}, {0}}};

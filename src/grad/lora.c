@@ -1,7 +1,7 @@
 /* lora: y + scale * (dropout(x) A^T) B^T, the low-rank update of a linear's output, written over y.
  *
- * Both directions run over tiles of tokens. The gradients of A and B are sums over all tokens: every tile makes its part
- * [R (in + out)], and the parts are added in order, so that the result does not depend on the number of threads.
+ * Both directions run over tiles of tokens. The gradients of A and B are sums over all tokens: every tile makes its
+ * part [R (in + out)], and the parts are added in order, so that the result does not depend on the number of threads.
  * The dropout mask is made again in backward (kernel/kernel.h); the part of x that survives is never kept.
  */
 #include "grad/tape.h"
@@ -21,8 +21,8 @@ typedef struct job {
     const float *x, *a, *b, *dy; /* dy: backward alone */
     float *y, *dx;               /* y: forward; dx may be NULL */
     bool add_dx;
-    float *parts;    /* [tiles, R (in + out)], NULL when neither A nor B trains */
-    float *scratch;  /* [threads, TILE (in + R)] */
+    float *parts;   /* [tiles, R (in + out)], NULL when neither A nor B trains */
+    float *scratch; /* [threads, TILE (in + R)] */
     int64_t T, in, out, R;
 } job;
 
@@ -100,8 +100,16 @@ static void backward(ft_tape *t, const ft_node *n)
 {
     ft_var *y = n->in[0], *x = n->in[1];
     const ft_param *a = n->param[0], *b = n->param[1];
-    job j = {.k = ft_kernels_active(), .s = n->saved, .x = x->v, .a = a->t.data, .b = b->t.data, .dy = n->out->g,
-             .T = x->rows, .in = x->cols, .out = n->out->cols, .R = ft_tensor_rows(&a->t)};
+    job j = {.k = ft_kernels_active(),
+             .s = n->saved,
+             .x = x->v,
+             .a = a->t.data,
+             .b = b->t.data,
+             .dy = n->out->g,
+             .T = x->rows,
+             .in = x->cols,
+             .out = n->out->cols,
+             .R = ft_tensor_rows(&a->t)};
     bool trains = a->trainable || b->trainable;
     j.dx = ft_grad__of(t, x, &j.add_dx);
     if (trains)
@@ -124,10 +132,12 @@ static bool shapes_fit(ft_tape *t, const ft_var *y, const ft_var *x, const ft_pa
     if (!ft_grad__check_weight(t, op, a, x->cols) || !ft_grad__check_weight(t, op, b, ft_tensor_rows(&a->t)))
         return false;
     if (a->t.dtype != &ft_f32 || b->t.dtype != &ft_f32)
-        ft_grad__fail(t, op, FT_EINPUT, "%s is %s and %s is %s, both must be f32", a->name, a->t.dtype->name, b->name, b->t.dtype->name);
+        ft_grad__fail(t, op, FT_EINPUT, "%s is %s and %s is %s, both must be f32", a->name, a->t.dtype->name, b->name,
+                      b->t.dtype->name);
     else if (x == y || x->rows != y->rows || ft_tensor_rows(&b->t) != y->cols)
-        ft_grad__fail(t, op, FT_EINPUT, "x %s and y %s do not fit A %s and B %s", ft_grad__shape(x, sx), ft_grad__shape(y, sy),
-                      ft_shape_text(a->t.ndim, a->t.shape, sa), ft_shape_text(b->t.ndim, b->t.shape, sb));
+        ft_grad__fail(t, op, FT_EINPUT, "x %s and y %s do not fit A %s and B %s", ft_grad__shape(x, sx),
+                      ft_grad__shape(y, sy), ft_shape_text(a->t.ndim, a->t.shape, sa),
+                      ft_shape_text(b->t.ndim, b->t.shape, sb));
     return t->status == FT_OK;
 }
 
@@ -138,14 +148,21 @@ static void count(ft_tape *t, const job *j, const ft_var *x, bool trains)
     ft_grad__count(t, a + b, b + (trains ? a + b : 0) + (x->needs_grad ? a : 0));
 }
 
-ft_var *ft_op_lora(ft_tape *t, ft_var *y, ft_var *x, ft_param *a, ft_param *b, float scale, float dropout, uint32_t site)
+ft_var *ft_op_lora(ft_tape *t, ft_var *y, ft_var *x, ft_param *a, ft_param *b, float scale, float dropout,
+                   uint32_t site)
 {
     const ft_op *op = &ft_grad__lora;
     if (!ft_grad__ready(t, op, (ft_var *[]){y, x}, 2) || !shapes_fit(t, y, x, a, b))
         return NULL;
     if (!(dropout >= 0 && dropout < 1))
         return ft_grad__fail(t, op, FT_EINPUT, "dropout %g is not in [0, 1)", (double)dropout);
-    job j = {.k = ft_kernels_active(), .x = x->v, .a = a->t.data, .b = b->t.data, .T = x->rows, .in = x->cols, .out = y->cols,
+    job j = {.k = ft_kernels_active(),
+             .x = x->v,
+             .a = a->t.data,
+             .b = b->t.data,
+             .T = x->rows,
+             .in = x->cols,
+             .out = y->cols,
              .R = ft_tensor_rows(&a->t)};
     saved *s = ft_grad__alloc(t, 1, sizeof *s);
     float *h = ft_grad__alloc(t, (size_t)(j.T * j.R), sizeof *h);
@@ -154,7 +171,9 @@ ft_var *ft_op_lora(ft_tape *t, ft_var *y, ft_var *x, ft_param *a, ft_param *b, f
     j.scratch = lend_scratch(t, &j);
     if (t->status != FT_OK)
         return NULL;
-    *s = (saved){.h = h, .scale = scale, .first = t->first_token,
+    *s = (saved){.h = h,
+                 .scale = scale,
+                 .first = t->first_token,
                  .dropout = ft_dropout_of(t->seed, t->step, site, t->record ? dropout : 0)};
     if (out->v != old)
         ft_copy_all(out->v, old, out->rows * out->cols);
@@ -169,7 +188,8 @@ ft_var *ft_op_lora(ft_tape *t, ft_var *y, ft_var *x, ft_param *a, ft_param *b, f
 }
 
 const ft_op ft_grad__lora = {
-    .name = "lora", .saves = "x, dropout(x) A^T [T, R]; the mask is made again",
+    .name = "lora",
+    .saves = "x, dropout(x) A^T [T, R]; the mask is made again",
     .flops = "2 T R (in + out); backward 2 T R out for dh, 2 T R (in + out) for dA and dB, 2 T R in for dx",
     .backward = backward,
     .cases = (const ft_op_case[]){{.T = 1, .in = 1, .out = 1, .rank = 1},

@@ -43,7 +43,8 @@ static void backward_tile(void *ctx, int64_t tile)
     for (int64_t i = 0; dw && i < n; i++)
         dw[i] = 0;
     for (int64_t g = tile * j->piece; g < end; g++)
-        j->k->rmsnorm_grad(j->dx ? j->dx + g * n : NULL, dw, j->dy + g * n, j->x + g * n, j->w, j->inv[g], j->plus, n, j->add_dx);
+        j->k->rmsnorm_grad(j->dx ? j->dx + g * n : NULL, dw, j->dy + g * n, j->x + g * n, j->w, j->inv[g], j->plus, n,
+                           j->add_dx);
 }
 
 static void backward(ft_tape *t, const ft_node *n)
@@ -52,8 +53,14 @@ static void backward(ft_tape *t, const ft_node *n)
     ft_var *x = n->in[0];
     ft_param *w = n->param[0];
     int64_t width = ft_tensor_count(&w->t);
-    job j = {.k = ft_kernels_active(), .x = x->v, .w = w->t.data, .dy = n->out->g, .inv = s->inv, .plus = s->plus,
-             .groups = x->rows * x->cols / width, .n = width};
+    job j = {.k = ft_kernels_active(),
+             .x = x->v,
+             .w = w->t.data,
+             .dy = n->out->g,
+             .inv = s->inv,
+             .plus = s->plus,
+             .groups = x->rows * x->cols / width,
+             .n = width};
     plan(&j);
     j.dx = ft_grad__of(t, x, &j.add_dx);
     if (w->trainable)
@@ -74,11 +81,17 @@ ft_var *ft_op_rmsnorm(ft_tape *t, ft_var *x, ft_param *w, float eps, float plus)
         return NULL;
     int64_t width = ft_tensor_count(&w->t);
     if (w->t.dtype != &ft_f32 || x->cols % width)
-        return ft_grad__fail(t, op, FT_EINPUT, "x is %s, %s has %lld %s elements: a divisor of x's width in f32 is needed",
+        return ft_grad__fail(t, op, FT_EINPUT,
+                             "x is %s, %s has %lld %s elements: a divisor of x's width in f32 is needed",
                              ft_grad__shape(x, shape), w->name, (long long)width, w->t.dtype->name);
     saved *s = ft_grad__alloc(t, 1, sizeof *s);
     ft_var *y = ft_grad__var(t, NULL, x->rows, x->cols);
-    job j = {.k = ft_kernels_active(), .x = x->v, .w = w->t.data, .groups = x->rows * x->cols / width, .n = width, .eps = eps,
+    job j = {.k = ft_kernels_active(),
+             .x = x->v,
+             .w = w->t.data,
+             .groups = x->rows * x->cols / width,
+             .n = width,
+             .eps = eps,
              .plus = plus};
     j.inv = ft_grad__alloc(t, (size_t)j.groups, sizeof *j.inv);
     if (!s || !y || !j.inv)
@@ -91,10 +104,12 @@ ft_var *ft_op_rmsnorm(ft_tape *t, ft_var *x, ft_param *w, float eps, float plus)
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}, .param = {w}, .saved = s}) ? y : NULL;
 }
 
-const ft_op ft_grad__rmsnorm = {
-    .name = "rmsnorm", .saves = "x, 1 / rms of each group", .flops = "none", .backward = backward,
-    .cases = (const ft_op_case[]){{.T = 1, .in = 1, .heads = 1},
-                                  {.T = 70, .in = 33, .heads = 1, .plus = 1},
-                                  {.T = 3, .in = 576, .heads = 1},
-                                  {.T = 7, .in = 60, .heads = 4},
-                                  {0}}};
+const ft_op ft_grad__rmsnorm = {.name = "rmsnorm",
+                                .saves = "x, 1 / rms of each group",
+                                .flops = "none",
+                                .backward = backward,
+                                .cases = (const ft_op_case[]){{.T = 1, .in = 1, .heads = 1},
+                                                              {.T = 70, .in = 33, .heads = 1, .plus = 1},
+                                                              {.T = 3, .in = 576, .heads = 1},
+                                                              {.T = 7, .in = 60, .heads = 4},
+                                                              {0}}};

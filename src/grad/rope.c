@@ -98,16 +98,22 @@ static void tile(void *ctx, int64_t i)
             s++;
         int64_t position = token - j->seg->start[s] + (j->seg->past ? j->seg->past[s] : 0);
         const float *turn = j->table->turns + position * j->table->rot;
-        j->k->rope(j->y + token * width, j->x + token * width, turn, turn + half, j->table->rot, j->heads, j->head_dim, j->back,
-                   j->add);
+        j->k->rope(j->y + token * width, j->x + token * width, turn, turn + half, j->table->rot, j->heads, j->head_dim,
+                   j->back, j->add);
     }
 }
 
 static void backward(ft_tape *t, const ft_node *n)
 {
     const saved *s = n->saved;
-    job j = {.k = ft_kernels_active(), .seg = s->seg, .table = &t->ropes[s->table], .x = n->out->g, .T = n->out->rows,
-             .heads = s->heads, .head_dim = s->head_dim, .back = true};
+    job j = {.k = ft_kernels_active(),
+             .seg = s->seg,
+             .table = &t->ropes[s->table],
+             .x = n->out->g,
+             .T = n->out->rows,
+             .heads = s->heads,
+             .head_dim = s->head_dim,
+             .back = true};
     ft_var *x = n->in[0];
     if (x->g) {
         j.add = true;
@@ -139,7 +145,8 @@ static ft_rope_table *table_for(ft_tape *t, const ft_rope *rope, const ft_segmen
     for (int64_t s = 0; s < seg->n; s++)
         positions = FT_MAX(positions, seg->start[s + 1] - seg->start[s] + (seg->past ? seg->past[s] : 0));
     if (positions > MAX_POSITION)
-        return ft_grad__fail(t, &ft_grad__rope, FT_EINPUT, "%lld positions, at most %d are served", (long long)positions, MAX_POSITION);
+        return ft_grad__fail(t, &ft_grad__rope, FT_EINPUT, "%lld positions, at most %d are served",
+                             (long long)positions, MAX_POSITION);
     ft_rope_table *a = find_table(t, rope);
     if (a && fill_table(a, positions))
         return a;
@@ -150,7 +157,8 @@ static ft_rope_table *table_for(ft_tape *t, const ft_rope *rope, const ft_segmen
 ft_var *ft_op_rope(ft_tape *t, ft_var *x, int64_t heads, int64_t head_dim, const ft_rope *rope, const ft_segments *seg)
 {
     const ft_op *op = &ft_grad__rope;
-    if (!ft_grad__ready(t, op, &x, 1) || !shapes_fit(t, x, heads, head_dim, rope) || !ft_grad__check_segments(t, op, seg, x->rows))
+    if (!ft_grad__ready(t, op, &x, 1) || !shapes_fit(t, x, heads, head_dim, rope) ||
+        !ft_grad__check_segments(t, op, seg, x->rows))
         return NULL;
     const float *old;
     ft_rope_table *table = table_for(t, rope, seg);
@@ -158,16 +166,28 @@ ft_var *ft_op_rope(ft_tape *t, ft_var *x, int64_t heads, int64_t head_dim, const
     ft_var *y = table && s ? ft_grad__take_over(t, x, &old) : NULL;
     if (!y)
         return NULL;
-    job j = {.k = ft_kernels_active(), .seg = seg, .table = table, .x = old, .y = y->v, .T = y->rows, .heads = heads,
+    job j = {.k = ft_kernels_active(),
+             .seg = seg,
+             .table = table,
+             .x = old,
+             .y = y->v,
+             .T = y->rows,
+             .heads = heads,
              .head_dim = head_dim};
     ft_parallel(ft_grad__row_tiles(j.T), tile, &j);
-    *s = (saved){.table = (size_t)(table - t->ropes), .heads = heads, .head_dim = head_dim, .seg = ft_grad__keep_segments(t, seg)};
+    *s = (saved){.table = (size_t)(table - t->ropes),
+                 .heads = heads,
+                 .head_dim = head_dim,
+                 .seg = ft_grad__keep_segments(t, seg)};
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}, .saved = s}) ? y : NULL;
 }
 
-const ft_op ft_grad__rope = {
-    .name = "rope", .saves = "segments", .flops = "none", .backward = backward,
-    .cases = (const ft_op_case[]){{.T = 1, .heads = 1, .head_dim = 2, .rank = 2, .segments = 1},
-                                  {.T = 40, .heads = 3, .head_dim = 22, .rank = 22, .segments = 3},
-                                  {.T = 7, .heads = 2, .head_dim = 64, .rank = 40, .segments = 2},
-                                  {0}}};
+const ft_op ft_grad__rope = {.name = "rope",
+                             .saves = "segments",
+                             .flops = "none",
+                             .backward = backward,
+                             .cases =
+                                 (const ft_op_case[]){{.T = 1, .heads = 1, .head_dim = 2, .rank = 2, .segments = 1},
+                                                      {.T = 40, .heads = 3, .head_dim = 22, .rank = 22, .segments = 3},
+                                                      {.T = 7, .heads = 2, .head_dim = 64, .rank = 40, .segments = 2},
+                                                      {0}}};

@@ -26,7 +26,8 @@ static void scatter_tile(void *ctx, int64_t tile)
 
 void ft_grad__scatter_add(float *dst, const int64_t *index, int64_t n, const float *src, int64_t cols, float scale)
 {
-    scatter s = {.k = ft_kernels_active(), .dst = dst, .src = src, .index = index, .n = n, .cols = cols, .scale = scale};
+    scatter s = {
+        .k = ft_kernels_active(), .dst = dst, .src = src, .index = index, .n = n, .cols = cols, .scale = scale};
     ft_parallel((cols + SCATTER_COLS - 1) / SCATTER_COLS, scatter_tile, &s);
 }
 
@@ -57,7 +58,8 @@ ft_var *ft_op_rows(ft_tape *t, ft_var *x, const int64_t *index, int64_t n)
         return NULL;
     for (int64_t i = 0; i < n; i++) {
         if (index[i] < 0 || index[i] >= x->rows)
-            return ft_grad__fail(t, op, FT_EINPUT, "row %lld of %lld is asked for", (long long)index[i], (long long)x->rows);
+            return ft_grad__fail(t, op, FT_EINPUT, "row %lld of %lld is asked for", (long long)index[i],
+                                 (long long)x->rows);
         copy[i] = index[i];
         memcpy(y->v + i * x->cols, x->v + index[i] * x->cols, (size_t)x->cols * sizeof *y->v);
     }
@@ -65,5 +67,9 @@ ft_var *ft_op_rows(ft_tape *t, ft_var *x, const int64_t *index, int64_t n)
 }
 
 const ft_op ft_grad__rows = {
-    .name = "rows", .saves = "the index", .flops = "none", .backward = backward,
-    .cases = (const ft_op_case[]){{.T = 1, .in = 1, .out = 1}, {.T = 9, .in = 70, .out = 4}, {.T = 5, .in = 33, .out = 40}, {0}}};
+    .name = "rows",
+    .saves = "the index",
+    .flops = "none",
+    .backward = backward,
+    .cases = (const ft_op_case[]){
+        {.T = 1, .in = 1, .out = 1}, {.T = 9, .in = 70, .out = 4}, {.T = 5, .in = 33, .out = 40}, {0}}};

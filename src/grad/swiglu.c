@@ -20,14 +20,15 @@ static void backward_tile(void *ctx, int64_t tile)
 {
     const job *j = ctx;
     int64_t r = tile * FT_ROW_TILE, rows = FT_MIN((int64_t)FT_ROW_TILE, j->rows - r), at = r * j->n;
-    j->k->swiglu_grad(j->dgate ? j->dgate + at : NULL, j->dup ? j->dup + at : NULL, j->dy + at, j->gate + at, j->up + at,
-                      rows * j->n, j->add_gate, j->add_up);
+    j->k->swiglu_grad(j->dgate ? j->dgate + at : NULL, j->dup ? j->dup + at : NULL, j->dy + at, j->gate + at,
+                      j->up + at, rows * j->n, j->add_gate, j->add_up);
 }
 
 static void backward(ft_tape *t, const ft_node *n)
 {
     ft_var *gate = n->in[0], *up = n->in[1];
-    job j = {.k = ft_kernels_active(), .gate = gate->v, .up = up->v, .dy = n->out->g, .rows = gate->rows, .n = gate->cols};
+    job j = {
+        .k = ft_kernels_active(), .gate = gate->v, .up = up->v, .dy = n->out->g, .rows = gate->rows, .n = gate->cols};
     j.dgate = ft_grad__of(t, gate, &j.add_gate);
     j.dup = ft_grad__of(t, up, &j.add_up);
     if (t->status == FT_OK)
@@ -41,8 +42,8 @@ ft_var *ft_op_swiglu(ft_tape *t, ft_var *gate, ft_var *up)
     if (!ft_grad__ready(t, op, (ft_var *[]){gate, up}, 2))
         return NULL;
     if (gate == up || gate->rows != up->rows || gate->cols != up->cols)
-        return ft_grad__fail(t, op, FT_EINPUT, "gate is %s, up is %s: two of one shape are needed", ft_grad__shape(gate, a),
-                             ft_grad__shape(up, b));
+        return ft_grad__fail(t, op, FT_EINPUT, "gate is %s, up is %s: two of one shape are needed",
+                             ft_grad__shape(gate, a), ft_grad__shape(up, b));
     ft_var *y = ft_grad__var(t, NULL, gate->rows, gate->cols);
     if (!y)
         return NULL;
@@ -55,5 +56,8 @@ ft_var *ft_op_swiglu(ft_tape *t, ft_var *gate, ft_var *up)
 }
 
 const ft_op ft_grad__swiglu = {
-    .name = "swiglu", .saves = "gate, up", .flops = "none", .backward = backward,
+    .name = "swiglu",
+    .saves = "gate, up",
+    .flops = "none",
+    .backward = backward,
     .cases = (const ft_op_case[]){{.T = 1, .in = 1}, {.T = 35, .in = 33}, {.T = 2, .in = 300}, {0}}};

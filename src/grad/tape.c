@@ -163,7 +163,8 @@ ft_var *ft_leaf(ft_tape *t, float *v, int64_t rows, int64_t cols, bool needs_gra
     if (t->status != FT_OK)
         return NULL;
     if (!v || rows <= 0 || cols <= 0) {
-        t->status = ft_fail(FT_EINPUT, "a leaf of [%lld, %lld]%s", (long long)rows, (long long)cols, v ? "" : " without memory");
+        t->status = ft_fail(FT_EINPUT, "a leaf of [%lld, %lld]%s", (long long)rows, (long long)cols,
+                            v ? "" : " without memory");
         return NULL;
     }
     ft_var *x = ft_grad__var(t, v, rows, cols);
@@ -233,14 +234,15 @@ bool ft_grad__check_weight(ft_tape *t, const ft_op *op, const ft_param *w, int64
 bool ft_grad__check_segments(ft_tape *t, const ft_op *op, const ft_segments *seg, int64_t T)
 {
     if (!seg || seg->n < 1 || seg->start[0] != 0 || seg->start[seg->n] != T) {
-        ft_grad__fail(t, op, FT_EINPUT, "segments cover %lld of %lld tokens", (long long)(seg && seg->n > 0 ? seg->start[seg->n] : 0),
-                      (long long)T);
+        ft_grad__fail(t, op, FT_EINPUT, "segments cover %lld of %lld tokens",
+                      (long long)(seg && seg->n > 0 ? seg->start[seg->n] : 0), (long long)T);
         return false;
     }
     for (int64_t s = 0; s < seg->n; s++)
         if (seg->start[s + 1] < seg->start[s] || (seg->past && seg->past[s] < 0))
-            ft_grad__fail(t, op, FT_EINPUT, "segment %lld runs from %lld to %lld after %lld", (long long)s, (long long)seg->start[s],
-                          (long long)seg->start[s + 1], (long long)(seg->past ? seg->past[s] : 0));
+            ft_grad__fail(t, op, FT_EINPUT, "segment %lld runs from %lld to %lld after %lld", (long long)s,
+                          (long long)seg->start[s], (long long)seg->start[s + 1],
+                          (long long)(seg->past ? seg->past[s] : 0));
     return t->status == FT_OK;
 }
 

@@ -4,8 +4,8 @@
  *   static void backward(tape, node)        adds to the gradients of the node's inputs and params
  *   const ft_op ft_grad__x = {...}          the row at the foot
  *
- * Memory of a step: `values` is a bump arena (variables, activations, records), forgotten at ft_tape_begin and rewound by
- * marks; `pool` lends gradients and temporaries, which are used again as soon as they are given back.
+ * Memory of a step: `values` is a bump arena (variables, activations, records), forgotten at ft_tape_begin and rewound
+ * by marks; `pool` lends gradients and temporaries, which are used again as soon as they are given back.
  */
 #ifndef FETTLE_GRAD_TAPE_H
 #define FETTLE_GRAD_TAPE_H
@@ -82,9 +82,9 @@ struct ft_tape {
     size_t n_nodes, cap_nodes;
     ft_status status;
     int64_t first_token; /* of the optimizer step: where dropout masks go on */
-    bool record;    /* this step is recorded */
-    bool suspended; /* inside a checkpointed block: no records for now */
-    bool replaying; /* running a block again: nothing is counted */
+    bool record;         /* this step is recorded */
+    bool suspended;      /* inside a checkpointed block: no records for now */
+    bool replaying;      /* running a block again: nothing is counted */
     uint64_t seed, step;
     float *scratch; /* ft_linear_scratch() floats */
     size_t scratch_floats;
@@ -95,8 +95,8 @@ struct ft_tape {
 
 /* ---- for op files (tape.c) ---- */
 
-/* Whether an op may run: the tape is well and its inputs (in[n]) are there, with their values. Else false; what is wrong
- * stands in the tape's status. */
+/* Whether an op may run: the tape is well and its inputs (in[n]) are there, with their values. Else false; what is
+ * wrong stands in the tape's status. */
 bool ft_grad__ready(ft_tape *t, const ft_op *op, ft_var *const *in, int n);
 /* Records `kind` as the tape's status (the first one stays) and returns NULL; the message is "op: " and the text. */
 void *ft_grad__fail(ft_tape *t, const ft_op *op, ft_status kind, const char *fmt, ...)
@@ -105,8 +105,8 @@ void *ft_grad__fail(ft_tape *t, const ft_op *op, ft_status kind, const char *fmt
 void *ft_grad__alloc(ft_tape *t, size_t n, size_t size);
 /* A new variable; v NULL: memory of its own. */
 ft_var *ft_grad__var(ft_tape *t, float *v, int64_t rows, int64_t cols);
-/* A variable of x's shape for a result: x's memory where that may be had (x->v is then NULL), else memory of its own with
- * nothing in it. *old is where x's values lie in either case. */
+/* A variable of x's shape for a result: x's memory where that may be had (x->v is then NULL), else memory of its own
+ * with nothing in it. *old is where x's values lie in either case. */
 ft_var *ft_grad__take_over(ft_tape *t, ft_var *x, const float **old);
 /* Adds the record `n` for its output; false (with the tape's status) when it cannot. Nothing is recorded when no input
  * needs a gradient and no param trains, or when the step is not recorded. */

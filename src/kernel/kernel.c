@@ -70,5 +70,6 @@ ft_dropout ft_dropout_of(uint64_t seed, uint64_t step, uint32_t site, float p)
 {
     uint32_t drop = (uint32_t)(p * 65536.0f + 0.5f);
     drop = FT_MIN(drop, 65535u);
-    return (ft_dropout){.seed = seed, .step = step, .site = site, .drop = drop, .scale = 65536.0f / (float)(65536 - drop)};
+    return (ft_dropout){
+        .seed = seed, .step = step, .site = site, .drop = drop, .scale = 65536.0f / (float)(65536 - drop)};
 }

@@ -16,9 +16,9 @@
 
 /* Fast reading of a stored dtype; both run over n elements, a whole number of blocks. */
 typedef struct ft_reader {
-    const ft_dtype *dtype;                                   /* NULL ends a list */
-    void (*decode)(const void *in, int64_t n, float *x);     /* the same values as dtype->decode */
-    float (*dot)(const void *w, const float *x, int64_t n);  /* sum w[i] x[i] */
+    const ft_dtype *dtype;                                  /* NULL ends a list */
+    void (*decode)(const void *in, int64_t n, float *x);    /* the same values as dtype->decode */
+    float (*dot)(const void *w, const float *x, int64_t n); /* sum w[i] x[i] */
 } ft_reader;
 
 /* What decides which elements of a dropout survive: element e of `site` is kept when its 16 random bits are >= drop.
@@ -34,8 +34,8 @@ typedef struct ft_dropout {
 /* The mask of probability p in [0, 1): the scale is the inverse of the share that is really kept. */
 ft_dropout ft_dropout_of(uint64_t seed, uint64_t step, uint32_t site, float p);
 
-/* One AdamW update: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, w -= rate (m / c1) / (sqrt(v / c2) + eps) + rate decay w,
- * with g = grad_scale * the gradient, c1 = 1 - b1^step, c2 = 1 - b2^step. */
+/* One AdamW update: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, w -= rate ((m / c1) / (sqrt(v / c2) + eps) + decay
+ * w), with g = grad_scale * the gradient, c1 = 1 - b1^step, c2 = 1 - b2^step. */
 typedef struct ft_adamw {
     float rate, beta1, beta2, eps, decay, grad_scale, c1, c2;
 } ft_adamw;
@@ -47,21 +47,22 @@ typedef struct ft_kernels {
 
     /* ---- vectors [n] ---- */
     float (*dot)(const float *a, const float *b, int64_t n);
-    double (*sum_squares)(const float *x, int64_t n); /* in f64 */
-    float (*max)(const float *x, int64_t n);          /* n >= 1 */
+    double (*sum_squares)(const float *x, int64_t n);        /* in f64 */
+    float (*max)(const float *x, int64_t n);                 /* n >= 1 */
     int64_t (*find)(const float *x, float value, int64_t n); /* the first i with x[i] == value, n where there is none */
-    void (*axpy)(float *y, float a, const float *x, int64_t n);                   /* y += a x */
-    void (*scale)(float *x, float a, int64_t n);                                  /* x *= a */
-    void (*add)(float *y, const float *a, const float *b, int64_t n);             /* y = a + b; y may be a or b */
-    void (*softcap)(float *x, float cap, int64_t n);                              /* x = cap tanh(x / cap) */
-    double (*exp_sum)(float *y, const float *x, float shift, int64_t n);          /* y = exp(x - shift), y may be x; sum y */
-    void (*dropout)(float *y, const float *x, const ft_dropout *d, uint64_t first, int64_t n, bool add);
+    void (*axpy)(float *y, float a, const float *x, int64_t n);          /* y += a x */
+    void (*scale)(float *x, float a, int64_t n);                         /* x *= a */
+    void (*add)(float *y, const float *a, const float *b, int64_t n);    /* y = a + b; y may be a or b */
+    void (*softcap)(float *x, float cap, int64_t n);                     /* x = cap tanh(x / cap) */
+    double (*exp_sum)(float *y, const float *x, float shift, int64_t n); /* y = exp(x - shift), y may be x; sum y */
     /* y (+)= mask x scale, where x[i] is element first + i of the site; y may be x */
+    void (*dropout)(float *y, const float *x, const ft_dropout *d, uint64_t first, int64_t n, bool add);
     void (*adamw)(float *w, const float *g, float *m, float *v, int64_t n, const ft_adamw *o);
 
     /* ---- a few rows: a [rows, n] with ld floats from row to row ---- */
-    void (*rows_dot)(float *y, const float *a, int64_t ld, int64_t rows, const float *x, int64_t n); /* y[r] = a_r . x */
-    void (*rows_mix)(float *y, const float *a, int64_t ld, int64_t rows, const float *p, int64_t n); /* y[n] += sum p[r] a_r */
+    /* y[r] = a_r . x; y[n] += sum p[r] a_r */
+    void (*rows_dot)(float *y, const float *a, int64_t ld, int64_t rows, const float *x, int64_t n);
+    void (*rows_mix)(float *y, const float *a, int64_t ld, int64_t rows, const float *p, int64_t n);
 
     /* ---- norm: y = x inv (w + plus), inv = 1 / sqrt(mean x^2 + eps), sums in f64; returns inv ---- */
     float (*rmsnorm)(float *y, const float *x, const float *w, float eps, float plus, int64_t n);
@@ -71,8 +72,8 @@ typedef struct ft_kernels {
 
     /* One token [heads, head_dim]: dims i and i + rot / 2 of each head turn by the angle of cos[i], sin[i] [rot / 2];
      * the dims from rot on are copied. y may be x; add: y +=. The gradient is the turn back: sin negated by `back`. */
-    void (*rope)(float *y, const float *x, const float *cos, const float *sin, int64_t rot, int64_t heads, int64_t head_dim,
-                 bool back, bool add);
+    void (*rope)(float *y, const float *x, const float *cos, const float *sin, int64_t rot, int64_t heads,
+                 int64_t head_dim, bool back, bool add);
 
     void (*swiglu)(float *y, const float *gate, const float *up, int64_t n); /* silu(gate) up */
     void (*swiglu_grad)(float *dgate, float *dup, const float *dy, const float *gate, const float *up, int64_t n,
@@ -103,16 +104,17 @@ size_t ft_linear_scratch(void);
 void ft_linear_forward(float *y, const float *x, int64_t T, const ft_tensor *w, const float *bias, float *scratch);
 /* dx [T, in] (+)= dy [T, out] w. parts: ft_linear_parts() floats, undefined content; NULL where that is 0. */
 size_t ft_linear_parts(int64_t T, const ft_tensor *w);
-void ft_linear_grad_x(float *dx, const float *dy, int64_t T, const ft_tensor *w, bool add, float *scratch, float *parts);
+void ft_linear_grad_x(float *dx, const float *dy, int64_t T, const ft_tensor *w, bool add, float *scratch,
+                      float *parts);
 /* dw [out, in] += dy^T x. */
 void ft_linear_grad_w(float *dw, const float *dy, const float *x, int64_t T, int64_t out, int64_t in);
 /* dbias [out] += column sums of dy. */
 void ft_linear_grad_bias(float *dbias, const float *dy, int64_t T, int64_t out);
 
-/* One GEMM on the calling thread, row-major: c [m, n] = alpha a b + beta c, where ta says that a is stored [k, m] and tb
- * that b is stored [n, k]; ld* floats from stored row to stored row. beta 0 never reads c. */
-void ft_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b,
-             int64_t ldb, float beta, float *c, int64_t ldc);
+/* One GEMM on the calling thread, row-major: c [m, n] = alpha a b + beta c, where ta says that a is stored [k, m] and
+ * tb that b is stored [n, k]; ld* floats from stored row to stored row. beta 0 never reads c. */
+void ft_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
+             const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
 
 /* ---- whole arrays, spread over threads ---- */
 void ft_zero_all(float *x, int64_t n);

@@ -20,13 +20,13 @@
 #include <string.h>
 
 enum {
-    TILE = 512,         /* rows or columns of a tile at most */
-    DEPTH = 256,        /* of a panel; a multiple of every dtype's block */
+    TILE = 512,  /* rows or columns of a tile at most */
+    DEPTH = 256, /* of a panel; a multiple of every dtype's block */
     PANEL = TILE * DEPTH,
-    FEW = 4,            /* rows that go without GEMM */
-    FEW_ROWS = 64,      /* rows of w in a tile of that */
+    FEW = 4,       /* rows that go without GEMM */
+    FEW_ROWS = 64, /* rows of w in a tile of that */
     WISHED_TILES = 8,
-    LOW_TILE = 128,     /* rows and columns below which a tile is cut only for want of tiles */
+    LOW_TILE = 128, /* rows and columns below which a tile is cut only for want of tiles */
     ROUND = 32,
     PARTS = 8,
     LONG_SUM = PARTS * 1024
@@ -42,8 +42,8 @@ const char *ft_blas_core(void)
     return openblas_get_corename();
 }
 
-void ft_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b,
-             int64_t ldb, float beta, float *c, int64_t ldc)
+void ft_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
+             const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
 {
     cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (blasint)m, (blasint)n,
                 (blasint)k, alpha, a, (blasint)lda, b, (blasint)ldb, beta, c, (blasint)ldc);
@@ -106,8 +106,8 @@ typedef struct job {
     const ft_kernels *k;
     ft_reader reader;
     tiling tiles;
-    float *to;           /* y, dx or dw */
-    const float *a, *b;  /* x and bias; dy; dy and x */
+    float *to;          /* y, dx or dw */
+    const float *a, *b; /* x and bias; dy; dy and x */
     const ft_tensor *w;
     int64_t T, out, in;
     bool add;
@@ -117,8 +117,15 @@ typedef struct job {
 static job job_of(float *to, const float *a, int64_t T, const ft_tensor *w, float *scratch)
 {
     const ft_kernels *k = ft_kernels_active();
-    return (job){.k = k, .reader = ft_kernel_reader(k, w->dtype), .to = to, .a = a, .T = T, .w = w,
-                 .out = ft_tensor_rows(w), .in = ft_tensor_cols(w), .scratch = scratch};
+    return (job){.k = k,
+                 .reader = ft_kernel_reader(k, w->dtype),
+                 .to = to,
+                 .a = a,
+                 .T = T,
+                 .w = w,
+                 .out = ft_tensor_rows(w),
+                 .in = ft_tensor_cols(w),
+                 .scratch = scratch};
 }
 
 static float *panel_of(const job *j)
@@ -211,7 +218,8 @@ static void grad_x_sum(const job *j, float *to, int64_t i, int64_t from, int64_t
     for (int64_t k = from; k < end; k += depth) {
         int64_t n = FT_MIN(depth, end - k);
         const float *w = piece_of_w(j, k, n, t.c, t.cols, &ld);
-        ft_gemm(false, false, t.rows, t.cols, n, 1, j->a + t.r * j->out + k, j->out, w, ld, k > from || add ? 1 : 0, dx, j->in);
+        ft_gemm(false, false, t.rows, t.cols, n, 1, j->a + t.r * j->out + k, j->out, w, ld, k > from || add ? 1 : 0, dx,
+                j->in);
     }
 }
 
@@ -270,7 +278,8 @@ static void grad_w_tile(void *ctx, int64_t i)
 {
     const job *j = ctx;
     tile t = tile_at(&j->tiles, i);
-    ft_gemm(true, false, t.rows, t.cols, j->T, 1, j->a + t.r, j->out, j->b + t.c, j->in, 1, j->to + t.r * j->in + t.c, j->in);
+    ft_gemm(true, false, t.rows, t.cols, j->T, 1, j->a + t.r, j->out, j->b + t.c, j->in, 1, j->to + t.r * j->in + t.c,
+            j->in);
 }
 
 void ft_linear_grad_w(float *dw, const float *dy, const float *x, int64_t T, int64_t out, int64_t in)

@@ -140,8 +140,8 @@ static void put(float *y, float value, bool add)
     *y = add ? *y + value : value;
 }
 
-static void rope(float *y, const float *x, const float *cos, const float *sin, int64_t rot, int64_t heads, int64_t head_dim,
-                 bool back, bool add)
+static void rope(float *y, const float *x, const float *cos, const float *sin, int64_t rot, int64_t heads,
+                 int64_t head_dim, bool back, bool add)
 {
     int64_t half = rot / 2;
     for (int64_t h = 0; h < heads; h++, x += head_dim, y += head_dim) {
@@ -184,8 +184,25 @@ static void scores_grad(float *s, float *dp, float lse, float d, float scale, fl
 
 static const ft_reader readers[] = {{0}};
 
-const ft_kernels ft_kernels_ref = {
-    .name = "ref", .usable = usable, .readers = readers, .dot = dot, .sum_squares = sum_squares, .max = max, .find = find, .axpy = axpy,
-    .scale = scale, .add = add, .softcap = softcap, .exp_sum = exp_sum, .dropout = dropout, .adamw = adamw,
-    .rows_dot = rows_dot, .rows_mix = rows_mix, .rmsnorm = rmsnorm, .rmsnorm_grad = rmsnorm_grad, .rope = rope,
-    .swiglu = swiglu, .swiglu_grad = swiglu_grad, .scores_grad = scores_grad};
+const ft_kernels ft_kernels_ref = {.name = "ref",
+                                   .usable = usable,
+                                   .readers = readers,
+                                   .dot = dot,
+                                   .sum_squares = sum_squares,
+                                   .max = max,
+                                   .find = find,
+                                   .axpy = axpy,
+                                   .scale = scale,
+                                   .add = add,
+                                   .softcap = softcap,
+                                   .exp_sum = exp_sum,
+                                   .dropout = dropout,
+                                   .adamw = adamw,
+                                   .rows_dot = rows_dot,
+                                   .rows_mix = rows_mix,
+                                   .rmsnorm = rmsnorm,
+                                   .rmsnorm_grad = rmsnorm_grad,
+                                   .rope = rope,
+                                   .swiglu = swiglu,
+                                   .swiglu_grad = swiglu_grad,
+                                   .scores_grad = scores_grad};

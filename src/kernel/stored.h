@@ -103,7 +103,5 @@ static float q8_0_dot(const void *w, const float *x, int64_t n)
     return sum(s0 + s1);
 }
 
-static const ft_reader readers[] = {{&ft_f16, f16_decode, f16_dot},
-                                    {&ft_bf16, bf16_decode, bf16_dot},
-                                    {&ft_q8_0, q8_0_decode, q8_0_dot},
-                                    {0}};
+static const ft_reader readers[] = {
+    {&ft_f16, f16_decode, f16_dot}, {&ft_bf16, bf16_decode, bf16_dot}, {&ft_q8_0, q8_0_decode, q8_0_dot}, {0}};

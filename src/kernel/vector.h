@@ -65,7 +65,8 @@ static int64_t find(const float *x, float value, int64_t n)
     int64_t i = 0;
     vf aim = all(value);
     for (; i + 4 * L <= n; i += 4 * L) {
-        vi hit = (load(x + i) == aim) | (load(x + i + L) == aim) | (load(x + i + 2 * L) == aim) | (load(x + i + 3 * L) == aim);
+        vi hit = (load(x + i) == aim) | (load(x + i + L) == aim) | (load(x + i + 2 * L) == aim) |
+                 (load(x + i + 3 * L) == aim);
         if (any(hit))
             break;
     }
@@ -295,8 +296,8 @@ static void rmsnorm_grad(float *dx, float *dw, const float *dy, const float *x, 
         put(dw + i, take(dw + i, n - i) + take(dy + i, n - i) * take(x + i, n - i) * inv, n - i);
 }
 
-static void rope(float *y, const float *x, const float *cos, const float *sin, int64_t rot, int64_t heads, int64_t head_dim,
-                 bool back, bool add)
+static void rope(float *y, const float *x, const float *cos, const float *sin, int64_t rot, int64_t heads,
+                 int64_t head_dim, bool back, bool add)
 {
     int64_t half = rot / 2;
     float turn = back ? -1 : 1;
@@ -342,8 +343,25 @@ static void scores_grad(float *s, float *dp, float lse, float d, float scale, fl
     }
 }
 
-const ft_kernels FT_VECTOR_KERNELS = {
-    .name = FT_VECTOR_NAME, .usable = usable, .readers = readers, .dot = dot, .sum_squares = sum_squares, .max = max, .find = find,
-    .axpy = axpy, .scale = scale, .add = add, .softcap = softcap, .exp_sum = exp_sum, .dropout = dropout, .adamw = adamw,
-    .rows_dot = rows_dot, .rows_mix = rows_mix, .rmsnorm = rmsnorm, .rmsnorm_grad = rmsnorm_grad, .rope = rope,
-    .swiglu = swiglu, .swiglu_grad = swiglu_grad, .scores_grad = scores_grad};
+const ft_kernels FT_VECTOR_KERNELS = {.name = FT_VECTOR_NAME,
+                                      .usable = usable,
+                                      .readers = readers,
+                                      .dot = dot,
+                                      .sum_squares = sum_squares,
+                                      .max = max,
+                                      .find = find,
+                                      .axpy = axpy,
+                                      .scale = scale,
+                                      .add = add,
+                                      .softcap = softcap,
+                                      .exp_sum = exp_sum,
+                                      .dropout = dropout,
+                                      .adamw = adamw,
+                                      .rows_dot = rows_dot,
+                                      .rows_mix = rows_mix,
+                                      .rmsnorm = rmsnorm,
+                                      .rmsnorm_grad = rmsnorm_grad,
+                                      .rope = rope,
+                                      .swiglu = swiglu,
+                                      .swiglu_grad = swiglu_grad,
+                                      .scores_grad = scores_grad};

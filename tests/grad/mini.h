@@ -5,7 +5,17 @@
 #include "grad/grad.h"
 #include "support/support.h"
 
-enum { MINI_T = 150, MINI_C = 32, MINI_F = 48, MINI_V = 70, MINI_H = 4, MINI_K = 2, MINI_D = 8, MINI_R = 4, MINI_LAYERS = 2 };
+enum {
+    MINI_T = 150,
+    MINI_C = 32,
+    MINI_F = 48,
+    MINI_V = 70,
+    MINI_H = 4,
+    MINI_K = 2,
+    MINI_D = 8,
+    MINI_R = 4,
+    MINI_LAYERS = 2
+};
 
 typedef struct mini_layer {
     ft_param norm1, q, k, v, o, norm2, gate, up, down, a, b; /* a, b: an adapter on q */

@@ -1,5 +1,6 @@
 /* How an op is proven: its inputs' shapes at a case, how it is called, and the same function in plain f64.
- * tests/grad/test_ops.c runs every op of grad/ops.def over the cases of its row; an op without a proof does not link. */
+ * tests/grad/test_ops.c runs every op of grad/ops.def over the cases of its row; an op without a proof does not link.
+ */
 #ifndef FT_TEST_PROOF_H
 #define FT_TEST_PROOF_H
 
@@ -40,7 +41,7 @@ typedef struct proof {
 #undef FT_OP
 
 #define PROOF_WEIGHT 0.125 /* head_loss: the factor on its gradient */
-#define PROOF_EPS 1e-5f
+#define PROOF_EPS    1e-5f
 ft_rope proof_rope_of(const ft_op_case *c);
 ft_attention_spec proof_spec_of(const ft_op_case *c);
 

@@ -219,8 +219,13 @@ const proof proof_rope = {&ft_grad__rope, rope_shape, rope_run, rope_reference};
 
 ft_attention_spec proof_spec_of(const ft_op_case *c)
 {
-    return (ft_attention_spec){.heads = c->heads, .kv_heads = c->kv_heads, .head_dim = c->head_dim, .scale = 0.3f,
-                               .softcap = c->softcap, .window = c->window, .causal = !c->bidirectional};
+    return (ft_attention_spec){.heads = c->heads,
+                               .kv_heads = c->kv_heads,
+                               .head_dim = c->head_dim,
+                               .scale = 0.3f,
+                               .softcap = c->softcap,
+                               .window = c->window,
+                               .causal = !c->bidirectional};
 }
 
 static void attention_shape(problem *p)

@@ -18,11 +18,11 @@ static const float grad_before = 0.5f; /* stands in every param's gradient: rule
 /* ---- a problem with its numbers ---- */
 
 typedef struct numbers {
-    double *exact[MAX_INPUTS];  /* the values */
-    float *value[MAX_INPUTS];   /* as f32, with PAD sentinels behind */
-    float *grad[MAX_INPUTS];    /* of params, with sentinels */
-    void *stored[MAX_INPUTS];   /* encoded weights */
-    double *push;               /* [out] the gradient of the result */
+    double *exact[MAX_INPUTS]; /* the values */
+    float *value[MAX_INPUTS];  /* as f32, with PAD sentinels behind */
+    float *grad[MAX_INPUTS];   /* of params, with sentinels */
+    void *stored[MAX_INPUTS];  /* encoded weights */
+    double *push;              /* [out] the gradient of the result */
 } numbers;
 
 static int64_t count_of(const problem *p, int i)
@@ -111,7 +111,7 @@ static void free_all(problem *p, numbers *a)
 /* ---- one run of the op under test ---- */
 
 typedef struct outcome {
-    float *out;              /* [out] */
+    float *out; /* [out] */
     double loss;
     float *grad[MAX_INPUTS]; /* NULL for what has none */
 } outcome;
@@ -189,8 +189,11 @@ static void run(outcome *o, const proof *f, problem *p, numbers *a, how h, bool 
         poison(a->grad[i] + n, PAD);
         if (p->in[i].param) {
             bool frozen = p->in[i].dtype || !backward;
-            w[i] = (ft_param){.name = "w", .trainable = !frozen, .grad = frozen ? NULL : a->grad[i],
-                              .t = {.dtype = p->in[i].dtype ? p->in[i].dtype : &ft_f32, .ndim = 2,
+            w[i] = (ft_param){.name = "w",
+                              .trainable = !frozen,
+                              .grad = frozen ? NULL : a->grad[i],
+                              .t = {.dtype = p->in[i].dtype ? p->in[i].dtype : &ft_f32,
+                                    .ndim = 2,
                                     .shape = {p->in[i].rows, p->in[i].cols},
                                     .data = p->in[i].dtype ? a->stored[i] : a->value[i]}};
         } else {
@@ -216,7 +219,8 @@ static void run(outcome *o, const proof *f, problem *p, numbers *a, how h, bool 
     for (int i = 0; i < p->n; i++) {
         int64_t n = count_of(p, i);
         const float *g = p->in[i].param ? w[i].grad : leaf[i]->g;
-        ck_assert_msg(poisoned(a->value[i] + n, PAD) && poisoned(a->grad[i] + n, PAD), "%s wrote past input %d", f->op->name, i);
+        ck_assert_msg(poisoned(a->value[i] + n, PAD) && poisoned(a->grad[i] + n, PAD), "%s wrote past input %d",
+                      f->op->name, i);
         if (!backward || !g)
             continue;
         if (!p->in[i].param && h == LEAVES && own_block(t, g, n))
@@ -321,7 +325,8 @@ static void same_bits(const proof *f, const problem *p, const outcome *a, const 
                       "%s: other gradient bits of input %d with %s", label(f, p->c), i, what);
 }
 
-static void check_again(const proof *f, problem *p, numbers *a, const outcome *first, int threads, how h, const char *what)
+static void check_again(const proof *f, problem *p, numbers *a, const outcome *first, int threads, how h,
+                        const char *what)
 {
     outcome o;
     ft_threads_set(threads);
@@ -400,7 +405,8 @@ END_TEST
 int main(void)
 {
 #define FT_OP(name) name##_agrees_with_f64,
-    const TTest *const tests[] = {every_op_has_cases_and_says_what_it_saves,
+    const TTest *const tests[] = {
+        every_op_has_cases_and_says_what_it_saves,
 #include "grad/ops.def"
     };
 #undef FT_OP

@@ -243,11 +243,12 @@ static void kv_free(ft_kv *kv)
 static void check_rows(const float *got, const float *expected, int64_t n)
 {
     for (int64_t i = 0; i < n * MINI_C; i++)
-        ck_assert_msg(fabsf(got[i] - expected[i]) < 1e-4f, "element %lld: %g, not %g", (long long)i, (double)got[i], (double)expected[i]);
+        ck_assert_msg(fabsf(got[i] - expected[i]) < 1e-4f, "element %lld: %g, not %g", (long long)i, (double)got[i],
+                      (double)expected[i]);
 }
 
-/* Rows of 90 and 60 tokens at once; then through a cache: 70 and 40 tokens, then one token a row, then several, in slots
- * 2 and 0. */
+/* Rows of 90 and 60 tokens at once; then through a cache: 70 and 40 tokens, then one token a row, then several, in
+ * slots 2 and 0. */
 START_TEST(decoding_through_a_cache_sees_the_whole_row)
 {
     mini m;
@@ -349,7 +350,8 @@ START_TEST(what_does_not_fit_is_refused_with_op_and_shapes)
     ft_attention_spec spec = {.heads = 1, .kv_heads = 1, .head_dim = 3, .scale = 1, .causal = true};
     ft_tape_begin(t, true, 1, 1);
 #define LEAF(rows, cols) ft_leaf(t, numbers, rows, cols, true)
-    check_refused(t, ft_op_linear(t, LEAF(2, 5), &w, NULL), FT_EINPUT, "linear: model.w is [4, 3], its rows should have 5");
+    check_refused(t, ft_op_linear(t, LEAF(2, 5), &w, NULL), FT_EINPUT,
+                  "linear: model.w is [4, 3], its rows should have 5");
     check_refused(t, ft_op_linear(t, LEAF(2, 3), &w, &a), FT_EINPUT, "the bias A has 6");
     check_refused(t, ft_op_lora(t, LEAF(2, 5), LEAF(2, 3), &a, &b, 1, 0, 0), FT_EINPUT, "lora: x [2, 3] and y [2, 5]");
     check_refused(t, ft_op_lora(t, LEAF(2, 4), LEAF(2, 3), &a, &b, 1, 1, 0), FT_EINPUT, "dropout 1");
@@ -362,7 +364,8 @@ START_TEST(what_does_not_fit_is_refused_with_op_and_shapes)
     check_refused(t, ft_op_swiglu(t, LEAF(2, 3), LEAF(3, 2)), FT_EINPUT, "swiglu: gate is [2, 3], up is [3, 2]");
     check_refused(t, ft_op_add(t, LEAF(2, 3), LEAF(3, 2)), FT_EINPUT, "add: [2, 3] + [3, 2]");
     check_refused(t, ft_op_rows(t, LEAF(2, 3), (int64_t[]){2}, 1), FT_EINPUT, "rows: row 2 of 2");
-    check_refused(t, ft_op_embedding(t, &w, (int32_t[]){1, 4}, 2, 1), FT_EINPUT, "token 1 has id 4, the table has 4 rows");
+    check_refused(t, ft_op_embedding(t, &w, (int32_t[]){1, 4}, 2, 1), FT_EINPUT,
+                  "token 1 has id 4, the table has 4 rows");
     check_refused(t, ft_op_logits(t, LEAF(2, 3), &w, 0), FT_EUNSUPPORTED, "logits: has no backward rule");
     check_refused(t, ft_op_add(t, LEAF(2, 3), NULL), FT_EINPUT, "add: input 1 is missing");
     check_refused(t, LEAF(0, 3), FT_EINPUT, "a leaf of [0, 3]");
@@ -414,7 +417,8 @@ int main(void)
 {
     FT_TESTS("grad/tape", a_checkpointed_step_has_the_same_bits, a_step_has_the_same_bits_for_any_team,
              the_loss_falls_as_the_gradient_says, a_steady_step_allocates_nothing, memory_settles_after_growth,
-             without_records_nothing_has_a_gradient, argmax_goes_to_the_caller, decoding_through_a_cache_sees_the_whole_row,
-             rewinding_keeps_what_is_asked, what_does_not_fit_is_refused_with_op_and_shapes,
-             what_was_taken_over_is_not_read_again, a_step_without_memory_says_so);
+             without_records_nothing_has_a_gradient, argmax_goes_to_the_caller,
+             decoding_through_a_cache_sees_the_whole_row, rewinding_keeps_what_is_asked,
+             what_does_not_fit_is_refused_with_op_and_shapes, what_was_taken_over_is_not_read_again,
+             a_step_without_memory_says_so);
 }

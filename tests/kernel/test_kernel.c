@@ -37,11 +37,13 @@ static void check_end(const ft_kernels *k, const char *what, const float *y, int
         ck_assert_msg(y[i] != y[i], "%s %s [%lld] wrote behind its end", k->name, what, (long long)n);
 }
 
-static void check_near(const ft_kernels *k, const char *what, const float *y, const float *expected, int64_t n, double tolerance)
+static void check_near(const ft_kernels *k, const char *what, const float *y, const float *expected, int64_t n,
+                       double tolerance)
 {
     for (int64_t i = 0; i < n; i++)
-        ck_assert_msg(fabs((double)y[i] - expected[i]) <= tolerance * (1 + fabs(expected[i])), "%s %s [%lld] at %lld: %.9g, not %.9g",
-                      k->name, what, (long long)n, (long long)i, (double)y[i], (double)expected[i]);
+        ck_assert_msg(fabs((double)y[i] - expected[i]) <= tolerance * (1 + fabs(expected[i])),
+                      "%s %s [%lld] at %lld: %.9g, not %.9g", k->name, what, (long long)n, (long long)i, (double)y[i],
+                      (double)expected[i]);
     check_end(k, what, y, n);
 }
 
@@ -174,7 +176,13 @@ static void check_swiglu(const ft_kernels *k, const ft_kernels *ref, int64_t n)
 static void check_adamw(const ft_kernels *k, const ft_kernels *ref, int64_t n)
 {
     float w[2][MOST + PAD], m[2][MOST + PAD], v[2][MOST + PAD];
-    ft_adamw o = {.rate = 1e-2f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .decay = 0.1f, .grad_scale = 0.5f, .c1 = 0.19f,
+    ft_adamw o = {.rate = 1e-2f,
+                  .beta1 = 0.9f,
+                  .beta2 = 0.999f,
+                  .eps = 1e-8f,
+                  .decay = 0.1f,
+                  .grad_scale = 0.5f,
+                  .c1 = 0.19f,
                   .c2 = 0.002f};
     for (int i = 0; i < 2; i++) {
         memcpy(output(w[i], n), x1, (size_t)n * sizeof(float));
@@ -191,7 +199,8 @@ static void check_adamw(const ft_kernels *k, const ft_kernels *ref, int64_t n)
 
 START_TEST(paths_agree_with_the_reference)
 {
-    const path_check checks[] = {check_sums, check_vectors, check_dropout, check_norms, check_rope, check_swiglu, check_adamw};
+    const path_check checks[] = {check_sums, check_vectors, check_dropout, check_norms,
+                                 check_rope, check_swiglu,  check_adamw};
     for (size_t i = 0; i < FT_COUNT(checks); i++)
         on_every_path(checks[i]);
 }
@@ -210,10 +219,11 @@ START_TEST(exponentials_are_good_to_a_few_ulp)
             ck_assert_msg(fabs(y / exp((double)x) - 1) < 3e-7, "%s exp(%g) = %g", k->name, (double)x, (double)y);
             s = t;
             k->softcap(&s, 1, 1);
-            ck_assert_msg(fabs(s - tanh((double)t)) <= 3e-7 * fabs(tanh((double)t)), "%s tanh(%g) = %.9g", k->name, (double)t, (double)s);
+            ck_assert_msg(fabs(s - tanh((double)t)) <= 3e-7 * fabs(tanh((double)t)), "%s tanh(%g) = %.9g", k->name,
+                          (double)t, (double)s);
             k->swiglu(&y, &t, &one, 1);
-            ck_assert_msg(fabs(y - t / (1 + exp(-(double)t))) < 4e-7 * fabs((double)y) + 1e-12, "%s silu(%g) = %.9g", k->name,
-                          (double)t, (double)y);
+            ck_assert_msg(fabs(y - t / (1 + exp(-(double)t))) < 4e-7 * fabs((double)y) + 1e-12, "%s silu(%g) = %.9g",
+                          k->name, (double)t, (double)y);
         }
         float ends[] = {-INFINITY, -200, 200, INFINITY, NAN}, out[5];
         k->exp_sum(out, ends, 0, 5);
@@ -340,7 +350,7 @@ END_TEST
 
 int main(void)
 {
-    FT_TESTS("kernel", paths_agree_with_the_reference, exponentials_are_good_to_a_few_ulp, readers_read_what_the_dtype_reads,
-             dropout_drops_its_share_and_keeps_the_mean, whole_arrays_give_the_same_bits_for_any_team,
-             the_environment_names_the_path);
+    FT_TESTS("kernel", paths_agree_with_the_reference, exponentials_are_good_to_a_few_ulp,
+             readers_read_what_the_dtype_reads, dropout_drops_its_share_and_keeps_the_mean,
+             whole_arrays_give_the_same_bits_for_any_team, the_environment_names_the_path);
 }

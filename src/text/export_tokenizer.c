@@ -290,7 +290,7 @@ static json_t *pre_tokenizer_of(const ft_ggml_pre *pre)
 
 ft_status ft_tokenizer_write_dir(const ft_tokenizer *t, const char *dir)
 {
-    if (!t->container)
+    if (t->source->hf)
         return carry_all(t, dir);
     json_t *pre = t->pre ? pre_tokenizer_of(t->pre) : NULL;
     if (t->pre && !pre)

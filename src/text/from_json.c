@@ -239,6 +239,7 @@ done:
 const ft_vocabulary ft_vocabulary_json = {
     .name = "tokenizer.json",
     .usual = "tokenizer.json",
+    .hf = true,
     .is = is_json,
     .load = load_json,
 };

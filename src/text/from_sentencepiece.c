@@ -282,6 +282,7 @@ static ft_status load_sentencepiece(ft_tokenizer *t, const char *path)
 const ft_vocabulary ft_vocabulary_sentencepiece = {
     .name = "tokenizer.model (or another .model)",
     .usual = "tokenizer.model",
+    .hf = true,
     .is = is_sentencepiece,
     .load = load_sentencepiece,
 };

@@ -35,7 +35,8 @@ ft_status ft_tokenizer_open(ft_tokenizer **out, const char *path);
 void ft_tokenizer_free(ft_tokenizer *t);
 
 /* Ids of text, appended to out. No BOS, no EOS. parse_special: the text of control tokens becomes their id; off, it is
- * ordinary text (what users write must not forge control tokens). Invalid UTF-8 is encoded as bytes, never refused. */
+ * ordinary text (what users write must not forge control tokens). Invalid UTF-8 is encoded as bytes, never refused; a byte
+ * or character that the vocabulary has no token for is unk, or nothing where the model has none. */
 ft_status ft_tokenizer_encode(const ft_tokenizer *t, ft_str text, bool parse_special, ft_ids *out);
 /* Bytes of ids, appended to out. skip_special: control tokens give nothing. An id out of range is FT_EINPUT.
  * The leading space that a SentencePiece tokenizer puts before the first word is removed when ids are a text's start
@@ -63,8 +64,8 @@ const char *ft_tokenizer_chat_template(const ft_tokenizer *t);
 /* The tokenizer as GGUF metadata (tokenizer.ggml.* and tokenizer.chat_template). From a GGUF: copied value by value.
  * vocab_size: rows of the embedding; missing tokens become unused ones "[PADn]". */
 ft_status ft_tokenizer_write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t vocab_size);
-/* Carries the tokenizer's files into dir byte for byte (HF directory sources); from a GGUF, writes a tokenizer.json and
- * tokenizer_config.json that give the same ids. */
+/* Carries the tokenizer's files into dir byte for byte (tokenizer.json, tokenizer.model and what stands beside them); from
+ * a GGUF or a llama2.c file, writes a tokenizer.json and tokenizer_config.json that give the same ids. */
 ft_status ft_tokenizer_write_dir(const ft_tokenizer *t, const char *dir);
 
 /* Trains byte-level BPE on text files (plain or .gz, one text a line) into dir/tokenizer.json + tokenizer_config.json.

@@ -101,6 +101,7 @@ extern const ft_word_kind ft_tokenizer_bpe, ft_tokenizer_spm;
 struct ft_vocabulary {
     const char *name;  /* for messages */
     const char *usual; /* the file name looked for first in a directory, NULL: none */
+    bool hf;           /* HF tools read it: an HF directory takes it as it is */
     /* The file is of this format, by its name. */
     bool (*is)(const char *path);
     ft_status (*load)(ft_tokenizer *t, const char *path);

@@ -61,11 +61,14 @@ static json_t *vocab_of(const ft_tokenizer *t)
 /* Lone characters above the vocabulary have no place in a list of merges of tokens. */
 static json_t *merges_of(const ft_tokenizer *t)
 {
+    size_t lone = 0;
     ft_merge_row *rows = ft_merges__rows(&t->merges);
     json_t *list = rows ? json_array() : NULL;
     for (size_t i = 0; list && i < t->merges.n; i++) {
-        if (rows[i].left >= t->vocab.n || rows[i].right >= t->vocab.n)
+        if (rows[i].left >= t->vocab.n || rows[i].right >= t->vocab.n) {
+            lone++;
             continue;
+        }
         json_t *pair =
             json_pack("[o, o]", string_of(t->vocab.piece[rows[i].left]), string_of(t->vocab.piece[rows[i].right]));
         if (json_array_append_new(list, pair)) {
@@ -73,6 +76,10 @@ static json_t *merges_of(const ft_tokenizer *t)
             list = NULL;
         }
     }
+    if (lone)
+        ft_note(FT_WARN,
+                "%s: %zu merges begin or end with a character that is no token; tokenizer.json cannot hold them",
+                t->path, lone);
     ft_free(rows);
     return list;
 }

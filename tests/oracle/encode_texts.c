@@ -1,12 +1,35 @@
-/* encode_texts TOKENIZER FILE: the ids of every text of FILE (texts end in a 0 byte), one text a line. For scripts that
- * compare with another implementation. */
+/* encode_texts TOKENIZER FILE [GGUF]: the ids of every text of FILE (texts end in a 0 byte), one text a line; and the
+ * tokenizer as a GGUF file without tensors. For scripts that compare with another implementation. */
 #include "base/os.h"
 #include "text/tokenizer.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static ft_status print_ids(const char *tokenizer, const char *file)
+/* The metadata that llama.cpp asks of a llama, be it only for its vocabulary. */
+static ft_status write_gguf(const ft_tokenizer *t, const char *path)
+{
+    static const char *const numbers[] = {"block_count", "context_length", "embedding_length", "feed_forward_length",
+                                          "attention.head_count"};
+    ft_status st = FT_OK;
+    ft_writer *w = NULL;
+    char key[64];
+    FT_TRY(ft_writer_open(&w, "gguf", path));
+    FT_TRY(ft_writer_str(w, "general.architecture", ft_str_of("llama")));
+    for (size_t i = 0; i < FT_COUNT(numbers); i++) {
+        snprintf(key, sizeof key, "llama.%s", numbers[i]);
+        FT_TRY(ft_writer_u32(w, key, 32));
+    }
+    FT_TRY(ft_writer_f32(w, "llama.attention.layer_norm_rms_epsilon", 1e-5f));
+    FT_TRY(ft_tokenizer_write_gguf(t, w, ft_tokenizer_size(t)));
+    st = ft_writer_commit(w);
+    w = NULL;
+done:
+    ft_writer_abort(w);
+    return st;
+}
+
+static ft_status print_ids(const char *tokenizer, const char *file, const char *gguf)
 {
     ft_status st = FT_OK;
     ft_tokenizer *t = NULL;
@@ -21,6 +44,8 @@ static ft_status print_ids(const char *tokenizer, const char *file)
             printf(i ? " %d" : "%d", ids.p[i]);
         printf("\n");
     }
+    if (gguf)
+        st = write_gguf(t, gguf);
 done:
     ft_ids_free(&ids);
     ft_buf_free(&texts);
@@ -30,11 +55,11 @@ done:
 
 int main(int argc, char **argv)
 {
-    if (argc != 3) {
-        fprintf(stderr, "usage: encode_texts TOKENIZER FILE\n");
+    if (argc < 3 || argc > 4) {
+        fprintf(stderr, "usage: encode_texts TOKENIZER FILE [GGUF]\n");
         return 2;
     }
-    ft_status st = print_ids(argv[1], argv[2]);
+    ft_status st = print_ids(argv[1], argv[2], argc > 3 ? argv[3] : NULL);
     if (st != FT_OK)
         fprintf(stderr, "%s\n", ft_error());
     return ft_exit_status(st);

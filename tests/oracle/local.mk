@@ -19,3 +19,8 @@ EXTRA_DIST += %D%/sentencepiece_ids.py
 check_PROGRAMS += tests/oracle/encode_texts
 tests_oracle_encode_texts_SOURCES = %D%/encode_texts.c
 tests_oracle_encode_texts_LDADD = src/libfettle.la $(src_libfettle_la_LIBADD)
+
+# The vocabularies that fettle writes, read by llama.cpp.
+dist_check_SCRIPTS += %D%/test_llama_vocab
+TESTS += %D%/test_llama_vocab
+EXTRA_DIST += %D%/llama_vocab.mjs

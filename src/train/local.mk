@@ -6,5 +6,6 @@ src_libfettle_la_SOURCES += \
 	%D%/optimizers.def \
 	%D%/runlog.c %D%/runlog.h \
 	%D%/schedules.c %D%/schedules.def \
+	%D%/step.c \
 	%D%/tables.c \
 	%D%/train.h

@@ -77,6 +77,25 @@ typedef struct ft_train_result {
 ft_status ft_train(ft_train_result *out, ft_model *m, const ft_tokenizer *tok, const ft_rows *train, const ft_rows *eval,
                    const ft_train_options *o, ft_train_event_fn on_event, void *ctx);
 
+/* ---- steps alone: what ft_train runs between its evaluations, for measuring and planning ---- */
+typedef struct ft_stepper ft_stepper;
+typedef struct ft_step {
+    double loss, grad_norm, learning_rate; /* of a loss that is not finite the gradient is not taken: its norm is NaN */
+    int64_t tokens, supervised;
+} ft_step;
+/* Borrows model, rows and options until it is freed. FT_EINPUT: no rows, nothing trainable. */
+ft_status ft_stepper_new(ft_stepper **out, ft_model *m, const ft_rows *rows, const ft_train_options *o);
+void ft_stepper_free(ft_stepper *s);
+/* Of the whole run, as num_epochs or max_steps tell; of an epoch. */
+int64_t ft_stepper_steps(const ft_stepper *s);
+int64_t ft_stepper_steps_per_epoch(const ft_stepper *s);
+/* The moments of the trained weights in their order: [trainable * n_moments] arrays of the weight's size. */
+float **ft_stepper_moments(ft_stepper *s);
+ft_tape *ft_stepper_tape(ft_stepper *s);
+/* Step `step` (from 0) of the run: gradient of its rows, update. Nothing is updated where loss or grad_norm is not
+ * finite. */
+ft_status ft_stepper_run(ft_stepper *s, int64_t step, ft_step *out);
+
 /* Loads the trained weights of a checkpoint into a model whose trainable params have the same names and shapes. */
 ft_status ft_checkpoint_load_weights(ft_model *m, const char *path);
 /* Path of the checkpoint that `which` ("last", "best") names in a run folder, in new memory. */

@@ -1,0 +1,237 @@
+/* One optimizer step.
+ *
+ *   micro-batches -> forward, loss, backward (gradients add up) -> norm, clip -> optimizer update -> gradients zero
+ *
+ * The loss of a step is the sum over all its supervised tokens over their number, whatever the micro-batches: the number
+ * is counted before the first micro-batch runs. Element-wise sweeps (norm, update) go over fixed tiles of the
+ * parameters.
+ *
+ * Memory: two moments of every trained weight, the tokens of a micro-batch, the tape's step; all of it is taken before
+ * or in the first step of a length.
+ */
+#include "base/threads.h"
+#include "kernel/kernel.h"
+#include "train/batch.h"
+#include "train/train.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { TILE = 1 << 15 };
+
+typedef struct tile {
+    size_t param;
+    int64_t at, n;
+    double square; /* sum of g^2 */
+} tile;
+
+struct ft_stepper {
+    const ft_train_options *o;
+    ft_model *model;
+    const ft_rows *rows;
+    ft_tape *tape;
+    ft_order order;
+    ft_batch batch;
+    float **moments; /* [trainable * n_moments] */
+    tile *tiles;
+    size_t n_tiles;
+    int64_t total_steps, warmup_steps;
+    /* of the running step */
+    int64_t step;
+    double lr, grad_scale;
+};
+
+/* ---- set-up ---- */
+
+static size_t trainable(const ft_stepper *s)
+{
+    return ft_model_trainable_count(s->model);
+}
+
+static ft_status make_tiles(ft_stepper *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < trainable(s); i++)
+        n += (size_t)((ft_tensor_count(&ft_model_trainable(s->model, i)->t) + TILE - 1) / TILE);
+    if (!(s->tiles = ft_alloc(n, sizeof *s->tiles)))
+        return FT_ENOMEM;
+    for (size_t i = 0; i < trainable(s); i++) {
+        int64_t count = ft_tensor_count(&ft_model_trainable(s->model, i)->t);
+        for (int64_t at = 0; at < count; at += TILE)
+            s->tiles[s->n_tiles++] = (tile){.param = i, .at = at, .n = FT_MIN((int64_t)TILE, count - at)};
+    }
+    return FT_OK;
+}
+
+static ft_status make_moments(ft_stepper *s)
+{
+    size_t k = (size_t)s->o->optimizer->n_moments;
+    if (!(s->moments = ft_alloc(trainable(s) * k, sizeof *s->moments)))
+        return FT_ENOMEM;
+    for (size_t i = 0; i < trainable(s) * k; i++) {
+        const ft_param *p = ft_model_trainable(s->model, i / k);
+        if (!(s->moments[i] = ft_alloc((size_t)ft_tensor_count(&p->t), sizeof(float))))
+            return FT_ENOMEM;
+    }
+    return FT_OK;
+}
+
+static ft_status check_options(const ft_train_options *o, const ft_rows *rows, const ft_model *m)
+{
+    if (!rows->n)
+        return ft_fail(FT_EINPUT, "there is no row to train on");
+    if (o->micro_batch_size < 1 || o->gradient_accumulation_steps < 1)
+        return ft_fail(FT_EINPUT, "micro_batch_size and gradient_accumulation_steps must be at least 1");
+    if (!ft_model_trainable_count(m))
+        return ft_fail(FT_EINPUT, "nothing is trainable: attach an adapter or open the model for full fine-tuning");
+    return FT_OK;
+}
+
+static ft_status set_up(ft_stepper *s)
+{
+    const ft_train_options *o = s->o;
+    int64_t per_step = o->micro_batch_size * o->gradient_accumulation_steps;
+    FT_RETURN(ft_order_init(&s->order, (int64_t)s->rows->n, per_step, o->seed));
+    FT_RETURN(ft_batch_init(&s->batch, s->rows, o->micro_batch_size));
+    double steps = ceil(o->num_epochs * (double)s->order.steps_per_epoch);
+    s->total_steps = o->max_steps > 0 ? o->max_steps : FT_MAX((int64_t)steps, (int64_t)1);
+    double warmup = ceil(o->warmup_ratio * (double)s->total_steps);
+    s->warmup_steps = o->warmup_steps > 0 ? o->warmup_steps : (int64_t)warmup;
+    FT_RETURN(make_tiles(s));
+    FT_RETURN(make_moments(s));
+    return ft_tape_new(&s->tape);
+}
+
+ft_status ft_stepper_new(ft_stepper **out, ft_model *m, const ft_rows *rows, const ft_train_options *o)
+{
+    *out = NULL;
+    FT_RETURN(check_options(o, rows, m));
+    ft_stepper *s = ft_alloc(1, sizeof *s);
+    if (!s)
+        return FT_ENOMEM;
+    *s = (ft_stepper){.o = o, .model = m, .rows = rows};
+    ft_status st = set_up(s);
+    if (st != FT_OK)
+        ft_stepper_free(s);
+    else
+        *out = s;
+    return st;
+}
+
+void ft_stepper_free(ft_stepper *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; s->moments && i < trainable(s) * (size_t)s->o->optimizer->n_moments; i++)
+        ft_free(s->moments[i]);
+    ft_free(s->moments);
+    ft_free(s->tiles);
+    ft_tape_free(s->tape);
+    ft_batch_free(&s->batch);
+    ft_order_free(&s->order);
+    ft_free(s);
+}
+
+int64_t ft_stepper_steps(const ft_stepper *s)
+{
+    return s->total_steps;
+}
+
+int64_t ft_stepper_steps_per_epoch(const ft_stepper *s)
+{
+    return s->order.steps_per_epoch;
+}
+
+float **ft_stepper_moments(ft_stepper *s)
+{
+    return s->moments;
+}
+
+ft_tape *ft_stepper_tape(ft_stepper *s)
+{
+    return s->tape;
+}
+
+/* ---- micro-batches ---- */
+
+/* first: tokens of the step in the micro-batches before. */
+static ft_status micro_step(ft_stepper *s, const int64_t *rows, int64_t n, int64_t first, double weight, ft_loss *loss)
+{
+    ft_batch_fill(&s->batch, s->rows, rows, n);
+    const ft_segments seg = {.n = n, .start = s->batch.start};
+    ft_tape_begin(s->tape, true, s->o->seed, (uint64_t)s->step);
+    ft_tape_first_token(s->tape, first);
+    ft_var *x = ft_model_forward(s->model, s->tape, s->batch.ids, s->batch.T, &seg, NULL, s->o->gradient_checkpointing);
+    if (!x)
+        return ft_tape_status(s->tape);
+    FT_RETURN(ft_op_head_loss(s->tape, x, ft_model_head(s->model), s->batch.targets, ft_model_softcap(s->model), weight,
+                              loss));
+    return ft_tape_backward(s->tape);
+}
+
+/* ---- the update ---- */
+
+static void square_tile(void *ctx, int64_t i)
+{
+    ft_stepper *s = ctx;
+    tile *t = &s->tiles[i];
+    t->square = ft_kernels_active()->sum_squares(ft_model_trainable(s->model, t->param)->grad + t->at, t->n);
+}
+
+/* No decay on vectors: norms and biases. */
+static double decay_of(const ft_stepper *s, const ft_param *p)
+{
+    return p->t.ndim > 1 ? s->o->optimizer_options.weight_decay : 0;
+}
+
+static void update_tile(void *ctx, int64_t i)
+{
+    ft_stepper *s = ctx;
+    const tile *t = &s->tiles[i];
+    ft_param *p = ft_model_trainable(s->model, t->param);
+    float *moments[3] = {0};
+    size_t k = (size_t)s->o->optimizer->n_moments;
+    for (size_t j = 0; j < k; j++)
+        moments[j] = s->moments[t->param * k + j] + t->at;
+    s->o->optimizer->update((float *)p->t.data + t->at, p->grad + t->at, moments, t->n, s->lr, s->grad_scale,
+                            decay_of(s, p), s->step + 1, &s->o->optimizer_options);
+    memset(p->grad + t->at, 0, (size_t)t->n * sizeof(float));
+}
+
+/* The gradient's norm before clipping. */
+static double apply_gradient(ft_stepper *s)
+{
+    int64_t n = (int64_t)s->n_tiles;
+    double sum = 0, most = s->o->max_grad_norm;
+    ft_parallel(n, square_tile, s);
+    for (int64_t i = 0; i < n; i++)
+        sum += s->tiles[i].square;
+    double norm = sqrt(sum);
+    s->grad_scale = most > 0 && norm > most ? most / norm : 1;
+    if (isfinite(norm))
+        ft_parallel(n, update_tile, s);
+    return norm;
+}
+
+ft_status ft_stepper_run(ft_stepper *s, int64_t step, ft_step *out)
+{
+    const ft_train_options *o = s->o;
+    const int64_t *rows;
+    int64_t n;
+    ft_loss loss = {0};
+    *out = (ft_step){.grad_norm = NAN};
+    s->step = step;
+    ft_order_step(&s->order, step, &rows, &n);
+    out->supervised = ft_batch_supervised(s->rows, rows, n);
+    for (int64_t at = 0; at < n; at += o->micro_batch_size) {
+        int64_t k = FT_MIN(o->micro_batch_size, n - at);
+        FT_RETURN(micro_step(s, rows + at, k, out->tokens, 1.0 / (double)out->supervised, &loss));
+        out->tokens += s->batch.T;
+    }
+    s->lr = o->learning_rate * o->schedule->factor(step, s->total_steps, s->warmup_steps, o->min_lr_ratio);
+    out->learning_rate = s->lr;
+    out->loss = loss.sum / (double)loss.count;
+    if (isfinite(out->loss))
+        out->grad_norm = apply_gradient(s);
+    return FT_OK;
+}

@@ -15,7 +15,7 @@
 #include <string.h>
 
 /* The PEFT release whose keys adapter_config.json has. */
-static const char peft_version[] = "0.18.0";
+static const char peft_version[] = "0.19.1";
 
 /* ---- tensors ---- */
 
@@ -67,13 +67,15 @@ static ft_status collect(ft_export__plan *t, ft_model *m)
 
 /* Every key as PEFT writes it, in its order; what a run decides is set by config_of. */
 static const char config_keys[] =
-    "{\"alpha_pattern\": {}, \"auto_mapping\": null, \"base_model_name_or_path\": null, \"bias\": \"none\","
-    " \"ensure_weight_tying\": false, \"exclude_modules\": null, \"fan_in_fan_out\": false, \"inference_mode\": true,"
+    "{\"alora_invocation_tokens\": null, \"alpha_pattern\": {}, \"arrow_config\": null, \"auto_mapping\": null,"
+    " \"base_model_name_or_path\": null, \"bias\": \"none\", \"corda_config\": null, \"ensure_weight_tying\": false,"
+    " \"eva_config\": null, \"exclude_modules\": null, \"fan_in_fan_out\": false, \"inference_mode\": true,"
     " \"init_lora_weights\": true, \"layer_replication\": null, \"layers_pattern\": null, \"layers_to_transform\": null,"
-    " \"loftq_config\": {}, \"lora_alpha\": null, \"lora_bias\": false, \"lora_dropout\": null, \"megatron_config\": null,"
-    " \"megatron_core\": \"megatron.core\", \"modules_to_save\": null, \"peft_type\": \"LORA\", \"peft_version\": null,"
-    " \"r\": null, \"rank_pattern\": {}, \"revision\": null, \"target_modules\": [], \"target_parameters\": null,"
-    " \"task_type\": \"CAUSAL_LM\", \"trainable_token_indices\": null, \"use_dora\": false, \"use_rslora\": null}";
+    " \"loftq_config\": {}, \"lora_alpha\": null, \"lora_bias\": false, \"lora_dropout\": null, \"lora_ga_config\": null,"
+    " \"megatron_config\": null, \"megatron_core\": \"megatron.core\", \"modules_to_save\": null, \"peft_type\": \"LORA\","
+    " \"peft_version\": null, \"qalora_group_size\": 16, \"r\": null, \"rank_pattern\": {}, \"revision\": null,"
+    " \"target_modules\": [], \"target_parameters\": null, \"task_type\": \"CAUSAL_LM\", \"trainable_token_indices\": null,"
+    " \"use_bdlora\": null, \"use_dora\": false, \"use_qalora\": false, \"use_rslora\": null}";
 
 static int by_text(const void *a, const void *b)
 {

@@ -43,6 +43,8 @@ static ft_status refuse_unserved(const peft *p)
                                        "target_parameters",
                                        "trainable_token_indices",
                                        "alora_invocation_tokens",
+                                       "arrow_config",
+                                       "use_bdlora",
                                        "use_qalora"};
     const char *bias, *init = "";
     for (size_t i = 0; i < FT_COUNT(keys); i++)
@@ -55,7 +57,7 @@ static ft_status refuse_unserved(const peft *p)
     if (json_is_string(json_object_get(p->config, "init_lora_weights")))
         init = json_string_value(json_object_get(p->config, "init_lora_weights"));
     if (ft_starts(init, "pissa") || strcmp(init, "olora") == 0 || strcmp(init, "corda") == 0 ||
-        strcmp(init, "loftq") == 0)
+        strcmp(init, "loftq") == 0 || strcmp(init, "lora_ga") == 0)
         return ft_fail(FT_EUNSUPPORTED, "%s: init_lora_weights is \"%s\", which changes the base model: not supported",
                        p->config_path, init);
     return FT_OK;

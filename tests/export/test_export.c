@@ -77,13 +77,14 @@ START_TEST(peft_adapter_reloads_to_identical_logits)
 }
 END_TEST
 
-/* The keys that PEFT itself writes for a LoRA adapter. */
+/* The keys that PEFT 0.19.1 itself writes for a LoRA adapter. */
 static const char *const peft_keys[] = {
     "peft_type", "task_type", "base_model_name_or_path", "revision", "auto_mapping", "inference_mode", "peft_version", "r",
     "lora_alpha", "lora_dropout", "bias", "fan_in_fan_out", "target_modules", "exclude_modules", "modules_to_save",
     "init_lora_weights", "layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora",
     "loftq_config", "lora_bias", "target_parameters", "trainable_token_indices", "layer_replication", "megatron_config",
-    "megatron_core", "ensure_weight_tying"};
+    "megatron_core", "ensure_weight_tying", "alora_invocation_tokens", "arrow_config", "corda_config", "eva_config",
+    "lora_ga_config", "qalora_group_size", "use_bdlora", "use_qalora"};
 
 START_TEST(peft_config_has_every_key_and_the_adapters_values)
 {
@@ -99,9 +100,9 @@ START_TEST(peft_config_has_every_key_and_the_adapters_values)
     for (size_t i = 0; i < FT_COUNT(peft_keys); i++)
         ck_assert_msg(json_object_get(c, peft_keys[i]) != NULL, "%s is missing", peft_keys[i]);
     ck_assert_uint_eq(json_object_size(c), FT_COUNT(peft_keys));
-    want = json_pack("{s:s, s:i, s:i, s:f, s:b, s:[s, s], s:[s], s:s}", "peft_type", "LORA", "r", 4, "lora_alpha", 8,
+    want = json_pack("{s:s, s:i, s:i, s:f, s:b, s:[s, s], s:[s], s:s, s:i}", "peft_type", "LORA", "r", 4, "lora_alpha", 8,
                      "lora_dropout", 0.0, "use_rslora", 1, "target_modules", "q_proj", "v_proj", "modules_to_save", "lm_head",
-                     "base_model_name_or_path", "org/tiny");
+                     "base_model_name_or_path", "org/tiny", "qalora_group_size", 16);
     const char *key;
     json_t *value;
     json_object_foreach(want, key, value)

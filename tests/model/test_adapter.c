@@ -347,6 +347,8 @@ START_TEST(wrong_peft_directories_are_named)
         {"{\"r\": 4}", NULL, NULL, "peft_type is missing", FT_EFORMAT},
         {PEFT(", \"use_dora\": true"), NULL, NULL, "use_dora is set", FT_EUNSUPPORTED},
         {PEFT(", \"lora_bias\": true"), NULL, NULL, "lora_bias is set", FT_EUNSUPPORTED},
+        {PEFT(", \"use_bdlora\": {\"match\": 1}"), NULL, NULL, "use_bdlora is set", FT_EUNSUPPORTED},
+        {PEFT(", \"init_lora_weights\": \"lora_ga\""), NULL, NULL, "\"lora_ga\"", FT_EUNSUPPORTED},
         {PEFT(", \"bias\": \"all\""), NULL, NULL, "bias is \"all\"", FT_EUNSUPPORTED},
         {PEFT(", \"init_lora_weights\": \"pissa_niter_4\""), NULL, NULL, "\"pissa_niter_4\"", FT_EUNSUPPORTED},
         {PEFT(", \"rank_pattern\": {\"q_.*\": 4}"), NULL, NULL, "\"q_.*\" is a regular expression", FT_EUNSUPPORTED},

@@ -81,11 +81,9 @@ static ft_status take(ft_outcome *o, const ft_job *j, const json_t *in, bool *fo
     if (s.rows != (int64_t)rows->n || other_tokens || !take_metrics(&s, &j->plan, json_object_get(in, "scores")))
         return FT_OK;
     FT_RETURN(take_samples(o, json_object_get(in, "samples")));
-    ft_report_column *c = &o->columns[0];
-    *c = (ft_report_column){.title = ft_strdup("base"), .scores = s, .agreement = NAN};
-    if (!c->title)
-        return FT_ENOMEM;
-    o->n = 1;
+    ft_report_column *c;
+    FT_RETURN(ft_outcome_column(o, "base", &c));
+    c->scores = s;
     *found = true;
     return FT_OK;
 }

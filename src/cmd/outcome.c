@@ -47,10 +47,12 @@ static bool progress(void *ctx, const char *what, size_t done, size_t total)
     return ft_meter_part(&s->job->meter, what, done, total);
 }
 
-static ft_status add_column(ft_outcome *o, const char *title, ft_report_column **out)
+ft_status ft_outcome_column(ft_outcome *o, const char *title, ft_report_column **out)
 {
-    if (o->n == FT_MAX_COLUMNS)
-        return ft_fail(FT_EINPUT, "more than %d files to score", FT_MAX_COLUMNS - 2);
+    ft_report_column *columns = ft_resize(o->columns, o->n + 1, sizeof *columns);
+    if (!columns)
+        return FT_ENOMEM;
+    o->columns = columns;
     char *copy = ft_strdup(title);
     if (!copy)
         return FT_ENOMEM;
@@ -82,7 +84,7 @@ static ft_status score(ft_outcome *o, ft_job *j, ft_model *m, const ft_tokenizer
     if (texts)
         opt.on_text = ft_plan_generates(&j->plan) ? on_text : NULL;
     ft_meter_label(&j->meter, title);
-    FT_RETURN(add_column(o, title, &c));
+    FT_RETURN(ft_outcome_column(o, title, &c));
     FT_RETURN(ft_context(ft_score(&c->scores, m, tok, ft_job_scored(j), &opt), "scoring %s", title));
     say_scores(j, c);
     return s.st;
@@ -269,6 +271,7 @@ void ft_outcome_free(ft_outcome *o)
 {
     for (size_t i = 0; i < o->n; i++)
         ft_free((char *)o->columns[i].title);
+    ft_free(o->columns);
     for (size_t i = 0; i < FT_MAX_SAMPLES; i++) {
         ft_free(o->prompts[i]);
         ft_free(o->expected[i]);

@@ -8,16 +8,18 @@
 
 #include "cmd/job.h"
 
-enum { FT_MAX_COLUMNS = 34, FT_MAX_SAMPLES = 12 };
+enum { FT_MAX_SAMPLES = 12 };
 
 typedef struct ft_outcome {
-    ft_report_column columns[FT_MAX_COLUMNS]; /* titles owned */
+    ft_report_column *columns; /* [n]: base, tuned, every shipped file; titles owned */
     size_t n;
     int32_t *argmax[2]; /* [supervised tokens]: of the tuned model, of the file at hand */
     char *prompts[FT_MAX_SAMPLES], *expected[FT_MAX_SAMPLES], *base[FT_MAX_SAMPLES], *tuned[FT_MAX_SAMPLES];
     size_t n_samples;
 } ft_outcome;
 
+/* A further column of the table, its scores still empty; good until the next one. */
+ft_status ft_outcome_column(ft_outcome *o, const char *title, ft_report_column **out);
 /* Scores the job's model on its rows to evaluate on. Nothing happens when there are none. */
 ft_status ft_outcome_base(ft_outcome *o, ft_job *j);
 ft_status ft_outcome_tuned(ft_outcome *o, ft_job *j);

@@ -141,27 +141,36 @@ static ft_status check_name(const ft_cmd_option *o, const char *value)
     return ft_fail(FT_EINPUT, "--%s: unknown name %s (one of %s)", o->name, value, all);
 }
 
-char *ft_comma_item(const char *list, size_t i)
+ft_status ft_comma_item(char **item, const char *list, size_t i)
 {
+    const char *at = list;
+    *item = NULL;
     for (; i > 0; i--) {
-        list = strchr(list, ',');
-        if (!list)
-            return NULL;
-        list++;
+        if (!(at = strchr(at, ',')))
+            return FT_OK;
+        at++;
     }
-    list += strspn(list, " ");
-    return *list ? ft_strndup(list, strcspn(list, ", ")) : NULL;
+    at += strspn(at, " ");
+    size_t n = strcspn(at, ",");
+    while (n && at[n - 1] == ' ')
+        n--;
+    if (!n)
+        return ft_fail(FT_EINPUT, "found an empty name in \"%s\", expected names with commas between", list);
+    *item = ft_strndup(at, n);
+    return *item ? FT_OK : FT_ENOMEM;
 }
 
 static ft_status check_names(const ft_cmd_option *o, const char *value)
 {
     char *name;
-    ft_status st = FT_OK;
-    for (size_t i = 0; st == FT_OK && (name = ft_comma_item(value, i)); i++) {
-        st = check_name(o, name);
+    for (size_t i = 0;; i++) {
+        FT_RETURN(ft_context(ft_comma_item(&name, value, i), "--%s", o->name));
+        if (!name)
+            return FT_OK;
+        ft_status st = check_name(o, name);
         ft_free(name);
+        FT_RETURN(st);
     }
-    return st;
 }
 
 static ft_status check_number(const ft_cmd_option *o, const char *value)

@@ -71,8 +71,8 @@ ft_status ft_args_unescaped(const ft_args *a, const char *name, char **out);
 /* Every value of a repeated option, in order. */
 size_t ft_args_count(const ft_args *a, const char *name);
 const char *ft_args_item(const ft_args *a, const char *name, size_t i);
-/* The i-th of the names in a comma list, in a new string; NULL behind the last or when memory is out. */
-char *ft_comma_item(const char *list, size_t i);
+/* The i-th of the names in a comma list, in a new string; NULL behind the last. FT_EINPUT: it is empty. */
+ft_status ft_comma_item(char **item, const char *list, size_t i);
 /* The command of this name (one word or two); NULL when there is none. */
 const ft_cmd *ft_cmd_named(const char *name);
 bool ft_cmd_is_group(const char *word);

@@ -63,15 +63,16 @@ static ft_status choose_metrics(evaluation *e)
     if (!list)
         list = only_text(&e->data) ? "loss,perplexity,token_accuracy" : "loss,perplexity,token_accuracy,exact_match";
     char *name;
-    for (size_t i = 0; (name = ft_comma_item(list, i)); i++) {
-        if (e->n_metrics == FT_MAX_METRICS) {
-            ft_free(name);
-            return ft_fail(FT_EINPUT, "--metrics: at most %d", FT_MAX_METRICS);
-        }
-        e->metrics[e->n_metrics++] = ft_metric_named(name); /* the option row has checked the names */
+    for (size_t i = 0;; i++) {
+        FT_RETURN(ft_context(ft_comma_item(&name, list, i), "--metrics"));
+        if (!name)
+            return FT_OK;
+        const ft_metric *m = ft_metric_named(name); /* the option row has checked the names */
         ft_free(name);
+        if (e->n_metrics == FT_MAX_METRICS)
+            return ft_fail(FT_EINPUT, "--metrics: at most %d", FT_MAX_METRICS);
+        e->metrics[e->n_metrics++] = m;
     }
-    return FT_OK;
 }
 
 /* ---- predictions: one JSON object a row ---- */

@@ -253,5 +253,6 @@ static ft_status load_gguf(ft_tokenizer *t, const char *path)
 const ft_vocabulary ft_vocabulary_gguf = {
     .name = "a .gguf",
     .is = is_gguf,
+    .magic = "GGUF",
     .load = load_gguf,
 };

@@ -53,12 +53,22 @@ void ft_ids_free(ft_ids *ids)
 
 /* ---- opening ---- */
 
-static const ft_vocabulary *vocabulary_of(const char *path)
+/* By what the file begins with, else by its name: a GGUF is one under any name, as it is for the model. */
+static ft_status vocabulary_of(const ft_vocabulary **out, const char *path)
 {
-    for (size_t i = 0; i < FT_COUNT(vocabularies); i++)
-        if (vocabularies[i]->is(path))
-            return vocabularies[i];
-    return NULL;
+    ft_mapping map;
+    *out = NULL;
+    FT_RETURN(ft_mapping_open(&map, path));
+    for (size_t i = 0; i < FT_COUNT(vocabularies) && !*out; i++) {
+        const char *magic = vocabularies[i]->magic;
+        if (magic && map.size >= strlen(magic) && memcmp(map.data, magic, strlen(magic)) == 0)
+            *out = vocabularies[i];
+    }
+    ft_mapping_close(&map);
+    for (size_t i = 0; i < FT_COUNT(vocabularies) && !*out; i++)
+        if (vocabularies[i]->is(ft_path_base(path)))
+            *out = vocabularies[i];
+    return FT_OK;
 }
 
 /* A failure that names what was expected. */
@@ -147,14 +157,14 @@ ft_status ft_tokenizer_open(ft_tokenizer **out, const char *path)
     if (ft_is_dir(path)) {
         FT_TRY(find_in_dir(&t->path, &t->source, path));
     } else {
-        t->source = vocabulary_of(ft_path_base(path));
+        FT_TRY(vocabulary_of(&t->source, path));
         t->path = ft_strdup(path);
         if (!t->path) {
             st = FT_ENOMEM;
             goto done;
         }
         if (!t->source) {
-            st = no_tokenizer(path, "no tokenizer, by its name");
+            st = no_tokenizer(path, "no tokenizer, by its name or its first bytes");
             goto done;
         }
     }

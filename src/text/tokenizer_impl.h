@@ -104,6 +104,7 @@ struct ft_vocabulary {
     bool hf;           /* HF tools read it: an HF directory takes it as it is */
     /* The file is of this format, by its name. */
     bool (*is)(const char *path);
+    const char *magic; /* what such a file begins with, whatever its name; NULL: the name alone tells */
     ft_status (*load)(ft_tokenizer *t, const char *path);
 };
 

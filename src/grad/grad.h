@@ -11,7 +11,7 @@
  *
  * Ownership: the tape owns every ft_var and all it points to until the next ft_tape_begin. Parameters are the caller's.
  *
- * Memory: ft_op_lora takes over the memory of y, ft_op_rope that of x, ft_op_add that of b, wherever no backward rule
+ * Memory: ft_op_lora takes over the memory of y, ft_op_rope and ft_op_scale that of x, ft_op_add that of b, wherever no backward rule
  * needs the old values and it is no leaf; that input's v is NULL afterwards, and a later op that reads it fails with
  * FT_EINPUT.
  *
@@ -45,12 +45,14 @@ typedef struct ft_var {
 } ft_var;
 
 /* Ragged rows: segment s holds tokens start[s] .. start[s+1]-1 of the step; attention and positions restart there.
- * In decoding, past[s] tokens of the row stand in the cache already, in slot[s]; NULL pointers mean 0 and s. */
+ * In decoding, past[s] tokens of the row stand in the cache already, in slot[s]; NULL pointers mean 0 and s. total[s]
+ * counts all tokens of the row known so far, where it is fed in pieces; NULL: past and present ones. */
 typedef struct ft_segments {
     int64_t n;
     const int64_t *start; /* [n + 1], start[0] = 0, start[n] = T */
     const int64_t *past;  /* [n] or NULL */
     const int64_t *slot;  /* [n] or NULL */
+    const int64_t *total; /* [n] or NULL */
 } ft_segments;
 
 /* Keys (after rope) and values of earlier tokens, one layer: [slots, capacity, K * D] each. */
@@ -67,12 +69,18 @@ typedef struct ft_attention_spec {
     bool causal;    /* false: every token of the segment sees every other (encoders) */
 } ft_attention_spec;
 
-/* Rotary table, halves layout of HF: dims i and i + rot/2 of a head turn by position * inv_freq[i]. */
+/* Rotary table, halves layout of HF: dims i and i + rot/2 of a head turn by position * inv_freq[i]. All tokens of a
+ * segment turn by the same frequencies: longrope has others for rows of more than `beyond` tokens. */
 typedef struct ft_rope {
     const float *inv_freq; /* [rot / 2] */
     int64_t rot;           /* dims that turn, <= head_dim */
     float factor;          /* on cos and sin, usually 1 */
+    const float *inv_freq_beyond; /* [rot / 2] or NULL: the same for all lengths */
+    int64_t beyond;
 } ft_rope;
+
+/* What gates a gated MLP: silu, or gelu by its tanh form. */
+typedef enum ft_gate { FT_GATE_SILU, FT_GATE_GELU } ft_gate;
 
 typedef struct ft_tape ft_tape;
 ft_status ft_tape_new(ft_tape **out);
@@ -120,14 +128,22 @@ ft_var *ft_op_lora(ft_tape *t, ft_var *y, ft_var *x, ft_param *a, ft_param *b, f
 /* y = x / sqrt(mean(x^2) + eps) * (w + plus); x [T, C] with C a multiple of w's length: each group of that length is
  * normed by itself (per-head norms). plus is 0 or 1 (gemma). */
 ft_var *ft_op_rmsnorm(ft_tape *t, ft_var *x, ft_param *w, float eps, float plus);
+/* y = (x - mean) / sqrt(variance + eps) * w + bias, row by row; w and bias [C] of f32. */
+ft_var *ft_op_layernorm(ft_tape *t, ft_var *x, ft_param *w, ft_param *bias, float eps);
 /* Turns each head of x [T, heads * head_dim] by its position past[s] + i. */
 ft_var *ft_op_rope(ft_tape *t, ft_var *x, int64_t heads, int64_t head_dim, const ft_rope *rope, const ft_segments *seg);
 /* q [T, H D], k and v [T, K D] -> [T, H D]; grouped queries (head h reads kv head h / (H / K)); online softmax in
  * tiles. kv != NULL (decoding, no records): appends k, v to the cache and attends over past and present. */
 ft_var *ft_op_attention(ft_tape *t, ft_var *q, ft_var *k, ft_var *v, const ft_attention_spec *spec,
                         const ft_segments *seg, ft_kv *kv);
-/* silu(gate) * up, both [T, F]. */
-ft_var *ft_op_swiglu(ft_tape *t, ft_var *gate, ft_var *up);
+/* act(gate) * up, both [T, F]. */
+ft_var *ft_op_glu(ft_tape *t, ft_var *gate, ft_var *up, ft_gate act);
+/* x / 2 (1 + erf(x / sqrt 2)). */
+ft_var *ft_op_gelu(ft_tape *t, ft_var *x);
+/* a x. */
+ft_var *ft_op_scale(ft_tape *t, ft_var *x, float a);
+/* Columns first .. first + n - 1 of x: [T, n]. */
+ft_var *ft_op_columns(ft_tape *t, ft_var *x, int64_t first, int64_t n);
 /* a + b, same shape. */
 ft_var *ft_op_add(ft_tape *t, ft_var *a, ft_var *b);
 /* Rows index[i] of x: [n, cols] (the last token of each segment; supervised rows). */

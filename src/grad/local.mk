@@ -2,9 +2,13 @@ src_libfettle_la_SOURCES += \
 	%D%/add.c \
 	%D%/attention.c %D%/attention.h %D%/attention_grad.c \
 	%D%/block.c \
+	%D%/columns.c \
 	%D%/embedding.c \
+	%D%/gelu.c \
+	%D%/glu.c \
 	%D%/grad.h %D%/ops.def \
 	%D%/head_loss.c \
+	%D%/layernorm.c \
 	%D%/linear.c \
 	%D%/logits.c \
 	%D%/lora.c \
@@ -12,5 +16,5 @@ src_libfettle_la_SOURCES += \
 	%D%/rmsnorm.c \
 	%D%/rope.c \
 	%D%/rows.c \
-	%D%/swiglu.c \
+	%D%/scale.c \
 	%D%/tape.c %D%/tape.h

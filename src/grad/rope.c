@@ -3,6 +3,8 @@
  * cos and sin of every position seen so far are kept by the tape, one table for each set of frequencies:
  *
  *   [positions, rot]: cos [rot / 2], sin [rot / 2] of position * inv_freq[i], times factor
+ *
+ * Where rows beyond a length turn by other frequencies there are two tables, and a segment takes one of them.
  */
 #include "grad/tape.h"
 
@@ -20,8 +22,8 @@ typedef struct ft_rope_table {
 
 typedef struct saved {
     const ft_segments *seg;
-    size_t table;
-    int64_t heads, head_dim;
+    size_t table, table_beyond;
+    int64_t beyond, heads, head_dim;
 } saved;
 
 void ft_grad__free_ropes(ft_tape *t)
@@ -33,30 +35,30 @@ void ft_grad__free_ropes(ft_tape *t)
     ft_free(t->ropes);
 }
 
-static bool same(const ft_rope_table *a, const ft_rope *r)
+static bool same(const ft_rope_table *a, const ft_rope *r, const float *inv_freq)
 {
     return a->rot == r->rot && a->factor == r->factor &&
-           memcmp(a->inv_freq, r->inv_freq, (size_t)(r->rot / 2) * sizeof *r->inv_freq) == 0;
+           memcmp(a->inv_freq, inv_freq, (size_t)(r->rot / 2) * sizeof *inv_freq) == 0;
 }
 
-/* The tape's table of these frequencies, made when it is new; NULL without memory. */
-static ft_rope_table *find_table(ft_tape *t, const ft_rope *r)
+/* The number of the tape's table of these frequencies, made when it is new; false without memory. */
+static bool find_table(ft_tape *t, const ft_rope *r, const float *inv_freq, size_t *number)
 {
-    for (size_t i = 0; i < t->n_ropes; i++)
-        if (same(&t->ropes[i], r))
-            return &t->ropes[i];
+    for (*number = 0; *number < t->n_ropes; ++*number)
+        if (same(&t->ropes[*number], r, inv_freq))
+            return true;
     ft_rope_table *more = ft_resize(t->ropes, t->n_ropes + 1, sizeof *more);
     if (!more)
-        return NULL;
+        return false;
     t->ropes = more;
-    size_t bytes = (size_t)(r->rot / 2) * sizeof *r->inv_freq;
+    size_t bytes = (size_t)(r->rot / 2) * sizeof *inv_freq;
     ft_rope_table *a = &more[t->n_ropes];
     *a = (ft_rope_table){.rot = r->rot, .factor = r->factor, .inv_freq = ft_resize(NULL, bytes, 1)};
     if (!a->inv_freq)
-        return NULL;
-    memcpy(a->inv_freq, r->inv_freq, bytes);
+        return false;
+    memcpy(a->inv_freq, inv_freq, bytes);
     t->n_ropes++;
-    return a;
+    return true;
 }
 
 static bool fill_table(ft_rope_table *a, int64_t positions)
@@ -81,12 +83,19 @@ static bool fill_table(ft_rope_table *a, int64_t positions)
 typedef struct job {
     const ft_kernels *k;
     const ft_segments *seg;
-    const ft_rope_table *table;
+    const ft_rope_table *table, *table_beyond; /* of segments of more than `beyond` tokens */
     const float *x;
     float *y;
-    int64_t T, heads, head_dim;
+    int64_t beyond, T, heads, head_dim;
     bool back, add;
 } job;
+
+/* Tokens of a segment's row, those before and behind this step among them. */
+static int64_t tokens_of(const ft_segments *seg, int64_t s)
+{
+    int64_t n = seg->start[s + 1] - seg->start[s] + (seg->past ? seg->past[s] : 0);
+    return seg->total ? FT_MAX(n, seg->total[s]) : n;
+}
 
 static void tile(void *ctx, int64_t i)
 {
@@ -97,7 +106,8 @@ static void tile(void *ctx, int64_t i)
         while (token >= j->seg->start[s + 1])
             s++;
         int64_t position = token - j->seg->start[s] + (j->seg->past ? j->seg->past[s] : 0);
-        const float *turn = j->table->turns + position * j->table->rot;
+        const ft_rope_table *table = tokens_of(j->seg, s) > j->beyond ? j->table_beyond : j->table;
+        const float *turn = table->turns + position * j->table->rot;
         j->k->rope(j->y + token * width, j->x + token * width, turn, turn + half, j->table->rot, j->heads, j->head_dim,
                    j->back, j->add);
     }
@@ -109,6 +119,8 @@ static void backward(ft_tape *t, const ft_node *n)
     job j = {.k = ft_kernels_active(),
              .seg = s->seg,
              .table = &t->ropes[s->table],
+             .table_beyond = &t->ropes[s->table_beyond],
+             .beyond = s->beyond,
              .x = n->out->g,
              .T = n->out->rows,
              .heads = s->heads,
@@ -138,20 +150,28 @@ static bool shapes_fit(ft_tape *t, const ft_var *x, int64_t heads, int64_t head_
     return t->status == FT_OK;
 }
 
-/* The table, filled as far as the longest segment reaches. */
-static ft_rope_table *table_for(ft_tape *t, const ft_rope *rope, const ft_segments *seg)
+/* The tables that the segments need, filled as far as the longest of them reaches. */
+static bool find_tables(ft_tape *t, const ft_rope *rope, const ft_segments *seg, saved *out)
 {
-    int64_t positions = 0;
-    for (int64_t s = 0; s < seg->n; s++)
-        positions = FT_MAX(positions, seg->start[s + 1] - seg->start[s] + (seg->past ? seg->past[s] : 0));
-    if (positions > MAX_POSITION)
-        return ft_grad__fail(t, &ft_grad__rope, FT_EINPUT, "%lld positions, at most %d are served",
-                             (long long)positions, MAX_POSITION);
-    ft_rope_table *a = find_table(t, rope);
-    if (a && fill_table(a, positions))
-        return a;
-    t->status = FT_ENOMEM;
-    return NULL;
+    int64_t within = 1, past = 0; /* positions of either table */
+    out->beyond = rope->inv_freq_beyond ? rope->beyond : MAX_POSITION;
+    for (int64_t s = 0; s < seg->n; s++) {
+        int64_t n = tokens_of(seg, s), *most = n > out->beyond ? &past : &within;
+        *most = FT_MAX(*most, n);
+    }
+    if (FT_MAX(within, past) > MAX_POSITION) {
+        ft_grad__fail(t, &ft_grad__rope, FT_EINPUT, "%lld positions, at most %d are served",
+                      (long long)FT_MAX(within, past), MAX_POSITION);
+        return false;
+    }
+    bool found = find_table(t, rope, rope->inv_freq, &out->table) && fill_table(&t->ropes[out->table], within);
+    out->table_beyond = out->table;
+    if (found && past)
+        found = find_table(t, rope, rope->inv_freq_beyond, &out->table_beyond) &&
+                fill_table(&t->ropes[out->table_beyond], past);
+    if (!found)
+        t->status = FT_ENOMEM;
+    return found;
 }
 
 ft_var *ft_op_rope(ft_tape *t, ft_var *x, int64_t heads, int64_t head_dim, const ft_rope *rope, const ft_segments *seg)
@@ -161,24 +181,24 @@ ft_var *ft_op_rope(ft_tape *t, ft_var *x, int64_t heads, int64_t head_dim, const
         !ft_grad__check_segments(t, op, seg, x->rows))
         return NULL;
     const float *old;
-    ft_rope_table *table = table_for(t, rope, seg);
     saved *s = ft_grad__alloc(t, 1, sizeof *s);
-    ft_var *y = table && s ? ft_grad__take_over(t, x, &old) : NULL;
+    ft_var *y = s && find_tables(t, rope, seg, s) ? ft_grad__take_over(t, x, &old) : NULL;
     if (!y)
         return NULL;
     job j = {.k = ft_kernels_active(),
              .seg = seg,
-             .table = table,
+             .table = &t->ropes[s->table],
+             .table_beyond = &t->ropes[s->table_beyond],
+             .beyond = s->beyond,
              .x = old,
              .y = y->v,
              .T = y->rows,
              .heads = heads,
              .head_dim = head_dim};
     ft_parallel(ft_grad__row_tiles(j.T), tile, &j);
-    *s = (saved){.table = (size_t)(table - t->ropes),
-                 .heads = heads,
-                 .head_dim = head_dim,
-                 .seg = ft_grad__keep_segments(t, seg)};
+    s->heads = heads;
+    s->head_dim = head_dim;
+    s->seg = ft_grad__keep_segments(t, seg);
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}, .saved = s}) ? y : NULL;
 }
 
@@ -190,4 +210,5 @@ const ft_op ft_grad__rope = {.name = "rope",
                                  (const ft_op_case[]){{.T = 1, .heads = 1, .head_dim = 2, .rank = 2, .segments = 1},
                                                       {.T = 40, .heads = 3, .head_dim = 22, .rank = 22, .segments = 3},
                                                       {.T = 7, .heads = 2, .head_dim = 64, .rank = 40, .segments = 2},
+                                                      {.T = 40, .heads = 2, .head_dim = 8, .rank = 6, .segments = 3, .window = 12},
                                                       {0}}};

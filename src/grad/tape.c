@@ -250,13 +250,16 @@ const ft_segments *ft_grad__keep_segments(ft_tape *t, const ft_segments *seg)
 {
     size_t n = (size_t)seg->n;
     ft_segments *copy = ft_grad__alloc(t, 1, sizeof *copy);
-    int64_t *start = ft_grad__alloc(t, 2 * n + 1, sizeof *start), *past = start ? start + n + 1 : NULL;
+    int64_t *start = ft_grad__alloc(t, 3 * n + 1, sizeof *start), *past = start ? start + n + 1 : NULL;
     if (!copy || !start)
         return NULL;
     memcpy(start, seg->start, (n + 1) * sizeof *start);
     if (seg->past)
         memcpy(past, seg->past, n * sizeof *past);
-    *copy = (ft_segments){.n = seg->n, .start = start, .past = seg->past ? past : NULL};
+    if (seg->total)
+        memcpy(past + n, seg->total, n * sizeof *past);
+    *copy = (ft_segments){
+        .n = seg->n, .start = start, .past = seg->past ? past : NULL, .total = seg->total ? past + n : NULL};
     return copy;
 }
 

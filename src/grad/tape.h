@@ -24,6 +24,7 @@ typedef struct ft_op_case {
     const ft_dtype *dtype;                     /* of the frozen weight; NULL: f32 and trainable */
     float dropout, softcap, plus;
     bool bias, bidirectional;
+    ft_gate gate;
 } ft_op_case;
 
 typedef struct ft_op {
@@ -136,7 +137,7 @@ bool ft_grad__check_weight(ft_tape *t, const ft_op *op, const ft_param *w, int64
 void ft_grad__scatter_add(float *dst, const int64_t *index, int64_t n, const float *src, int64_t cols, float scale);
 /* dx [T, in] (+)= dy w, with memory of the pool where the sum is long (linear.c). */
 void ft_grad__linear_dx(ft_tape *t, float *dx, const float *dy, int64_t T, const ft_param *w, bool add);
-/* A copy of seg with its start and past in the tape's memory; NULL on failure. */
+/* A copy of seg with its start, past and total in the tape's memory; NULL on failure. */
 const ft_segments *ft_grad__keep_segments(ft_tape *t, const ft_segments *seg);
 /* Segments cover T tokens in order. */
 bool ft_grad__check_segments(ft_tape *t, const ft_op *op, const ft_segments *seg, int64_t T);

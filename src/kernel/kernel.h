@@ -70,6 +70,12 @@ typedef struct ft_kernels {
     void (*rmsnorm_grad)(float *dx, float *dw, const float *dy, const float *x, const float *w, float inv, float plus,
                          int64_t n, bool add);
 
+    /* ---- norm: y = (x - mean) inv w + b, inv = 1 / sqrt(variance + eps), sums in f64; returns inv ---- */
+    float (*layernorm)(float *y, const float *x, const float *w, const float *b, float eps, int64_t n, float *mean);
+    /* dx (+)=, dw += and db += of one row; each may be NULL */
+    void (*layernorm_grad)(float *dx, float *dw, float *db, const float *dy, const float *x, const float *w, float mean,
+                           float inv, int64_t n, bool add);
+
     /* One token [heads, head_dim]: dims i and i + rot / 2 of each head turn by the angle of cos[i], sin[i] [rot / 2];
      * the dims from rot on are copied. y may be x; add: y +=. The gradient is the turn back: sin negated by `back`. */
     void (*rope)(float *y, const float *x, const float *cos, const float *sin, int64_t rot, int64_t heads,
@@ -78,6 +84,12 @@ typedef struct ft_kernels {
     void (*swiglu)(float *y, const float *gate, const float *up, int64_t n); /* silu(gate) up */
     void (*swiglu_grad)(float *dgate, float *dup, const float *dy, const float *gate, const float *up, int64_t n,
                         bool add_gate, bool add_up); /* dgate or dup may be NULL */
+    /* likewise with gelu(gate) by its tanh form: gate / 2 (1 + tanh(sqrt(2 / pi) (gate + 0.044715 gate^3))) */
+    void (*geglu)(float *y, const float *gate, const float *up, int64_t n);
+    void (*geglu_grad)(float *dgate, float *dup, const float *dy, const float *gate, const float *up, int64_t n,
+                       bool add_gate, bool add_up);
+    void (*gelu)(float *y, const float *x, int64_t n); /* x / 2 (1 + erf(x / sqrt 2)) */
+    void (*gelu_grad)(float *dx, const float *dy, const float *x, int64_t n, bool add);
 
     /* Attention backward over one row of scores: s [n] after scale and softcap becomes p = exp(s - lse); dp [n] becomes
      * scale p (dp - d) (1 - (s / cap)^2), the gradient of q.k. cap 0: no softcap. */

@@ -140,6 +140,40 @@ static void put(float *y, float value, bool add)
     *y = add ? *y + value : value;
 }
 
+static float layernorm(float *y, const float *x, const float *w, const float *b, float eps, int64_t n, float *mean)
+{
+    double sum = 0, squares = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += x[i];
+    *mean = (float)(sum / (double)n);
+    for (int64_t i = 0; i < n; i++)
+        squares += ((double)x[i] - *mean) * ((double)x[i] - *mean);
+    float inv = (float)(1 / sqrt(squares / (double)n + eps));
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (x[i] - *mean) * inv * w[i] + b[i];
+    return inv;
+}
+
+static void layernorm_grad(float *dx, float *dw, float *db, const float *dy, const float *x, const float *w, float mean,
+                           float inv, int64_t n, bool add)
+{
+    double along = 0, sum = 0; /* of the gradient along the normed x, and along ones */
+    for (int64_t i = 0; i < n; i++) {
+        along += (double)dy[i] * w[i] * ((x[i] - mean) * inv);
+        sum += (double)dy[i] * w[i];
+    }
+    float back = (float)(along / (double)n), level = (float)(sum / (double)n);
+    for (int64_t i = 0; i < n; i++) {
+        float z = (x[i] - mean) * inv;
+        if (dx)
+            put(&dx[i], inv * (dy[i] * w[i] - level - z * back), add);
+        if (dw)
+            dw[i] += dy[i] * z;
+        if (db)
+            db[i] += dy[i];
+    }
+}
+
 static void rope(float *y, const float *x, const float *cos, const float *sin, int64_t rot, int64_t heads,
                  int64_t head_dim, bool back, bool add)
 {
@@ -173,6 +207,54 @@ static void swiglu_grad(float *dgate, float *dup, const float *dy, const float *
     }
 }
 
+/* The tanh form of gelu, and its slope. */
+static float gelu_tanh(float x, float *slope)
+{
+    const float k = 0.797884561f, c = 0.044715f; /* sqrt(2 / pi) */
+    float t = tanhf(k * (x + c * x * x * x));
+    *slope = 0.5f * (1 + t) + 0.5f * x * (1 - t * t) * k * (1 + 3 * c * x * x);
+    return 0.5f * x * (1 + t);
+}
+
+static void geglu(float *y, const float *gate, const float *up, int64_t n)
+{
+    float slope;
+    for (int64_t i = 0; i < n; i++)
+        y[i] = gelu_tanh(gate[i], &slope) * up[i];
+}
+
+static void geglu_grad(float *dgate, float *dup, const float *dy, const float *gate, const float *up, int64_t n,
+                       bool add_gate, bool add_up)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float slope, g = gelu_tanh(gate[i], &slope);
+        if (dgate)
+            put(&dgate[i], dy[i] * up[i] * slope, add_gate);
+        if (dup)
+            put(&dup[i], dy[i] * g, add_up);
+    }
+}
+
+/* The share of the normal distribution below x. */
+static float below(float x)
+{
+    return 0.5f * erfcf(-x * 0.707106781f);
+}
+
+static void gelu(float *y, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = x[i] * below(x[i]);
+}
+
+static void gelu_grad(float *dx, const float *dy, const float *x, int64_t n, bool add)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float density = 0.398942280f * expf(-0.5f * x[i] * x[i]);
+        put(&dx[i], dy[i] * (below(x[i]) + x[i] * density), add);
+    }
+}
+
 static void scores_grad(float *s, float *dp, float lse, float d, float scale, float cap, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
@@ -202,7 +284,13 @@ const ft_kernels ft_kernels_ref = {.name = "ref",
                                    .rows_mix = rows_mix,
                                    .rmsnorm = rmsnorm,
                                    .rmsnorm_grad = rmsnorm_grad,
+                                   .layernorm = layernorm,
+                                   .layernorm_grad = layernorm_grad,
                                    .rope = rope,
                                    .swiglu = swiglu,
                                    .swiglu_grad = swiglu_grad,
+                                   .geglu = geglu,
+                                   .geglu_grad = geglu_grad,
+                                   .gelu = gelu,
+                                   .gelu_grad = gelu_grad,
                                    .scores_grad = scores_grad};

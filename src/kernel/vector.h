@@ -296,6 +296,55 @@ static void rmsnorm_grad(float *dx, float *dw, const float *dy, const float *x, 
         put(dw + i, take(dw + i, n - i) + take(dy + i, n - i) * take(x + i, n - i) * inv, n - i);
 }
 
+static float layernorm(float *y, const float *x, const float *w, const float *b, float eps, int64_t n, float *mean)
+{
+    wide s = {0}, q = {0};
+    for (int64_t i = 0; i < n; i += L) {
+        wide v = widen(take(x + i, n - i));
+        s.low += v.low;
+        s.high += v.high;
+    }
+    float m = *mean = (float)(sum_wide(s) / (double)n);
+    int64_t tail = n % L, whole = n - tail;
+    for (int64_t i = 0; i < whole; i += L) {
+        wide v = widen(load(x + i) - m);
+        q.low += v.low * v.low;
+        q.high += v.high * v.high;
+    }
+    double squares = sum_wide(q);
+    for (int64_t i = whole; i < n; i++)
+        squares += (double)(x[i] - m) * (x[i] - m);
+    float inv = (float)(1 / sqrt(squares / (double)n + eps));
+    for (int64_t i = 0; i < n; i += L)
+        put(y + i, (take(x + i, n - i) - m) * inv * take(w + i, n - i) + take(b + i, n - i), n - i);
+    return inv;
+}
+
+static void layernorm_grad(float *dx, float *dw, float *db, const float *dy, const float *x, const float *w, float mean,
+                           float inv, int64_t n, bool add)
+{
+    wide along = {0}, s = {0};
+    for (int64_t i = 0; i < n; i += L) {
+        vf g = take(dy + i, n - i) * take(w + i, n - i); /* 0 behind the end */
+        wide one = widen(g), z = widen(g * ((take(x + i, n - i) - mean) * inv));
+        s.low += one.low;
+        s.high += one.high;
+        along.low += z.low;
+        along.high += z.high;
+    }
+    float back = (float)(sum_wide(along) / (double)n), level = (float)(sum_wide(s) / (double)n);
+    for (int64_t i = 0; i < n; i += L) {
+        int64_t k = n - i;
+        vf d = take(dy + i, k), z = (take(x + i, k) - mean) * inv;
+        if (dx)
+            put_or_add(dx + i, inv * (d * take(w + i, k) - level - z * back), k, add);
+        if (dw)
+            put_or_add(dw + i, d * z, k, true);
+        if (db)
+            put_or_add(db + i, d, k, true);
+    }
+}
+
 static void rope(float *y, const float *x, const float *cos, const float *sin, int64_t rot, int64_t heads,
                  int64_t head_dim, bool back, bool add)
 {
@@ -333,6 +382,51 @@ static void swiglu_grad(float *dgate, float *dup, const float *dy, const float *
     }
 }
 
+/* The tanh form of gelu, and its slope. */
+static inline vf gelu_tanh(vf x, vf *slope)
+{
+    const float k = 0.797884561f, c = 0.044715f; /* sqrt(2 / pi) */
+    vf square = x * x, t = vtanh(k * (x + c * x * square));
+    *slope = 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * k * (1.0f + 3 * c * square);
+    return 0.5f * x * (1.0f + t);
+}
+
+static void geglu(float *y, const float *gate, const float *up, int64_t n)
+{
+    vf slope;
+    for (int64_t i = 0; i < n; i += L)
+        put(y + i, gelu_tanh(take(gate + i, n - i), &slope) * take(up + i, n - i), n - i);
+}
+
+static void geglu_grad(float *dgate, float *dup, const float *dy, const float *gate, const float *up, int64_t n,
+                       bool add_gate, bool add_up)
+{
+    for (int64_t i = 0; i < n; i += L) {
+        vf slope, d = take(dy + i, n - i), g = gelu_tanh(take(gate + i, n - i), &slope);
+        if (dgate)
+            put_or_add(dgate + i, d * take(up + i, n - i) * slope, n - i, add_gate);
+        if (dup)
+            put_or_add(dup + i, d * g, n - i, add_up);
+    }
+}
+
+static void gelu(float *y, const float *x, int64_t n)
+{
+    vf density;
+    for (int64_t i = 0; i < n; i += L) {
+        vf v = take(x + i, n - i);
+        put(y + i, v * vnormal(v, &density), n - i);
+    }
+}
+
+static void gelu_grad(float *dx, const float *dy, const float *x, int64_t n, bool add)
+{
+    for (int64_t i = 0; i < n; i += L) {
+        vf density, v = take(x + i, n - i), p = vnormal(v, &density);
+        put_or_add(dx + i, take(dy + i, n - i) * (p + v * density), n - i, add);
+    }
+}
+
 static void scores_grad(float *s, float *dp, float lse, float d, float scale, float cap, int64_t n)
 {
     float inverse = cap > 0 ? 1 / cap : 0;
@@ -361,7 +455,13 @@ const ft_kernels FT_VECTOR_KERNELS = {.name = FT_VECTOR_NAME,
                                       .rows_mix = rows_mix,
                                       .rmsnorm = rmsnorm,
                                       .rmsnorm_grad = rmsnorm_grad,
+                                      .layernorm = layernorm,
+                                      .layernorm_grad = layernorm_grad,
                                       .rope = rope,
                                       .swiglu = swiglu,
                                       .swiglu_grad = swiglu_grad,
+                                      .geglu = geglu,
+                                      .geglu_grad = geglu_grad,
+                                      .gelu = gelu,
+                                      .gelu_grad = gelu_grad,
                                       .scores_grad = scores_grad};

@@ -109,7 +109,7 @@ static ft_var *mlp(ft_tape *t, const ft_pass *p, ft_var *x, int64_t layer)
     ft_weight *const *w = p->m->layers[layer].w;
     ft_var *gate = ft_model__linear(t, p, x, w[FT_W_GATE], w[FT_W_GATE_BIAS]);
     ft_var *up = ft_model__linear(t, p, x, w[FT_W_UP], w[FT_W_UP_BIAS]);
-    return ft_model__linear(t, p, ft_op_swiglu(t, gate, up), w[FT_W_DOWN], w[FT_W_DOWN_BIAS]);
+    return ft_model__linear(t, p, ft_op_glu(t, gate, up, FT_GATE_SILU), w[FT_W_DOWN], w[FT_W_DOWN_BIAS]);
 }
 
 ft_var *ft_decoder_block(ft_tape *t, ft_var *x, void *pass, int64_t layer)

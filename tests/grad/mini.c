@@ -66,7 +66,7 @@ static ft_var *block(ft_tape *t, ft_var *x, void *ctx, int64_t layer)
     ft_var *a = ft_op_attention(t, q, k, v, &spec, &m->seg, m->kv ? &m->kv[layer] : NULL);
     x = ft_op_add(t, x, ft_op_linear(t, a, &l->o, NULL));
     h = ft_op_rmsnorm(t, x, &l->norm2, 1e-5f, 0);
-    ft_var *f = ft_op_swiglu(t, ft_op_linear(t, h, &l->gate, NULL), ft_op_linear(t, h, &l->up, NULL));
+    ft_var *f = ft_op_glu(t, ft_op_linear(t, h, &l->gate, NULL), ft_op_linear(t, h, &l->up, NULL), FT_GATE_SILU);
     return ft_op_add(t, x, ft_op_linear(t, f, &l->down, NULL));
 }
 

@@ -172,14 +172,50 @@ static void rmsnorm_reference(const problem *p, double *const *in, double *out)
 
 const proof proof_rmsnorm = {&ft_grad__rmsnorm, rmsnorm_shape, rmsnorm_run, rmsnorm_reference};
 
-/* ---- rope ---- */
+static void layernorm_shape(problem *p)
+{
+    p->n = 3;
+    p->in[0] = (input){p->c->T, p->c->in, false, NULL};
+    p->in[1] = p->in[2] = (input){1, p->c->in, true, NULL};
+    p->out = p->c->T * p->c->in;
+}
+
+static ft_var *layernorm_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    return ft_op_layernorm(t, x[0], &w[1], &w[2], PROOF_EPS);
+}
+
+static void layernorm_reference(const problem *p, double *const *in, double *out)
+{
+    int64_t n = p->c->in;
+    for (int64_t t = 0; t < p->c->T; t++) {
+        const double *x = in[0] + t * n;
+        double mean = 0, variance = 0;
+        for (int64_t i = 0; i < n; i++)
+            mean += x[i] / (double)n;
+        for (int64_t i = 0; i < n; i++)
+            variance += (x[i] - mean) * (x[i] - mean) / (double)n;
+        for (int64_t i = 0; i < n; i++)
+            out[t * n + i] = (x[i] - mean) / sqrt(variance + PROOF_EPS) * in[1][i] + in[2][i];
+    }
+}
+
+const proof proof_layernorm = {&ft_grad__layernorm, layernorm_shape, layernorm_run, layernorm_reference};
+
+/* ---- rope: c->window: the length beyond which other frequencies serve ---- */
 
 ft_rope proof_rope_of(const ft_op_case *c)
 {
-    static float inv_freq[64];
-    for (int64_t i = 0; i < c->rank / 2; i++)
+    static float inv_freq[64], beyond[64];
+    for (int64_t i = 0; i < c->rank / 2; i++) {
         inv_freq[i] = (float)pow(100, -2.0 * (double)i / (double)c->rank);
-    return (ft_rope){.inv_freq = inv_freq, .rot = c->rank, .factor = 1.25f};
+        beyond[i] = inv_freq[i] / (float)(i + 2);
+    }
+    return (ft_rope){.inv_freq = inv_freq,
+                     .rot = c->rank,
+                     .factor = 1.25f,
+                     .inv_freq_beyond = c->window ? beyond : NULL,
+                     .beyond = c->window};
 }
 
 static void rope_shape(problem *p)
@@ -199,11 +235,13 @@ static void rope_reference(const problem *p, double *const *in, double *out)
 {
     ft_rope rope = proof_rope_of(p->c);
     int64_t D = p->c->head_dim, width = p->c->heads * D, half = rope.rot / 2;
-    for (int64_t s = 0; s < p->seg.n; s++)
+    for (int64_t s = 0; s < p->seg.n; s++) {
+        bool beyond = rope.beyond && p->seg.start[s + 1] - p->seg.start[s] > rope.beyond;
+        const float *inv_freq = beyond ? rope.inv_freq_beyond : rope.inv_freq;
         for (int64_t t = p->seg.start[s]; t < p->seg.start[s + 1]; t++)
             for (int64_t at = t * width; at < (t + 1) * width; at++) {
                 int64_t i = at % D;
-                double angle = (double)(t - p->seg.start[s]) * rope.inv_freq[i % half], c = cos(angle), sn = sin(angle);
+                double angle = (double)(t - p->seg.start[s]) * inv_freq[i % half], c = cos(angle), sn = sin(angle);
                 if (i >= rope.rot)
                     out[at] = in[0][at];
                 else if (i < half)
@@ -211,6 +249,7 @@ static void rope_reference(const problem *p, double *const *in, double *out)
                 else
                     out[at] = rope.factor * (in[0][at] * c + in[0][at - half] * sn);
             }
+    }
 }
 
 const proof proof_rope = {&ft_grad__rope, rope_shape, rope_run, rope_reference};
@@ -284,7 +323,7 @@ static void attention_reference(const problem *p, double *const *in, double *out
 
 const proof proof_attention = {&ft_grad__attention, attention_shape, attention_run, attention_reference};
 
-/* ---- swiglu, add, rows ---- */
+/* ---- glu, gelu, scale, add, columns, rows ---- */
 
 static void pair_shape(problem *p)
 {
@@ -293,18 +332,87 @@ static void pair_shape(problem *p)
     p->out = p->c->T * p->c->in;
 }
 
-static ft_var *swiglu_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+static void one_shape(problem *p)
 {
-    return ft_op_swiglu(t, x[0], x[1]);
+    pair_shape(p);
+    p->n = 1;
 }
 
-static void swiglu_reference(const problem *p, double *const *in, double *out)
+static ft_var *glu_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    return ft_op_glu(t, x[0], x[1], p->c->gate);
+}
+
+static double gelu_by_tanh(double x)
+{
+    return x / 2 * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+
+static void glu_reference(const problem *p, double *const *in, double *out)
+{
+    for (int64_t i = 0; i < p->out; i++) {
+        double g = in[0][i];
+        out[i] = (p->c->gate == FT_GATE_GELU ? gelu_by_tanh(g) : g / (1 + exp(-g))) * in[1][i];
+    }
+}
+
+const proof proof_glu = {&ft_grad__glu, pair_shape, glu_run, glu_reference};
+
+static ft_var *gelu_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    return ft_op_gelu(t, x[0]);
+}
+
+static void gelu_reference(const problem *p, double *const *in, double *out)
 {
     for (int64_t i = 0; i < p->out; i++)
-        out[i] = in[0][i] / (1 + exp(-in[0][i])) * in[1][i];
+        out[i] = in[0][i] / 2 * (1 + erf(in[0][i] / sqrt(2)));
 }
 
-const proof proof_swiglu = {&ft_grad__swiglu, pair_shape, swiglu_run, swiglu_reference};
+const proof proof_gelu = {&ft_grad__gelu, one_shape, gelu_run, gelu_reference};
+
+static ft_var *scale_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    return ft_op_scale(t, x[0], 0.375f);
+}
+
+static void scale_reference(const problem *p, double *const *in, double *out)
+{
+    for (int64_t i = 0; i < p->out; i++)
+        out[i] = 0.375 * in[0][i];
+}
+
+const proof proof_scale = {&ft_grad__scale, one_shape, scale_run, scale_reference};
+
+/* Two overlapping parts, added: the gradients of parts meet in x. */
+static int64_t second_part(const problem *p)
+{
+    return (p->c->in - p->c->out) / 2;
+}
+
+static void columns_shape(problem *p)
+{
+    p->n = 1;
+    p->in[0] = (input){p->c->T, p->c->in, false, NULL};
+    p->out = p->c->T * p->c->out;
+}
+
+static ft_var *columns_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    ft_var *a = ft_op_columns(t, x[0], p->c->in - p->c->out, p->c->out);
+    return ft_op_add(t, a, ft_op_columns(t, x[0], second_part(p), p->c->out));
+}
+
+static void columns_reference(const problem *p, double *const *in, double *out)
+{
+    int64_t n = p->c->out;
+    for (int64_t i = 0; i < p->out; i++) {
+        const double *x = in[0] + i / n * p->c->in + i % n;
+        out[i] = x[p->c->in - n] + x[second_part(p)];
+    }
+}
+
+const proof proof_columns = {&ft_grad__columns, columns_shape, columns_run, columns_reference};
 
 static ft_var *add_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
 {

@@ -361,7 +361,7 @@ START_TEST(what_does_not_fit_is_refused_with_op_and_shapes)
     check_refused(t, ft_op_attention(t, LEAF(2, 3), LEAF(2, 3), LEAF(2, 4), &spec, &seg, NULL), FT_EINPUT, "v [2, 4]");
     seg.past = past;
     check_refused(t, ft_op_attention(t, LEAF(2, 3), LEAF(2, 3), LEAF(2, 3), &spec, &seg, NULL), FT_EINPUT, "no cache");
-    check_refused(t, ft_op_swiglu(t, LEAF(2, 3), LEAF(3, 2)), FT_EINPUT, "swiglu: gate is [2, 3], up is [3, 2]");
+    check_refused(t, ft_op_glu(t, LEAF(2, 3), LEAF(3, 2), FT_GATE_SILU), FT_EINPUT, "glu: gate is [2, 3], up is [3, 2]");
     check_refused(t, ft_op_add(t, LEAF(2, 3), LEAF(3, 2)), FT_EINPUT, "add: [2, 3] + [3, 2]");
     check_refused(t, ft_op_rows(t, LEAF(2, 3), (int64_t[]){2}, 1), FT_EINPUT, "rows: row 2 of 2");
     check_refused(t, ft_op_embedding(t, &w, (int32_t[]){1, 4}, 2, 1), FT_EINPUT,

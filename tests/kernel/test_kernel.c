@@ -173,6 +173,54 @@ static void check_swiglu(const ft_kernels *k, const ft_kernels *ref, int64_t n)
     }
 }
 
+static void check_gelu(const ft_kernels *k, const ft_kernels *ref, int64_t n)
+{
+    float a[MOST + PAD], b[MOST + PAD], c[MOST + PAD], d[MOST + PAD];
+    k->geglu(output(a, n), x1, x2, n);
+    ref->geglu(b, x1, x2, n);
+    check_near(k, "geglu", a, b, n, 1e-6);
+    k->geglu_grad(output(a, n), output(c, n), x3, x1, x2, n, false, false);
+    ref->geglu_grad(b, d, x3, x1, x2, n, false, false);
+    check_near(k, "geglu_grad dgate", a, b, n, 4e-6);
+    check_near(k, "geglu_grad dup", c, d, n, 2e-6);
+    k->geglu_grad(NULL, c, x3, x2, x1, n, false, true);
+    ref->geglu_grad(NULL, d, x3, x2, x1, n, false, true);
+    check_near(k, "geglu_grad added", c, d, n, 4e-6);
+    k->gelu(output(a, n), x1, n);
+    ref->gelu(b, x1, n);
+    check_near(k, "gelu", a, b, n, 1e-6);
+    for (int add = 0; add < 2; add++) {
+        if (!add)
+            output(a, n);
+        k->gelu_grad(a, x3, x1, n, add);
+        ref->gelu_grad(b, x3, x1, n, add);
+        check_near(k, "gelu_grad", a, b, n, 4e-6);
+    }
+}
+
+static void check_layernorm(const ft_kernels *k, const ft_kernels *ref, int64_t n)
+{
+    float a[MOST + PAD], b[MOST + PAD], dw[2][MOST + PAD], db[2][MOST + PAD], mean, other;
+    float inv = k->layernorm(output(a, n), x1, x2, x3, 1e-5f, n, &mean),
+          same = ref->layernorm(b, x1, x2, x3, 1e-5f, n, &other);
+    check_near(k, "layernorm", a, b, n, 4e-6 * sqrt(same));
+    ck_assert_double_eq_tol(inv, same, 1e-6 * same);
+    ck_assert_double_eq_tol(mean, other, 1e-6);
+    for (int add = 0; add < 2; add++) {
+        for (int i = 0; i < 2; i++) {
+            memcpy(output(dw[i], n), x2, (size_t)n * sizeof **dw);
+            memcpy(output(db[i], n), x3, (size_t)n * sizeof **db);
+        }
+        if (!add)
+            output(a, n);
+        k->layernorm_grad(a, dw[0], db[0], x3, x1, x2, other, same, n, add);
+        ref->layernorm_grad(b, dw[1], db[1], x3, x1, x2, other, same, n, add);
+        check_near(k, "layernorm_grad dx", a, b, n, 2e-5 * same);
+        check_near(k, "layernorm_grad dw", dw[0], dw[1], n, 2e-5);
+        check_near(k, "layernorm_grad db", db[0], db[1], n, 1e-6);
+    }
+}
+
 static void check_adamw(const ft_kernels *k, const ft_kernels *ref, int64_t n)
 {
     float w[2][MOST + PAD], m[2][MOST + PAD], v[2][MOST + PAD];
@@ -200,7 +248,7 @@ static void check_adamw(const ft_kernels *k, const ft_kernels *ref, int64_t n)
 START_TEST(paths_agree_with_the_reference)
 {
     const path_check checks[] = {check_sums, check_vectors, check_dropout, check_norms,
-                                 check_rope, check_swiglu,  check_adamw};
+                                 check_rope, check_swiglu,  check_gelu,    check_layernorm, check_adamw};
     for (size_t i = 0; i < FT_COUNT(checks); i++)
         on_every_path(checks[i]);
 }

@@ -1,0 +1,54 @@
+/* gelu: x times the share of the normal distribution below it, by the error function. */
+#include "grad/tape.h"
+
+typedef struct job {
+    const ft_kernels *k;
+    const float *x, *dy;
+    float *y, *dx;
+    bool add;
+    int64_t rows, n;
+} job;
+
+static void forward_tile(void *ctx, int64_t tile)
+{
+    const job *j = ctx;
+    int64_t r = tile * FT_ROW_TILE, rows = FT_MIN((int64_t)FT_ROW_TILE, j->rows - r), at = r * j->n;
+    j->k->gelu(j->y + at, j->x + at, rows * j->n);
+}
+
+static void backward_tile(void *ctx, int64_t tile)
+{
+    const job *j = ctx;
+    int64_t r = tile * FT_ROW_TILE, rows = FT_MIN((int64_t)FT_ROW_TILE, j->rows - r), at = r * j->n;
+    j->k->gelu_grad(j->dx + at, j->dy + at, j->x + at, rows * j->n, j->add);
+}
+
+static void backward(ft_tape *t, const ft_node *n)
+{
+    ft_var *x = n->in[0];
+    job j = {.k = ft_kernels_active(), .x = x->v, .dy = n->out->g, .rows = x->rows, .n = x->cols};
+    j.dx = ft_grad__of(t, x, &j.add);
+    if (j.dx)
+        ft_parallel(ft_grad__row_tiles(j.rows), backward_tile, &j);
+}
+
+ft_var *ft_op_gelu(ft_tape *t, ft_var *x)
+{
+    const ft_op *op = &ft_grad__gelu;
+    if (!ft_grad__ready(t, op, &x, 1))
+        return NULL;
+    ft_var *y = ft_grad__var(t, NULL, x->rows, x->cols);
+    if (!y)
+        return NULL;
+    job j = {.k = ft_kernels_active(), .x = x->v, .y = y->v, .rows = x->rows, .n = x->cols};
+    ft_parallel(ft_grad__row_tiles(j.rows), forward_tile, &j);
+    x->kept |= t->record && x->needs_grad;
+    return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}}) ? y : NULL;
+}
+
+const ft_op ft_grad__gelu = {
+    .name = "gelu",
+    .saves = "x",
+    .flops = "none",
+    .backward = backward,
+    .cases = (const ft_op_case[]){{.T = 1, .in = 1}, {.T = 35, .in = 33}, {.T = 2, .in = 300}, {0}}};

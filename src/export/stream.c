@@ -41,8 +41,7 @@ static void encode_row(void *ctx, int64_t i)
     float largest = 0;
     for (int64_t j = 0; j < t->cols; j++)
         largest = FT_MAX(largest, isfinite(x[j]) ? fabsf(x[j]) : INFINITY);
-    /* 65520 is the first value that f16 rounds to infinity; the scale of a q8_0 block is an f16 of largest / 127 */
-    t->bad[i] = !isfinite(largest) || (d == &ft_f16 && largest >= 65520) || (d == &ft_q8_0 && largest / 127 >= 65520);
+    t->bad[i] = !isfinite(largest) || largest > d->largest;
     d->encode(x, NULL, t->cols, t->encoded + (size_t)i * t->row_bytes);
 }
 

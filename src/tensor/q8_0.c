@@ -4,27 +4,25 @@
  *   | f16 d  | int8 q[32]           |   value = d * q
  *   +--------+----------------------+
  */
-#include "tensor/tensor.h"
+#include "tensor/fit.h"
 
-#include <assert.h>
 #include <math.h>
 #include <string.h>
 
-typedef struct block_q8_0 {
-    uint16_t d;
-    int8_t q[32];
-} block_q8_0;
-static_assert(sizeof(block_q8_0) == sizeof(uint16_t) + 32, "q8_0 is packed");
-
 static void q8_0_encode(const float *x, const float *importance, int64_t n, void *out)
 {
-    block_q8_0 *b = out;
+    ft_block_q8_0 *b = out;
     for (int64_t i = 0; i < n / 32; i++, x += 32) {
         float top = 0;
         for (int j = 0; j < 32; j++)
             top = fmaxf(top, fabsf(x[j]));
-        float d = top / 127, inverse = d ? 1 / d : 0;
+        float d = top / 127, inverse = d != 0 ? 1 / d : 0;
         b[i].d = ft_f32_to_f16(d);
+        if (!ft_fit__finite(x, 32)) {
+            b[i].d = FT_HALF_NAN;
+            memset(b[i].q, 0, sizeof b[i].q);
+            continue;
+        }
         for (int j = 0; j < 32; j++)
             b[i].q[j] = (int8_t)roundf(x[j] * inverse);
     }
@@ -32,7 +30,7 @@ static void q8_0_encode(const float *x, const float *importance, int64_t n, void
 
 static void q8_0_decode(const void *in, int64_t n, float *x)
 {
-    const block_q8_0 *b = in;
+    const ft_block_q8_0 *b = in;
     for (int64_t i = 0; i < n / 32; i++) {
         float d = ft_f16_to_f32(b[i].d);
         for (int j = 0; j < 32; j++)
@@ -40,6 +38,15 @@ static void q8_0_decode(const void *in, int64_t n, float *x)
     }
 }
 
-const ft_dtype ft_q8_0 = {.name = "q8_0", .ggml_id = 8, .block_len = 32, .block_bytes = sizeof(block_q8_0),
-                          .encode = q8_0_encode, .decode = q8_0_decode,
+static bool q8_0_finite(const void *in, int64_t n)
+{
+    const ft_block_q8_0 *b = in;
+    for (int64_t i = 0; i < n / 32; i++)
+        if (!ft_half_finite(b[i].d))
+            return false;
+    return true;
+}
+
+const ft_dtype ft_q8_0 = {.name = "q8_0", .ggml_id = 8, .block_len = 32, .block_bytes = sizeof(ft_block_q8_0),
+                          .largest = 0x1.ffdffep15f * 127, .encode = q8_0_encode, .decode = q8_0_decode, .finite = q8_0_finite,
                           .help = "8-bit integers in blocks of 32 with an f16 scale, 8.5 bits a weight"};

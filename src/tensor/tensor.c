@@ -1,5 +1,7 @@
 #include "tensor/tensor.h"
 
+#include "base/threads.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -103,4 +105,33 @@ void ft_tensor_decode_rows(const ft_tensor *t, int64_t r0, int64_t r1, float *x)
     int64_t cols = ft_tensor_cols(t);
     for (int64_t r = r0; r < r1; r++)
         t->dtype->decode(ft_tensor_row(t, r), cols, x + (r - r0) * cols);
+}
+
+typedef struct scan {
+    const ft_tensor *t;
+    int64_t cols, piece, rows;
+    int64_t bad[64]; /* of each piece the first bad row, -1: none */
+} scan;
+
+static void scan_piece(void *ctx, int64_t i)
+{
+    scan *s = ctx;
+    s->bad[i] = -1;
+    for (int64_t r = i * s->piece; r < FT_MIN(s->rows, (i + 1) * s->piece) && s->bad[i] < 0; r++)
+        if (!s->t->dtype->finite(ft_tensor_row(s->t, r), s->cols))
+            s->bad[i] = r;
+}
+
+bool ft_tensor_finite(const ft_tensor *t, int64_t *row)
+{
+    scan s = {.t = t, .cols = ft_tensor_cols(t), .rows = ft_tensor_rows(t)};
+    int64_t pieces = FT_MIN(s.rows, (int64_t)FT_COUNT(s.bad));
+    s.piece = (s.rows + pieces - 1) / pieces;
+    ft_parallel(pieces, scan_piece, &s);
+    for (int64_t i = 0; i < pieces; i++)
+        if (s.bad[i] >= 0) {
+            *row = s.bad[i];
+            return false;
+        }
+    return true;
 }

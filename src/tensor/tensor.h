@@ -19,15 +19,22 @@ typedef struct ft_dtype {
     int32_t block_len;
     size_t block_bytes;
     bool is_float; /* plain float: block_len 1, may be trained or merged in place */
-    /* out[n / block_len blocks] = x[n]; importance: NULL or [n] weights of the squared error. */
+    float largest; /* up to this magnitude a value is stored as a finite number */
+    /* out[n / block_len blocks] = x[n]; importance: NULL or [n] weights >= 0 of the squared error. A block that holds a
+     * NaN, an infinity or more than `largest` decodes to values that are not finite, never to a wrong number (mxfp4: to
+     * values past 2^125). */
     void (*encode)(const float *x, const float *importance, int64_t n, void *out);
     /* x[n] = values of the blocks at `in`. */
     void (*decode)(const void *in, int64_t n, float *x);
+    /* Whether the numbers stored are: of a float each value, of a block its scales. A file may hold anything. */
+    bool (*finite)(const void *in, int64_t n);
     const char *help;
 } ft_dtype;
 
 extern const ft_dtype *const ft_dtypes[]; /* the table, NULL at its end */
-extern const ft_dtype ft_f32, ft_f16, ft_bf16, ft_q8_0;
+#define FT_DTYPE(name) extern const ft_dtype ft_##name;
+#include "tensor/dtypes.def"
+#undef FT_DTYPE
 const ft_dtype *ft_dtype_named(const char *name); /* NULL when unknown */
 const ft_dtype *ft_dtype_of_ggml(int64_t id);
 const ft_dtype *ft_dtype_of_safetensors(const char *name, size_t n);
@@ -55,10 +62,23 @@ static inline const void *ft_tensor_row(const ft_tensor *t, int64_t row)
 }
 /* "[576, 1536]" into buf. */
 const char *ft_shape_text(int ndim, const int64_t *shape, char buf[96]);
+/* Whether every number of the tensor is finite (see ft_dtype.finite); *row is the first row with one that is not. Spread
+ * over threads. */
+bool ft_tensor_finite(const ft_tensor *t, int64_t *row);
 /* Values rows [r0, r1) of t as f32 into x. */
 void ft_tensor_decode_rows(const ft_tensor *t, int64_t r0, int64_t r1, float *x);
 
+/* Bits a weight, with the scales. */
+static inline double ft_dtype_bits(const ft_dtype *d)
+{
+    return 8.0 * (double)d->block_bytes / d->block_len;
+}
+
 /* IEEE half and bfloat16, round to nearest even. */
+static inline bool ft_half_finite(uint16_t h)
+{
+    return (h & 0x7c00) != 0x7c00;
+}
 float ft_f16_to_f32(uint16_t h);
 uint16_t ft_f32_to_f16(float f);
 static inline float ft_bf16_to_f32(uint16_t h)

@@ -24,3 +24,11 @@ tests_oracle_encode_texts_LDADD = src/libfettle.la $(src_libfettle_la_LIBADD)
 dist_check_SCRIPTS += %D%/test_llama_vocab
 TESTS += %D%/test_llama_vocab
 EXTRA_DIST += %D%/llama_vocab.mjs
+
+# Stored types against the prebuilt libggml, which is opened while running.
+check_PROGRAMS += tests/oracle/ggml_types
+tests_oracle_ggml_types_SOURCES = %D%/ggml_types.c
+tests_oracle_ggml_types_LDADD = src/libfettle.la
+dist_check_SCRIPTS += %D%/test_ggml
+TESTS += %D%/test_ggml
+EXTRA_DIST += %D%/npm.sh

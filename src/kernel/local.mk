@@ -4,7 +4,7 @@ src_libfettle_la_SOURCES += \
 	%D%/paths.def \
 	%D%/ref.c \
 	%D%/whole.c
-EXTRA_DIST += %D%/lanes.h %D%/stored.h %D%/vector.h
+EXTRA_DIST += %D%/lanes.h %D%/stored.h %D%/stored_blocks.h %D%/stored_super.h %D%/vector.h
 
 # Code for a CPU that may not be this one is compiled apart, and reached through ft_kernels only.
 if X86_64

@@ -125,7 +125,14 @@ extern const int8_t ft_iq4_values[16], ft_mxfp4_values[16];
 extern const float ft_nf4_values[16];
 
 /* 2^(e - 128), the scale of an mxfp4 block: half of what the exponent says, since its table holds doubled values. */
-float ft_mxfp4_scale(uint8_t e);
+static inline float ft_mxfp4_scale(uint8_t e)
+{
+    union {
+        uint32_t u;
+        float f;
+    } v = {.u = e < 2 ? (uint32_t)0x00200000 << e : (uint32_t)(e - 1) << 23};
+    return v.f;
+}
 /* The scale and min of each sub-block of q4_k and q5_k: sub-blocks 0..3 in the low six bits of bytes j and 4 + j; the
  * low fours of 4..7 in the nibbles of bytes 8 + j - 4, their high twos above the six bits of bytes j - 4 and j. */
 static inline void ft_k_scales(const uint8_t packed[12], uint8_t scale[8], uint8_t min[8])

@@ -118,11 +118,6 @@ static bool iq4_xs_finite(const void *in, int64_t n)
 
 /* ---- mxfp4 ---- */
 
-float ft_mxfp4_scale(uint8_t e)
-{
-    return ldexpf(1, e - 128);
-}
-
 /* The table in ascending order, and the code of each of its values. */
 static ft_levels mxfp4_levels(uint8_t code[15])
 {

@@ -4,6 +4,13 @@ src_fettle_LDADD += $(src_libfettle_la_LIBADD)
 src_fettle_SOURCES += \
 	%D%/args.c \
 	%D%/base_scores.c %D%/base_scores.h \
+	%D%/bench.c %D%/bench.h \
+	%D%/bench_decode.c \
+	%D%/bench_gemm.c \
+	%D%/bench_op.c \
+	%D%/bench_tokenizer.c \
+	%D%/bench_train.c \
+	%D%/bench_training.c \
 	%D%/chat.c \
 	%D%/choices.c %D%/choices.h \
 	%D%/cmd.h \
@@ -30,6 +37,7 @@ src_fettle_SOURCES += \
 	%D%/result.c \
 	%D%/runfolder.c %D%/runfolder.h \
 	%D%/tokenizer.c \
+	%D%/shapes.c %D%/shapes.def %D%/shapes.h \
 	%D%/train.c \
 	%D%/version.c
 

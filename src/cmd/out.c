@@ -162,6 +162,8 @@ const char *ft_human_seconds(double s, char buf[32])
     long long t = s > 0 && s < 1e9 ? llround(s) : 0;
     if (!(s < 1e9))
         snprintf(buf, 32, "?");
+    else if (s > 0 && s < 1)
+        snprintf(buf, 32, "%.3gms", s * 1e3);
     else if (s < 10)
         snprintf(buf, 32, "%.1fs", FT_MAX(s, 0.0));
     else if (t < 100)

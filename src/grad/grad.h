@@ -102,6 +102,16 @@ typedef struct ft_tape_stats {
     double forward_flops, backward_flops;
 } ft_tape_stats;
 ft_tape_stats ft_tape_stats_of(const ft_tape *t);
+/* Where the time goes: once on, every op of the steps that follow is timed and counted, from zero. Replayed ops count as
+ * forward; head_loss does all of its work forward. */
+typedef struct ft_op_time {
+    const char *name;
+    int64_t calls;
+    double forward_s, backward_s, forward_flops, backward_flops;
+} ft_op_time;
+ft_status ft_tape_time(ft_tape *t);
+/* [*n] in the order of the op table, borrowed; n is 0 when ft_tape_time was not called. */
+const ft_op_time *ft_tape_times(const ft_tape *t, size_t *n);
 /* Scratch memory of the step, undefined content, for callers that build inputs; NULL on failure. */
 void *ft_tape_alloc(ft_tape *t, size_t n, size_t size);
 /* Decoding without records: frees what was made since the mark, so that a block's activations do not pile up.

@@ -4,6 +4,7 @@
  * the variable has read it: nothing before that op can need it. Leaves keep theirs.
  */
 #include "grad/tape.h"
+#include "base/os.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -39,6 +40,7 @@ void ft_tape_free(ft_tape *t)
     ft_free(t->pool.blocks);
     ft_free(t->nodes);
     ft_free(t->scratch);
+    ft_free(t->times);
     ft_grad__free_ropes(t);
     ft_free(t);
 }
@@ -100,6 +102,46 @@ ft_tape_stats ft_tape_stats_of(const ft_tape *t)
     ft_tape now = *t;
     note_peak(&now);
     return now.stats;
+}
+
+/* ---- the clock ---- */
+
+ft_status ft_tape_time(ft_tape *t)
+{
+    ft_free(t->times);
+    t->clock = NULL;
+    t->n_times = 0;
+    while (ft_grad__ops[t->n_times])
+        t->n_times++;
+    if (!(t->times = ft_alloc(t->n_times, sizeof *t->times)))
+        return FT_ENOMEM;
+    for (size_t i = 0; i < t->n_times; i++)
+        t->times[i].name = ft_grad__ops[i]->name;
+    return FT_OK;
+}
+
+const ft_op_time *ft_tape_times(const ft_tape *t, size_t *n)
+{
+    *n = t->times ? t->n_times : 0;
+    return t->times;
+}
+
+/* Ops run one after the other: the time until the next one begins is the running one's. op NULL: none runs. */
+static void run_clock(ft_tape *t, const ft_op *op, bool back)
+{
+    if (!t->times)
+        return;
+    double now = ft_now_s();
+    if (t->clock)
+        *(t->clock_back ? &t->clock->backward_s : &t->clock->forward_s) += now - t->clock_since;
+    t->clock = NULL;
+    for (size_t i = 0; op && i < t->n_times; i++)
+        if (ft_grad__ops[i] == op)
+            t->clock = &t->times[i];
+    t->clock_back = back;
+    t->clock_since = now;
+    if (t->clock && !back)
+        t->clock->calls++;
 }
 
 /* ---- memory of the step ---- */
@@ -201,6 +243,7 @@ void *ft_grad__fail(ft_tape *t, const ft_op *op, ft_status kind, const char *fmt
 
 bool ft_grad__ready(ft_tape *t, const ft_op *op, ft_var *const *in, int n)
 {
+    run_clock(t, op, false);
     if (t->status != FT_OK)
         return false;
     for (int i = 0; i < n; i++) {
@@ -311,9 +354,13 @@ void ft_grad__count(ft_tape *t, double forward, double backward)
 {
     if (t->replaying)
         return;
+    backward = t->record ? backward : 0;
     t->stats.forward_flops += forward;
-    if (t->record)
-        t->stats.backward_flops += backward;
+    t->stats.backward_flops += backward;
+    if (t->clock) {
+        t->clock->forward_flops += forward;
+        t->clock->backward_flops += backward;
+    }
 }
 
 /* ---- gradients ---- */
@@ -347,6 +394,7 @@ void ft_grad__walk(ft_tape *t, size_t first)
         t->n_nodes--;
         if (!n.out->g)
             continue; /* nothing of it reached a loss */
+        run_clock(t, n.op, true);
         n.op->backward(t, &n);
         ft_grad__give_back(t, n.out->g);
         n.out->g = NULL;
@@ -359,6 +407,7 @@ ft_status ft_tape_backward(ft_tape *t)
         t->status = ft_fail(FT_EINPUT, "this step was not recorded");
     if (t->status == FT_OK)
         ft_grad__walk(t, 0);
+    run_clock(t, NULL, false);
     note_peak(t);
     return t->status;
 }

@@ -92,6 +92,11 @@ struct ft_tape {
     struct ft_rope_table *ropes;
     size_t n_ropes;
     ft_tape_stats stats;
+    ft_op_time *times; /* [n_times], one for each op of the table; NULL: nobody asked */
+    size_t n_times;
+    ft_op_time *clock; /* the op that is running, NULL between steps */
+    bool clock_back;   /* its backward rule */
+    double clock_since;
 };
 
 /* ---- for op files (tape.c) ---- */

@@ -126,6 +126,8 @@ ft_status ft_weights__build(ft_model *m);
 ft_status ft_weights__load(ft_model *m, bool trainable);
 /* Random data. */
 ft_status ft_weights__init(ft_model *m, uint64_t seed);
+/* Random data for measuring; matrices stored as dtype (random.c). */
+ft_status ft_weights__random(ft_model *m, const ft_dtype *dtype, uint64_t seed);
 void ft_weights__free(ft_model *m);
 /* Row order of GGUF: perm[row in GGUF] = row in HF; false when they are the same. */
 bool ft_weights__gguf_rows(const ft_model *m, const ft_weight *w, int64_t *perm);

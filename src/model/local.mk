@@ -11,6 +11,7 @@ src_libfettle_la_SOURCES += \
 	%D%/model.c \
 	%D%/names.c \
 	%D%/peft.c \
+	%D%/random.c \
 	%D%/rope.c \
 	%D%/sample.c \
 	%D%/weights.c

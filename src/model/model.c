@@ -236,6 +236,34 @@ ft_status ft_model_init(ft_model **out, const char *config_path, uint64_t seed)
     return st;
 }
 
+static ft_status make_random(ft_model *m, json_t *config, const ft_dtype *dtype, bool trainable, uint64_t seed)
+{
+    FT_RETURN(ft_config__read(&m->config, config, "random weights"));
+    FT_RETURN(set_paths(m, "random weights"));
+    FT_RETURN(ft_weights__build(m));
+    FT_RETURN(ft_weights__random(m, trainable ? &ft_f32 : dtype, seed));
+    FT_RETURN(make_rope(m));
+    if (trainable)
+        FT_RETURN(make_trainable(m));
+    return ft_model__list_trainable(m);
+}
+
+ft_status ft_model_random(ft_model **out, json_t *config, const ft_dtype *dtype, bool trainable, uint64_t seed)
+{
+    *out = NULL;
+    ft_model *m = ft_alloc(1, sizeof *m);
+    if (!m) {
+        json_decref(config);
+        return FT_ENOMEM;
+    }
+    ft_status st = make_random(m, config, dtype, trainable, seed);
+    if (st != FT_OK)
+        ft_model_free(m);
+    else
+        *out = m;
+    return st;
+}
+
 void ft_model_free(ft_model *m)
 {
     if (!m)
@@ -328,6 +356,28 @@ ft_param *ft_model_head(ft_model *m)
 float ft_model_softcap(const ft_model *m)
 {
     return m->config.final_softcap;
+}
+
+/* Of one weight; the embedding is a look-up unless it is the head too. */
+static double flops_of(const ft_model *m, const ft_weight *w)
+{
+    bool head = w == m->outer[FT_W_HEAD];
+    if (w->spec->role != FT_ROLE_LINEAR && !head)
+        return 0;
+    const ft_param *live = w->saved ? &w->saved->p : &w->p;
+    double flops = (live->trainable ? 6.0 : 4.0) * (double)ft_tensor_count(&w->p.t);
+    if (w->adapted)
+        flops += 6.0 * (double)(ft_tensor_count(&w->adapted->a.t) + ft_tensor_count(&w->adapted->b.t));
+    return flops;
+}
+
+double ft_model_flops_per_token(ft_model *m, int64_t tokens)
+{
+    const ft_config *c = &m->config;
+    double pairs = 0.5 * (double)(tokens + 1), flops = 0;
+    for (size_t i = 0; i < m->n; i++)
+        flops += flops_of(m, &m->weights[i]);
+    return flops + 3 * 4 * (double)(c->num_hidden_layers * c->num_attention_heads * c->head_dim) * pairs;
 }
 
 /* ---- forward ---- */

@@ -54,6 +54,9 @@ ft_status ft_model_open(ft_model **out, const char *path, const ft_model_options
 /* Random weights from a config.json (normal, std initializer_range or 0.02; residual outputs / sqrt(2 L)), all of them
  * trainable. */
 ft_status ft_model_init(ft_model **out, const char *config_path, uint64_t seed);
+/* Random weights for measuring. config: an object as config.json holds it, taken over; matrices are stored as dtype (f32
+ * where they train) and never exist in any other form. */
+ft_status ft_model_random(ft_model **out, json_t *config, const ft_dtype *dtype, bool trainable, uint64_t seed);
 void ft_model_free(ft_model *m);
 const ft_config *ft_model_config(const ft_model *m);
 const char *ft_model_path(const ft_model *m); /* directory or file the weights came from */
@@ -76,6 +79,14 @@ ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T,
                          bool checkpoint);
 ft_param *ft_model_head(ft_model *m); /* [V, C] */
 float ft_model_softcap(const ft_model *m);
+
+/* FLOPs of a training step a token, in rows of `tokens` tokens that are all supervised; recomputation is not counted.
+ * With P the elements of a linear or of the head (a tied one counts once, as the head) and `pairs` = (tokens + 1) / 2
+ * keys in sight of a token on average:
+ *   forward   2 P each; attention 4 H D pairs a layer      backward to inputs   the same; attention twice that
+ *   trained   2 P each for its gradient                    adapters             6 (A + B): forward, inputs, gradients
+ * docs/performance.md gives numbers. */
+double ft_model_flops_per_token(ft_model *m, int64_t tokens);
 
 /* ---- adapters ---- */
 typedef struct ft_adapter_spec {

@@ -1,6 +1,7 @@
 src_libfettle_la_SOURCES += \
 	%D%/mem.c %D%/mem.h \
 	%D%/os.c %D%/os.h \
+	%D%/path.c \
 	%D%/rng.c %D%/rng.h \
 	%D%/status.c %D%/status.h \
 	%D%/str.c %D%/str.h \

@@ -1,7 +1,6 @@
 #include "base/os.h"
 #include "base/str.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -289,103 +288,6 @@ ft_status ft_copy_file(const char *from, const char *to)
     ft_status st = ft_write_file(to, m.data, m.size);
     ft_mapping_close(&m);
     return st;
-}
-
-/* ---- names ---- */
-
-bool ft_exists(const char *path)
-{
-    struct stat sb;
-    return stat(path, &sb) == 0;
-}
-
-bool ft_is_dir(const char *path)
-{
-    struct stat sb;
-    return stat(path, &sb) == 0 && S_ISDIR(sb.st_mode);
-}
-
-ft_status ft_mkdirs(const char *path)
-{
-    char *s = ft_strdup(path);
-    ft_status st = s ? FT_OK : FT_ENOMEM;
-    for (char *p = s; st == FT_OK && *p; p++) {
-        while (*p == '/')
-            p++;
-        while (*p && *p != '/')
-            p++;
-        char keep = *p;
-        *p = 0;
-        if (*s && mkdir(s, 0777) != 0 && errno != EEXIST)
-            st = ft_fail_errno("%s: cannot create the directory", s);
-        else if (*s && !ft_is_dir(s))
-            st = ft_fail(FT_EIO, "%s: exists and is no directory", s);
-        *p = keep;
-        if (!keep)
-            break;
-    }
-    ft_free(s);
-    return st;
-}
-
-char *ft_path_join(const char *dir, const char *name)
-{
-    if (!dir || !*dir || name[0] == '/')
-        return ft_strdup(name);
-    return ft_strf("%s%s%s", dir, ft_ends(dir, "/") ? "" : "/", name);
-}
-
-char *ft_path_dir(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    if (!slash)
-        return ft_strdup(".");
-    return ft_strndup(path, slash == path ? 1 : (size_t)(slash - path));
-}
-
-const char *ft_path_base(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-ft_status ft_list_dir(ft_names *out, const char *path, const char *suffix)
-{
-    *out = (ft_names){0};
-    DIR *d = opendir(path);
-    if (!d)
-        return ft_fail_errno("%s: cannot list", path);
-    ft_status st = FT_OK;
-    for (struct dirent *e; st == FT_OK && (e = readdir(d));) {
-        if (e->d_name[0] == '.' || (suffix && !ft_ends(e->d_name, suffix)))
-            continue;
-        char **p = ft_resize(out->p, out->n + 1, sizeof *p);
-        if (p)
-            out->p = p;
-        if (!p || !(out->p[out->n] = ft_strdup(e->d_name)))
-            st = FT_ENOMEM;
-        else
-            out->n++;
-    }
-    closedir(d);
-    if (st != FT_OK)
-        ft_names_free(out);
-    else if (out->n)
-        qsort(out->p, out->n, sizeof *out->p, by_name);
-    return st;
-}
-
-void ft_names_free(ft_names *n)
-{
-    for (size_t i = 0; i < n->n; i++)
-        ft_free(n->p[i]);
-    ft_free(n->p);
-    *n = (ft_names){0};
 }
 
 /* ---- lock ---- */

@@ -44,13 +44,21 @@ ft_status ft_copy_file(const char *from, const char *to);
 
 bool ft_exists(const char *path);
 bool ft_is_dir(const char *path);
-/* mkdir -p */
+/* Does dir hold an entry of that name ("config.json", "model/config.json")? */
+bool ft_dir_holds(const char *dir, const char *name);
+/* Is it a file that begins with these n bytes? */
+bool ft_begins_with(const char *path, const void *magic, size_t n);
+/* mkdir -p; of the directory that a file or folder of this name is to stand in. */
 ft_status ft_mkdirs(const char *path);
+ft_status ft_mkdirs_for(const char *path);
 /* dir/name in new memory (ft_free); name alone when it is absolute or dir is "" or NULL. */
 char *ft_path_join(const char *dir, const char *name);
 /* The directory part in new memory ("." when there is none); the last component, borrowed. */
 char *ft_path_dir(const char *path);
 const char *ft_path_base(const char *path);
+/* The way from a directory to `to` ("../../data/base"), links resolved, in new memory; the directory itself need not
+ * stand yet. NULL when there is no way or no memory. */
+char *ft_path_relative(const char *dir, const char *to);
 /* Names in a directory that end with suffix (NULL: all), sorted, no dot files; free with ft_names_free. */
 typedef struct ft_names {
     char **p;

@@ -9,24 +9,6 @@ static const ft_inspect_kind *const kinds[] = {&ft_inspect_run,    &ft_inspect_a
                                                &ft_inspect_gguf,   &ft_inspect_safetensors, &ft_inspect_checkpoint,
                                                &ft_inspect_dataset};
 
-bool ft_dir_holds(const char *dir, const char *name)
-{
-    char *path = ft_path_join(dir, name);
-    bool found = path && ft_exists(path);
-    ft_free(path);
-    return found;
-}
-
-bool ft_begins_with(const char *path, const char *magic, size_t n)
-{
-    ft_mapping m;
-    if (ft_is_dir(path) || ft_mapping_open(&m, path) != FT_OK)
-        return false;
-    bool same = m.size >= n && memcmp(m.data, magic, n) == 0;
-    ft_mapping_close(&m);
-    return same;
-}
-
 static ft_status run(const ft_args *a)
 {
     const char *path = ft_args_text(a, "PATH");

@@ -12,9 +12,4 @@ typedef struct ft_inspect_kind {
 extern const ft_inspect_kind ft_inspect_run, ft_inspect_adapter, ft_inspect_model, ft_inspect_gguf,
     ft_inspect_safetensors, ft_inspect_checkpoint, ft_inspect_dataset;
 
-/* Does dir hold a file of that name? */
-bool ft_dir_holds(const char *dir, const char *name);
-/* Does a file begin with these bytes? */
-bool ft_begins_with(const char *path, const char *magic, size_t n);
-
 #endif

@@ -3,14 +3,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool has(const char *dir, const char *name)
-{
-    char *path = ft_path_join(dir, name);
-    bool found = path && ft_exists(path);
-    ft_free(path);
-    return found;
-}
-
 /* Names of the checkpoint files; n 0 where there are none. */
 static ft_status list_checkpoints(ft_names *out, const char *dir)
 {
@@ -28,7 +20,7 @@ static ft_status list_checkpoints(ft_names *out, const char *dir)
 ft_run_state ft_run_state_of(const char *dir)
 {
     ft_names names;
-    if (has(dir, "results.json"))
+    if (ft_dir_holds(dir, "results.json"))
         return FT_RUN_COMPLETE;
     if (list_checkpoints(&names, dir) != FT_OK)
         return FT_RUN_FRESH;

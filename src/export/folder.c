@@ -76,14 +76,6 @@ static void folder_free(ft_export__folder *f)
     *f = (ft_export__folder){0};
 }
 
-static ft_status make_parent(const char *path)
-{
-    char *parent = ft_path_dir(path);
-    ft_status st = parent ? ft_mkdirs(parent) : FT_ENOMEM;
-    ft_free(parent);
-    return st;
-}
-
 ft_status ft_export__folder_open(ft_export__folder *f, const char *path)
 {
     ft_status st = FT_OK;
@@ -101,7 +93,7 @@ ft_status ft_export__folder_open(ft_export__folder *f, const char *path)
     else if (ft_exists(f->final))
         st = each_entry(f->final, refuse_stranger);
     else
-        st = make_parent(f->final);
+        st = ft_mkdirs_for(f->final);
     if (st == FT_OK && mkdir(f->temporary, 0777) != 0)
         st = ft_fail_errno("%s: cannot create the directory", f->temporary);
 done:

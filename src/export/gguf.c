@@ -125,14 +125,6 @@ static ft_status write_modelfile(const ft_export_request *r)
     return st;
 }
 
-static ft_status make_parent(const char *path)
-{
-    char *dir = ft_path_dir(path);
-    ft_status st = dir ? ft_mkdirs(dir) : FT_ENOMEM;
-    ft_free(dir);
-    return st;
-}
-
 static ft_status write_gguf(const ft_export_request *r)
 {
     gguf g = {.model = r->model, .dtype = r->dtype ? r->dtype : &ft_q8_0};
@@ -142,7 +134,7 @@ static ft_status write_gguf(const ft_export_request *r)
     FT_TRY(ft_export__check(r, &ft_exporter_gguf));
     FT_TRY(ft_export__plan_make(&plan, r->model, ft_model_gguf_extra_count(r->model), describe, &g));
     FT_TRY(add_extras(&plan, r->model));
-    FT_TRY(make_parent(r->path));
+    FT_TRY(ft_mkdirs_for(r->path));
     FT_TRY(ft_writer_open(&w, "gguf", r->path));
     FT_TRY(put_general(w, r, g.dtype));
     FT_TRY(put_tokenizer(w, r));

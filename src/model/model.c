@@ -16,17 +16,6 @@
 
 /* ---- opening ---- */
 
-/* *yes: there is a file or directory of that name in dir. */
-static ft_status holds(bool *yes, const char *dir, const char *name)
-{
-    char *path = ft_path_join(dir, name);
-    if (!path)
-        return FT_ENOMEM;
-    *yes = ft_exists(path);
-    ft_free(path);
-    return FT_OK;
-}
-
 static ft_status read_hf_config(ft_model *m, const char *path)
 {
     json_t *json;
@@ -136,12 +125,9 @@ static ft_status open_inside(ft_model *m, const char *dir, const char *name, boo
 /* A base may itself be the run folder of a full fine-tune; an adapter on an adapter it may not. */
 static ft_status open_base(ft_model *m, const char *base, const char *adapter_dir)
 {
-    bool hf, full;
-    FT_RETURN(holds(&hf, base, "config.json"));
-    FT_RETURN(holds(&full, base, "model/config.json"));
-    if (hf || !ft_is_dir(base))
+    if (ft_dir_holds(base, "config.json") || !ft_is_dir(base))
         return open_weights(m, base, false);
-    if (full)
+    if (ft_dir_holds(base, "model/config.json"))
         return open_inside(m, base, "model", false);
     return ft_fail(FT_EINPUT, "%s: the base model %s has no config.json", adapter_dir, base);
 }
@@ -162,19 +148,16 @@ static ft_status open_adapted(ft_model *m, const char *dir, bool trainable)
 
 static ft_status open_path(ft_model *m, const char *path, bool trainable)
 {
-    bool hf, peft, full, adapted;
     if (!ft_exists(path))
         return ft_fail(FT_EINPUT, "%s: no such file or directory", path);
-    FT_RETURN(holds(&hf, path, "config.json"));
-    FT_RETURN(holds(&peft, path, "adapter_config.json"));
-    FT_RETURN(holds(&full, path, "model/config.json"));
-    FT_RETURN(holds(&adapted, path, "adapter/adapter_config.json"));
-    if (hf || !ft_is_dir(path))
+    if (ft_dir_holds(path, "config.json") || !ft_is_dir(path))
         return open_weights(m, path, trainable);
-    if (peft)
+    if (ft_dir_holds(path, "adapter_config.json"))
         return open_adapted(m, path, trainable);
-    if (full || adapted)
-        return open_inside(m, path, full ? "model" : "adapter", trainable);
+    if (ft_dir_holds(path, "model/config.json"))
+        return open_inside(m, path, "model", trainable);
+    if (ft_dir_holds(path, "adapter/adapter_config.json"))
+        return open_inside(m, path, "adapter", trainable);
     return ft_fail(FT_EINPUT,
                    "%s: no model here: looked for config.json, model/config.json, adapter/adapter_config.json and "
                    "adapter_config.json",

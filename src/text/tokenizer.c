@@ -54,21 +54,17 @@ void ft_ids_free(ft_ids *ids)
 /* ---- opening ---- */
 
 /* By what the file begins with, else by its name: a GGUF is one under any name, as it is for the model. */
-static ft_status vocabulary_of(const ft_vocabulary **out, const char *path)
+static const ft_vocabulary *vocabulary_of(const char *path)
 {
-    ft_mapping map;
-    *out = NULL;
-    FT_RETURN(ft_mapping_open(&map, path));
-    for (size_t i = 0; i < FT_COUNT(vocabularies) && !*out; i++) {
+    for (size_t i = 0; i < FT_COUNT(vocabularies); i++) {
         const char *magic = vocabularies[i]->magic;
-        if (magic && map.size >= strlen(magic) && memcmp(map.data, magic, strlen(magic)) == 0)
-            *out = vocabularies[i];
+        if (magic && ft_begins_with(path, magic, strlen(magic)))
+            return vocabularies[i];
     }
-    ft_mapping_close(&map);
-    for (size_t i = 0; i < FT_COUNT(vocabularies) && !*out; i++)
+    for (size_t i = 0; i < FT_COUNT(vocabularies); i++)
         if (vocabularies[i]->is(ft_path_base(path)))
-            *out = vocabularies[i];
-    return FT_OK;
+            return vocabularies[i];
+    return NULL;
 }
 
 /* A failure that names what was expected. */
@@ -157,7 +153,7 @@ ft_status ft_tokenizer_open(ft_tokenizer **out, const char *path)
     if (ft_is_dir(path)) {
         FT_TRY(find_in_dir(&t->path, &t->source, path));
     } else {
-        FT_TRY(vocabulary_of(&t->source, path));
+        t->source = vocabulary_of(path);
         t->path = ft_strdup(path);
         if (!t->path) {
             st = FT_ENOMEM;

@@ -103,6 +103,43 @@ START_TEST(out_leaves_old_or_new)
 }
 END_TEST
 
+START_TEST(the_way_between_two_places_leads_there)
+{
+    static const char *const ways[][3] = {{"a/b", "a/b/c", "c"}, {"a/b", "a", "../"},      {"a/b", "a/bc", "../bc"},
+                                          {"a/bc", "a/b", "../b"}, {"a/b", "a/b", "."},    {"a/new", "x/y", "../../x/y"},
+                                          {"x/./y/", "a/link", "../../a/b/c"}, {"no/where", "a", NULL}};
+    char dir[512], from[600], to[600];
+    snprintf(dir, sizeof dir, "%s", ft_test_dir());
+    for (const char *const *d = (const char *const[]){"a/b/c", "a/bc", "x/y", NULL}; *d; d++)
+        ck_assert_ok(ft_mkdirs(ft_test_path(dir, *d)));
+    ck_assert_int_eq(symlink("b/c", ft_test_path(dir, "a/link")), 0);
+    for (size_t i = 0; i < FT_COUNT(ways); i++) {
+        snprintf(from, sizeof from, "%s/%s", dir, ways[i][0]);
+        snprintf(to, sizeof to, "%s/%s", dir, ways[i][1]);
+        char *way = ft_path_relative(from, to);
+        ck_assert_pstr_eq(way, ways[i][2]);
+        ft_free(way);
+    }
+    char *root = ft_path_relative("/", "/usr"), *up = ft_path_relative("/usr/new", "/");
+    ck_assert_str_eq(root, "usr");
+    ck_assert_str_eq(up, "../../");
+    ft_free(root);
+    ft_free(up);
+}
+END_TEST
+
+START_TEST(a_directory_tells_what_it_holds)
+{
+    const char *dir = ft_test_dir();
+    ck_assert_ok(ft_mkdirs_for(ft_test_path(dir, "in/file")));
+    ck_assert_ok(ft_write_file(ft_test_path(dir, "in/file"), "GGUF", 4));
+    ck_assert(ft_dir_holds(dir, "in") && ft_dir_holds(dir, "in/file"));
+    ck_assert(!ft_dir_holds(dir, "file") && !ft_dir_holds(ft_test_path(dir, "in/file"), "x"));
+    ck_assert(ft_begins_with(ft_test_path(dir, "in/file"), "GG", 2));
+    ck_assert(!ft_begins_with(ft_test_path(dir, "in/file"), "GGUFx", 5) && !ft_begins_with(dir, "", 0));
+}
+END_TEST
+
 START_TEST(every_allocation_may_fail)
 {
     const char *dir = ft_test_dir();
@@ -211,7 +248,8 @@ END_TEST
 int main(void)
 {
     FT_TESTS("base", error_keeps_context, arena_release_gives_the_same_memory_again, map_holds_many_keys,
-             philox_matches_known_answers, permutation_is_one, out_leaves_old_or_new, every_allocation_may_fail,
+             philox_matches_known_answers, permutation_is_one, out_leaves_old_or_new, the_way_between_two_places_leads_there,
+             a_directory_tells_what_it_holds, every_allocation_may_fail,
              lock_is_exclusive, nearest_names, numbers_are_whole_texts, parallel_visits_every_tile,
              parallel_survives_many_jobs_nesting_and_a_fork);
 }

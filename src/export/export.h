@@ -3,8 +3,8 @@
  * An exporter is one file and one row (export/exporters.def): gguf (and the Modelfile beside it), hf, peft. Merging is
  * done in f32, tile by tile, while writing: no second copy of the model, nor of a tensor, is held.
  * A file appears under its name when it is whole; a directory likewise: it is made beside its place and takes it in one
- * rename, the config written last. An earlier export there is replaced; a folder that holds anything else is refused
- * (FT_EINPUT), and so is the place the model came from.
+ * rename. An earlier export there, known by its fettle.json (model/origin.h), is replaced; any other folder that is not
+ * empty is refused (FT_EINPUT), and so is the place the model or its adapter came from.
  * Refuses: a weight that is not finite or that the type cannot hold (FT_ENUMERIC), a type that the exporter does not
  * write (FT_EUNSUPPORTED).
  * Ownership: everything is borrowed for the call. Threads: one thread calls; rows are merged and encoded on all.

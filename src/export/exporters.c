@@ -29,6 +29,7 @@ static bool listed(const char *list, const char *name)
     return false;
 }
 
+/* Is there anything at both, and is it the same? */
 static bool same_place(const char *a, const char *b)
 {
     struct stat x, y;
@@ -44,6 +45,8 @@ ft_status ft_export__check(const ft_export_request *r, const ft_exporter *e)
                        e->name);
     if (same_place(r->path, ft_model_path(r->model)))
         return ft_fail(FT_EINPUT, "%s: the export would replace the model it is made from", r->path);
+    if (ft_adapter_path(r->model) && same_place(r->path, ft_adapter_path(r->model)))
+        return ft_fail(FT_EINPUT, "%s: the export would replace the adapter it is made from", r->path);
     return FT_OK;
 }
 

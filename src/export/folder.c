@@ -4,12 +4,13 @@
  * sibling the final name in one rename; where an earlier export stands there the two change places in one step
  * (renameat2), and the old one is removed. A crash before that leaves the old export and the sibling.
  *
- * What stands under the final name is replaced only when it is an export: a directory that holds nothing but files that
- * exports have. A folder with anything else in it, dot files included, is the user's and is refused.
+ * What stands under the final name is replaced only when fettle wrote it, which its fettle.json says, and when it holds
+ * nothing but files that exports have. A folder with anything else in it, dot files included, is the user's: refused.
  */
 #include "export/internal.h"
 
 #include "base/os.h"
+#include "model/origin.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -28,6 +29,8 @@ static const char *const export_files[] = {
 
 static bool is_export_file(const char *name)
 {
+    if (strcmp(name, ft_origin_file) == 0)
+        return true;
     for (size_t i = 0; i < FT_COUNT(export_files); i++)
         if (fnmatch(export_files[i], name, 0) == 0)
             return true;
@@ -56,6 +59,21 @@ static ft_status refuse_stranger(int fd, const char *dir, const char *name)
     if (fstatat(fd, name, &sb, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(sb.st_mode) && is_export_file(name))
         return FT_OK;
     return ft_fail(FT_EINPUT, "%s: the folder holds %s, which is no file of an export: name a new or empty folder", dir, name);
+}
+
+static ft_status refuse_any(int fd, const char *dir, const char *name)
+{
+    return ft_fail(FT_EINPUT,
+                   "%s: the folder holds %s and no %s, so fettle did not write it and does not replace it: name a new or "
+                   "empty folder",
+                   dir, name, ft_origin_file);
+}
+
+/* Refuses a folder that may not be replaced. */
+static ft_status check_replaceable(const char *dir)
+{
+    FT_RETURN(each_entry(dir, refuse_stranger));
+    return ft_origin_is_ours(dir) ? FT_OK : each_entry(dir, refuse_any);
 }
 
 static ft_status remove_entry(int fd, const char *dir, const char *name)
@@ -91,7 +109,7 @@ ft_status ft_export__folder_open(ft_export__folder *f, const char *path)
     if (ft_exists(f->final) && !ft_is_dir(f->final))
         st = ft_fail(FT_EINPUT, "%s: is a file, a folder is to be written", f->final);
     else if (ft_exists(f->final))
-        st = each_entry(f->final, refuse_stranger);
+        st = check_replaceable(f->final);
     else
         st = ft_mkdirs_for(f->final);
     if (st == FT_OK && mkdir(f->temporary, 0777) != 0)
@@ -105,6 +123,19 @@ done:
 char *ft_export__folder_file(const ft_export__folder *f, const char *name)
 {
     return ft_path_join(f->temporary, name);
+}
+
+/* Where an adapter's base lies, seen from the adapter; a merged model needs none. */
+ft_status ft_export__folder_mark(const ft_export__folder *f, const char *format, const ft_export_request *r)
+{
+    const char *base = ft_model_path(r->model);
+    bool adapter = ft_exporter_named(format)->needs_adapter;
+    char *way = adapter ? ft_path_relative(f->final, base) : NULL;
+    ft_origin o = {.format = format, .base_model = r->base_name ? r->base_name : base, .base_path = way};
+    ft_status st = adapter && !way ? ft_fail(FT_ENOMEM, "%s: no way to the base %s", f->final, base)
+                                   : ft_origin_write(f->temporary, &o);
+    ft_free(way);
+    return st;
 }
 
 static bool exchange(const char *a, const char *b)

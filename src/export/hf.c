@@ -223,6 +223,7 @@ static ft_status write_hf(const ft_export_request *r)
     FT_TRY(write_tokenizer(&f, r));
     FT_TRY(carry(&f, r, "generation_config.json"));
     FT_TRY(write_config(&f, r, h.dtype));
+    FT_TRY(ft_export__folder_mark(&f, ft_exporter_hf.name, r));
     st = ft_export__folder_commit(&f);
 done:
     ft_export__folder_abort(&f);

@@ -53,10 +53,12 @@ const ft_param *ft_export__tied(ft_model *m);
 typedef struct ft_export__folder {
     char *final, *temporary;
 } ft_export__folder;
-/* Makes the temporary sibling. FT_EINPUT when something stands under the final name that is no earlier export. */
+/* Makes the temporary sibling. FT_EINPUT when something stands under the final name that fettle did not write. */
 ft_status ft_export__folder_open(ft_export__folder *f, const char *path);
 /* A file of the folder in new memory; NULL without memory. */
 char *ft_export__folder_file(const ft_export__folder *f, const char *name);
+/* fettle.json, by which a later export knows the folder as one that it may replace. */
+ft_status ft_export__folder_mark(const ft_export__folder *f, const char *format, const ft_export_request *r);
 /* Puts the folder under its final name, in place of an earlier export. Both free f. */
 ft_status ft_export__folder_commit(ft_export__folder *f);
 void ft_export__folder_abort(ft_export__folder *f);

@@ -266,6 +266,7 @@ static ft_status write_peft(const ft_export_request *r)
     FT_TRY(write_tensors(&f, r, &t));
     FT_TRY(write_card(&f, r));
     FT_TRY(write_config(&f, r, &t));
+    FT_TRY(ft_export__folder_mark(&f, ft_exporter_peft.name, r));
     st = ft_export__folder_commit(&f);
 done:
     ft_export__folder_abort(&f);

@@ -308,6 +308,7 @@ void ft_adapter_detach(ft_model *m)
         free_param(&a->saved[i].p);
     free_names(a->spec.target_modules, a->spec.n_targets);
     free_names(a->spec.modules_to_save, a->spec.n_save);
+    ft_free(a->path);
     ft_free(a->parts);
     ft_free(a->saved);
     ft_free(a);
@@ -320,6 +321,11 @@ void ft_adapter_detach(ft_model *m)
 bool ft_adapter_attached(const ft_model *m)
 {
     return m->adapter != NULL;
+}
+
+const char *ft_adapter_path(const ft_model *m)
+{
+    return m->adapter ? m->adapter->path : NULL;
 }
 
 const ft_adapter_spec *ft_adapter_spec_of(const ft_model *m)

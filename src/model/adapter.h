@@ -38,6 +38,7 @@ extern const ft_adapter_kind *const ft_adapter_kinds[]; /* the table, NULL at it
 typedef struct ft_adapter {
     const ft_adapter_kind *kind;
     ft_adapter_spec spec; /* all it points to is owned */
+    char *path;           /* the directory it came from; NULL: a fresh one */
     bool trainable;
     ft_adapted *parts; /* [n_parts], in the order of the model's weights */
     size_t n_parts;

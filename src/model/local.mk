@@ -1,6 +1,6 @@
 # the model room
 src_libfettle_la_SOURCES += \
-	%D%/model.h %D%/arch.h %D%/adapter.h %D%/keys.h \
+	%D%/model.h %D%/origin.h %D%/arch.h %D%/adapter.h %D%/keys.h \
 	%D%/archs.def %D%/adapters.def \
 	%D%/adapter.c \
 	%D%/config.c \
@@ -10,6 +10,7 @@ src_libfettle_la_SOURCES += \
 	%D%/lora.c \
 	%D%/model.c \
 	%D%/names.c \
+	%D%/origin.c \
 	%D%/peft.c \
 	%D%/random.c \
 	%D%/rope.c \

@@ -9,6 +9,7 @@
  */
 #include "model/adapter.h"
 #include "model/arch.h"
+#include "model/origin.h"
 
 #include "base/os.h"
 
@@ -85,7 +86,8 @@ static ft_status open_weights(ft_model *m, const char *path, bool trainable)
     return ft_model__list_trainable(m);
 }
 
-/* The base that an adapter directory names, in new memory: as typed, from the current directory. */
+/* The base that an adapter directory names, in new memory: where it lies seen from the directory, as fettle.json says;
+ * else as typed, from the current directory. */
 static ft_status base_of(char **base, const char *adapter_dir)
 {
     json_t *json = NULL;
@@ -95,13 +97,20 @@ static ft_status base_of(char **base, const char *adapter_dir)
     char *path = ft_path_join(adapter_dir, "adapter_config.json");
     if (!path)
         return FT_ENOMEM;
+    FT_TRY(ft_origin_base(base, adapter_dir));
+    if (*base)
+        goto done;
     FT_TRY(ft_json_file(&json, path, (size_t)1 << 24));
     FT_TRY(ft_json_str(json, "base_model_name_or_path", path, NULL, &name));
     if (!name || !*name)
-        st = ft_fail(FT_EINPUT, "%s: base_model_name_or_path is missing: open the base and give the adapter beside it",
-                     path);
+        st = ft_fail(FT_EINPUT, "%s: base_model_name_or_path is missing: open the base itself with --adapter %s", path,
+                     adapter_dir);
     else if (!ft_exists(name))
-        st = ft_fail(FT_EINPUT, "%s: no base model at \"%s\" (relative to the current directory)", path, name);
+        st = ft_fail(FT_EINPUT,
+                     "%s: its base model \"%s\" is not there (looked %sfrom the current directory): open the base where it "
+                     "is now, with --adapter %s",
+                     path, name, ft_origin_is_ours(adapter_dir) ? "where it lay when the adapter was written, and " : "",
+                     adapter_dir);
     else if (!(*base = ft_strdup(name)))
         st = FT_ENOMEM;
 done:

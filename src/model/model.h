@@ -107,6 +107,8 @@ ft_status ft_adapter_attach(ft_model *m, const ft_adapter_spec *spec);
 ft_status ft_adapter_load(ft_model *m, const char *dir, bool trainable);
 void ft_adapter_detach(ft_model *m);
 bool ft_adapter_attached(const ft_model *m);
+/* The directory that the adapter was loaded from; NULL when it is fresh or none. */
+const char *ft_adapter_path(const ft_model *m);
 /* What is attached, NULL when nothing; strings owned by the model. */
 const ft_adapter_spec *ft_adapter_spec_of(const ft_model *m);
 /* One adapted linear: the weight it sits on, A [r, in], B [out, r], scale (alpha / r, or alpha / sqrt r). False: none.

@@ -269,6 +269,10 @@ static ft_status load(peft *p, const char *dir, bool trainable)
     FT_TRY(read_config(p));
     FT_TRY(ft_container_open(&p->tensors, file));
     FT_TRY(ft_context(ft_adapter__begin(p->m, &p->spec, trainable), "%s", dir));
+    if (!(p->m->adapter->path = ft_strdup(dir))) {
+        st = FT_ENOMEM;
+        goto done;
+    }
     FT_TRY(load_all(p));
     FT_TRY(check_all_used(p));
     st = ft_model__list_trainable(p->m);

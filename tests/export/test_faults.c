@@ -117,11 +117,11 @@ START_TEST(an_earlier_export_is_replaced_whole)
     ck_assert_ok(ft_exporter_named("hf")->write(&r));
     ck_assert(ft_exists(ft_test_path(out, "model.safetensors.index.json")));
     ck_assert_ok(export_to(&f, ft_exporter_named("hf"), out));
-    static const char *const files[] = {"config.json", "model.safetensors"};
-    tiny_only(out, files, 2);
+    static const char *const files[] = {"config.json", "model.safetensors", "fettle.json"};
+    tiny_only(out, files, 3);
     ck_assert_ok(export_to(&f, ft_exporter_named("peft"), out));
-    static const char *const peft[] = {"adapter_config.json", "adapter_model.safetensors", "README.md"};
-    tiny_only(out, peft, 3);
+    static const char *const peft[] = {"adapter_config.json", "adapter_model.safetensors", "README.md", "fettle.json"};
+    tiny_only(out, peft, 4);
     ft_model_free(f.m);
 }
 END_TEST
@@ -141,6 +141,44 @@ START_TEST(a_folder_with_other_files_is_refused)
     }
     ck_assert_ok(ft_mkdirs(ft_test_path(out, "model.safetensors")));
     ck_assert_fails(export_to(&f, ft_exporter_named("hf"), out), FT_EINPUT, "model.safetensors");
+    ft_model_free(f.m);
+}
+END_TEST
+
+/* A model with usual names that fettle did not write, or that no longer says so, is somebody's only copy. */
+START_TEST(a_folder_that_fettle_did_not_write_is_refused)
+{
+    fixture f = set_up();
+    const char *out = ft_test_path(f.dir, "out"), *marker = ft_test_path(out, "fettle.json");
+    ck_assert_ok(export_to(&f, ft_exporter_named("hf"), out));
+    ft_buf model = bytes_of(ft_test_path(out, "model.safetensors"));
+    static const char *const wrong[] = {NULL, "{}", "{\"program\": \"other\"}", "no json"};
+    for (size_t i = 0; i < FT_COUNT(wrong); i++) {
+        unlink(marker);
+        if (wrong[i])
+            ck_assert_ok(ft_write_file(marker, wrong[i], strlen(wrong[i])));
+        ck_assert_fails(export_to(&f, ft_exporter_named("peft"), out), FT_EINPUT, "fettle did not write it");
+        ft_buf is = bytes_of(ft_test_path(out, "model.safetensors"));
+        ck_assert_uint_eq(is.n, model.n);
+        ft_buf_free(&is);
+    }
+    ft_buf_free(&model);
+    ft_model_free(f.m);
+}
+END_TEST
+
+START_TEST(the_adapter_in_use_is_never_overwritten)
+{
+    fixture f = set_up();
+    const char *out = ft_test_path(f.dir, "out");
+    ck_assert_ok(export_to(&f, ft_exporter_named("peft"), out));
+    ft_adapter_detach(f.m);
+    ck_assert_ok(ft_adapter_load(f.m, out, false));
+    for (size_t i = 0; ft_exporters[i]; i++)
+        if (strcmp(ft_exporters[i]->name, "gguf"))
+            ck_assert_fails(export_to(&f, ft_exporters[i], out), FT_EINPUT, "replace the adapter");
+    ft_adapter_detach(f.m);
+    ck_assert_ok(export_to(&f, ft_exporter_named("hf"), out));
     ft_model_free(f.m);
 }
 END_TEST
@@ -211,6 +249,7 @@ int main(void)
 {
     FT_TESTS("export-faults", a_failed_write_leaves_nothing, a_failed_write_keeps_the_earlier_export,
              every_failed_allocation_is_an_error_and_leaves_nothing, an_earlier_export_is_replaced_whole,
-             a_folder_with_other_files_is_refused, the_base_is_never_overwritten, a_target_of_the_wrong_kind_is_refused,
+             a_folder_with_other_files_is_refused,
+             a_folder_that_fettle_did_not_write_is_refused, the_adapter_in_use_is_never_overwritten, the_base_is_never_overwritten, a_target_of_the_wrong_kind_is_refused,
              weights_that_no_number_can_hold_are_refused, a_stop_request_leaves_nothing);
 }

@@ -1,5 +1,6 @@
 /* Adapters: what attaching makes, what a PEFT directory must hold, what is refused. */
 #include "model/fixture.h"
+#include "model/origin.h"
 
 static const char *const all_linear[] = {"all-linear"};
 
@@ -398,7 +399,16 @@ START_TEST(a_run_folder_opens_its_base_and_adapter)
     ft_model_free(again);
     ck_assert_fails(ft_model_open(&again, run, &(ft_model_options){.trainable = true}), FT_EINPUT, "merge it first");
     write_text(paths[1], "adapter_config.json", PEFT(", \"base_model_name_or_path\": \"gone/away\""));
-    ck_assert_fails(ft_model_open(&again, run, NULL), FT_EINPUT, "no base model at \"gone/away\"");
+    ck_assert_fails(ft_model_open(&again, run, NULL), FT_EINPUT,
+                    "its base model \"gone/away\" is not there");
+    /* fettle.json leads from the adapter to the base, whatever the current directory */
+    char *way = ft_path_relative(paths[1], parent);
+    ck_assert_ok(ft_origin_write(paths[1], &(ft_origin){.format = "peft", .base_path = way}));
+    ck_assert_ok(ft_model_open(&again, run, NULL));
+    ft_model_free(again);
+    ft_free(way);
+    ck_assert_ok(ft_origin_write(paths[1], &(ft_origin){.format = "peft", .base_path = "../elsewhere"}));
+    ck_assert_fails(ft_model_open(&again, run, NULL), FT_EINPUT, "where it lay when the adapter was written");
     ft_free(x);
     ft_model_free(plain);
     ft_model_free(m);

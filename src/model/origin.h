@@ -1,0 +1,27 @@
+/* model/origin: fettle.json, the file by which a folder says that fettle wrote it and out of what.
+ *
+ *   {"program": "fettle", "version": "0.1.0", "format": "peft", "base_model": "data/base", "base_path": "../../../data/base"}
+ *
+ * Without date and host: the same export gives the same bytes. base_path (of an adapter) leads from the folder to its
+ * base, so that a tree that moves as a whole still opens, from any current directory.
+ */
+#ifndef FETTLE_MODEL_ORIGIN_H
+#define FETTLE_MODEL_ORIGIN_H
+
+#include "base/os.h"
+
+extern const char ft_origin_file[]; /* "fettle.json" */
+
+typedef struct ft_origin {
+    const char *format;     /* of the exporter: "hf" "peft" */
+    const char *base_model; /* as the user wrote it, may be NULL */
+    const char *base_path;  /* from the folder, may be NULL */
+} ft_origin;
+/* Writes dir/fettle.json. */
+ft_status ft_origin_write(const char *dir, const ft_origin *o);
+/* Did fettle write this folder? */
+bool ft_origin_is_ours(const char *dir);
+/* The base that a folder's base_path leads to, in new memory; NULL where it names none or nothing stands there. */
+ft_status ft_origin_base(char **base, const char *dir);
+
+#endif

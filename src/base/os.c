@@ -245,11 +245,15 @@ static void sync_parent(const char *path)
     ft_free(dir);
 }
 
+ft_status ft_out_sync(ft_out *o)
+{
+    FT_RETURN(out_flush(o));
+    return fsync(o->fd) == 0 ? FT_OK : ft_fail_errno("%s: cannot write to disk", o->path);
+}
+
 ft_status ft_out_commit(ft_out *o)
 {
-    ft_status st = out_flush(o);
-    if (st == FT_OK && fsync(o->fd) != 0)
-        st = ft_fail_errno("%s: cannot write to disk", o->path);
+    ft_status st = ft_out_sync(o);
     if (st == FT_OK && rename(o->temporary, o->path) != 0)
         st = ft_fail_errno("%s: cannot rename %s to it", o->path, o->temporary);
     if (st != FT_OK) {

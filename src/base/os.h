@@ -30,6 +30,8 @@ uint64_t ft_out_tell(const ft_out *o);
  * ft_out_write. What was never written reads as zeros. */
 ft_status ft_out_write_at(ft_out *o, uint64_t at, const void *p, size_t n);
 ft_status ft_out_read_at(ft_out *o, uint64_t at, void *p, size_t n);
+/* Brings what was written to the disk, so that only the rename of a commit is left to fail. */
+ft_status ft_out_sync(ft_out *o);
 /* Frees `o` in either case. commit fails: nothing stands under the final name that was not there before. */
 ft_status ft_out_commit(ft_out *o);
 void ft_out_abort(ft_out *o); /* NULL is fine */

@@ -42,10 +42,9 @@ const ft_exporter *ft_exporter_named(const char *name);
 
 /* Rows [r0, r1) of a weight with its adapter merged, as f32 [r1 - r0, in]: W + scale * B A, or the saved module. */
 ft_status ft_merge_rows(ft_model *m, const ft_param *weight, int64_t r0, int64_t r1, float *out);
-/* Ollama Modelfile beside a gguf: FROM, TEMPLATE, every stop, parameters (the gguf exporter calls this). A Modelfile that
- * fettle did not write is kept, with a note. FT_EUNSUPPORTED for a template that no Modelfile can hold. */
-ft_status ft_write_modelfile(const char *path, const char *gguf_name, const ft_tokenizer *tok, const ft_chat_template *chat,
-                             const ft_sampling *sampling);
+/* The Ollama Modelfile of a gguf, which the gguf exporter writes beside it: in new memory, "Modelfile" in its folder, or
+ * "Modelfile.STEM" where that one describes another GGUF or is the user's own. NULL: both are the user's. */
+ft_status ft_modelfile_path(char **path, const char *gguf);
 
 /* One column of the final table: base, tuned, each shipped file. */
 typedef struct ft_report_column {

@@ -64,16 +64,18 @@ static ft_status refuse_stranger(int fd, const char *dir, const char *name)
 static ft_status refuse_any(int fd, const char *dir, const char *name)
 {
     return ft_fail(FT_EINPUT,
-                   "%s: the folder holds %s and no %s, so fettle did not write it and does not replace it: name a new or "
-                   "empty folder",
+                   "%s: the folder holds %s and no %s of fettle's, so fettle did not write it and does not replace it: name "
+                   "a new or empty folder",
                    dir, name, ft_origin_file);
 }
 
 /* Refuses a folder that may not be replaced. */
 static ft_status check_replaceable(const char *dir)
 {
+    bool ours;
     FT_RETURN(each_entry(dir, refuse_stranger));
-    return ft_origin_is_ours(dir) ? FT_OK : each_entry(dir, refuse_any);
+    FT_RETURN(ft_origin_is_ours(&ours, dir));
+    return ours ? FT_OK : each_entry(dir, refuse_any);
 }
 
 static ft_status remove_entry(int fd, const char *dir, const char *name)

@@ -3,6 +3,7 @@
  * Matrices have the type asked for; vectors (norms, biases) stay f32, as does rope_freqs. A matrix whose rows are no
  * whole number of blocks is written as f16, and that is said. q and k rows go into the order that the architecture's
  * rope wants. A tied head is not written: loaders take token_embd.
+ * The Modelfile is rendered and on the disk before the GGUF takes its name: a failure leaves neither.
  */
 #include "export/internal.h"
 
@@ -116,25 +117,19 @@ static ft_status put_tokenizer(ft_writer *w, const ft_export_request *r)
     return FT_OK;
 }
 
-static ft_status write_modelfile(const ft_export_request *r)
-{
-    char *dir = ft_path_dir(r->path), *path = dir ? ft_path_join(dir, "Modelfile") : NULL;
-    ft_status st = path ? ft_write_modelfile(path, ft_path_base(r->path), r->tokenizer, r->chat, r->sampling) : FT_ENOMEM;
-    ft_free(dir);
-    ft_free(path);
-    return st;
-}
-
 static ft_status write_gguf(const ft_export_request *r)
 {
     gguf g = {.model = r->model, .dtype = r->dtype ? r->dtype : &ft_q8_0};
     ft_export__plan plan = {0};
     ft_writer *w = NULL;
+    ft_out *modelfile = NULL;
     ft_status st = FT_OK;
     FT_TRY(ft_export__check(r, &ft_exporter_gguf));
     FT_TRY(ft_export__plan_make(&plan, r->model, ft_model_gguf_extra_count(r->model), describe, &g));
     FT_TRY(add_extras(&plan, r->model));
     FT_TRY(ft_mkdirs_for(r->path));
+    if (r->tokenizer)
+        FT_TRY(ft_export__modelfile_open(&modelfile, r));
     FT_TRY(ft_writer_open(&w, "gguf", r->path));
     FT_TRY(put_general(w, r, g.dtype));
     FT_TRY(put_tokenizer(w, r));
@@ -146,9 +141,11 @@ static ft_status write_gguf(const ft_export_request *r)
     if (g.fallbacks)
         ft_note(FT_NOTE, "%s: %zu tensors are f16, their rows are no whole number of %s blocks of %d (%s: %lld)", r->path,
                 g.fallbacks, g.dtype->name, (int)g.dtype->block_len, g.first_fallback, (long long)g.fallback_cols);
-    if (r->tokenizer)
-        st = write_modelfile(r);
+    if (modelfile)
+        st = ft_out_commit(modelfile);
+    modelfile = NULL;
 done:
+    ft_out_abort(modelfile);
     ft_writer_abort(w);
     ft_export__plan_free(&plan);
     return ft_context(st, "export to GGUF");

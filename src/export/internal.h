@@ -2,6 +2,7 @@
 #ifndef FETTLE_EXPORT_INTERNAL_H
 #define FETTLE_EXPORT_INTERNAL_H
 
+#include "base/os.h"
 #include "export/export.h"
 
 #define FT_EXPORTER(name) extern const ft_exporter ft_exporter_##name;
@@ -67,6 +68,10 @@ void ft_export__folder_abort(ft_export__folder *f);
 /* One line "COMMAND text", quoted so that it reads back to the text; in triple quotes where asked or needed.
  * FT_EUNSUPPORTED when no quotes can hold it. */
 ft_status ft_export__modelfile_text(ft_buf *b, const char *command, const char *text, bool triple);
+/* The Modelfile of the GGUF that is being written, on the disk and ready to be committed; NULL with a note where it has
+ * no place. FT_EUNSUPPORTED for a template that no Modelfile can hold. */
+ft_status ft_export__modelfile_open(ft_out **out, const ft_export_request *r);
+/* Its text: FROM, TEMPLATE, every stop, parameters. */
 ft_status ft_export__modelfile(ft_buf *b, const char *gguf_name, const ft_tokenizer *tok, const ft_chat_template *chat,
                                const ft_sampling *sampling);
 

@@ -1,5 +1,8 @@
 /* The Ollama Modelfile beside a GGUF.
  *
+ * The first GGUF of a folder has "Modelfile", which ollama create takes by itself; a further one "Modelfile.STEM". Its
+ * FROM line says which GGUF a Modelfile belongs to, so a repeated export finds its own again.
+ *
  * A value ends at the first line break behind which it is complete: a quoted value when it ends in its quote, one in
  * triple quotes when it ends in them. There are no escapes, so a text is written in the form that reads back to itself,
  * and refused when neither does.
@@ -8,10 +11,10 @@
 
 #include "base/os.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static const char marker[] = "# Written by fettle.\n";
+static const char from[] = "FROM ./";
 
 /* Would a line break inside """text""" end the value too early? It does where triple quotes stand before it. */
 static bool breaks_triple(const char *text)
@@ -83,35 +86,101 @@ ft_status ft_export__modelfile(ft_buf *b, const char *gguf_name, const ft_tokeni
     if (strpbrk(gguf_name, "\r\n"))
         return ft_fail(FT_EUNSUPPORTED, "a Modelfile cannot name a file with a line break in its name");
     FT_RETURN(ft_buf_puts(b, marker));
-    FT_RETURN(ft_buf_printf(b, "FROM ./%s\n", gguf_name));
+    FT_RETURN(ft_buf_printf(b, "%s%s\n", from, gguf_name));
     FT_RETURN(ft_export__modelfile_text(b, "TEMPLATE", ft_chat_template_ollama(chat), true));
     FT_RETURN(put_stops(b, tok, chat));
     return put_sampling(b, sampling ? sampling : &greedy);
 }
 
-/* A Modelfile that somebody else wrote is not touched. */
-static bool is_ours(const char *path)
-{
-    char head[sizeof marker - 1];
-    FILE *f = fopen(path, "re");
-    bool ours = !f || (fread(head, 1, sizeof head, f) == sizeof head && memcmp(head, marker, sizeof head) == 0);
-    if (f)
-        fclose(f);
-    return ours;
-}
+/* ---- which file ---- */
 
-ft_status ft_write_modelfile(const char *path, const char *gguf_name, const ft_tokenizer *tok, const ft_chat_template *chat,
-                             const ft_sampling *sampling)
+/* The GGUF that a Modelfile of fettle's describes, in new memory; NULL in *name for one that somebody else wrote. */
+static ft_status described(char **name, const char *path)
 {
     ft_buf b = {0};
-    ft_status st = FT_OK;
-    if (!is_ours(path)) {
-        ft_note(FT_WARN, "%s: kept, fettle did not write it; its FROM line must name ./%s", path, gguf_name);
-        return FT_OK;
+    ft_status st = ft_read_file(&b, path, (size_t)1 << 24);
+    size_t head = sizeof marker - 1, key = sizeof from - 1;
+    *name = NULL;
+    if (st == FT_OK && b.n > head + key && memcmp(b.p, marker, head) == 0 && memcmp(b.p + head, from, key) == 0) {
+        const char *at = b.p + head + key;
+        st = (*name = ft_strndup(at, strcspn(at, "\n"))) ? FT_OK : FT_ENOMEM;
     }
-    FT_TRY(ft_export__modelfile(&b, gguf_name, tok, chat, sampling));
-    st = ft_write_file(path, b.p, b.n);
-done:
     ft_buf_free(&b);
-    return ft_context(st, "%s", path);
+    return st;
+}
+
+/* May it be written? Where nothing stands, over what describes this GGUF (*same), and over what describes one that is
+ * gone; never over another's or the user's own. */
+static ft_status may_write(bool *may, bool *same, const char *dir, const char *path, const char *gguf_name)
+{
+    char *name;
+    *may = !ft_exists(path);
+    *same = false;
+    if (*may)
+        return FT_OK;
+    FT_RETURN(described(&name, path));
+    *same = name && strcmp(name, gguf_name) == 0;
+    *may = *same || (name && !ft_dir_holds(dir, name));
+    ft_free(name);
+    return FT_OK;
+}
+
+/* "Modelfile.STEM" of "STEM.gguf", in dir. */
+static char *path_of_its_own(const char *dir, const char *gguf_name)
+{
+    size_t n = strlen(gguf_name) - (ft_ends(gguf_name, ".gguf") ? 5 : 0);
+    char *name = ft_strf("Modelfile.%.*s", (int)n, gguf_name), *path = name ? ft_path_join(dir, name) : NULL;
+    ft_free(name);
+    return path;
+}
+
+ft_status ft_modelfile_path(char **path, const char *gguf)
+{
+    const char *name = ft_path_base(gguf);
+    char *dir = ft_path_dir(gguf), *usual = dir ? ft_path_join(dir, "Modelfile") : NULL;
+    char *own = dir ? path_of_its_own(dir, name) : NULL;
+    bool usual_may, own_may, usual_same, own_same;
+    ft_status st = FT_OK;
+    *path = NULL;
+    if (!usual || !own) {
+        st = FT_ENOMEM;
+        goto done;
+    }
+    FT_TRY(may_write(&usual_may, &usual_same, dir, usual, name));
+    FT_TRY(may_write(&own_may, &own_same, dir, own, name));
+    char **chosen = usual_same ? &usual : own_same ? &own : usual_may ? &usual : own_may ? &own : NULL;
+    if (chosen) {
+        *path = *chosen;
+        *chosen = NULL;
+    }
+done:
+    ft_free(dir);
+    ft_free(usual);
+    ft_free(own);
+    return st;
+}
+
+ft_status ft_export__modelfile_open(ft_out **out, const ft_export_request *r)
+{
+    ft_buf b = {0};
+    char *path = NULL;
+    ft_status st = FT_OK;
+    *out = NULL;
+    FT_TRY(ft_modelfile_path(&path, r->path));
+    if (!path) {
+        ft_note(FT_WARN, "%s: written without a Modelfile: neither Modelfile nor Modelfile.NAME beside it is fettle's", r->path);
+        goto done;
+    }
+    FT_TRY(ft_context(ft_export__modelfile(&b, ft_path_base(r->path), r->tokenizer, r->chat, r->sampling), "%s", path));
+    FT_TRY(ft_out_open(out, path));
+    FT_TRY(ft_out_write(*out, b.p, b.n));
+    FT_TRY(ft_out_sync(*out));
+done:
+    if (st != FT_OK) {
+        ft_out_abort(*out);
+        *out = NULL;
+    }
+    ft_free(path);
+    ft_buf_free(&b);
+    return st;
 }

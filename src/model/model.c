@@ -109,7 +109,8 @@ static ft_status base_of(char **base, const char *adapter_dir)
         st = ft_fail(FT_EINPUT,
                      "%s: its base model \"%s\" is not there (looked %sfrom the current directory): open the base where it "
                      "is now, with --adapter %s",
-                     path, name, ft_origin_is_ours(adapter_dir) ? "where it lay when the adapter was written, and " : "",
+                     path, name,
+                     ft_dir_holds(adapter_dir, ft_origin_file) ? "where it lay when the adapter was written, and " : "",
                      adapter_dir);
     else if (!(*base = ft_strdup(name)))
         st = FT_ENOMEM;

@@ -54,12 +54,13 @@ static ft_status read_ours(json_t **out, const char *dir)
     return st;
 }
 
-bool ft_origin_is_ours(const char *dir)
+ft_status ft_origin_is_ours(bool *ours, const char *dir)
 {
     json_t *json;
-    bool ours = read_ours(&json, dir) == FT_OK && json;
+    ft_status st = read_ours(&json, dir);
+    *ours = json != NULL;
     json_decref(json);
-    return ours;
+    return st == FT_ENOMEM ? st : FT_OK; /* a file that is no JSON is not ours */
 }
 
 ft_status ft_origin_base(char **base, const char *dir)

@@ -19,8 +19,8 @@ typedef struct ft_origin {
 } ft_origin;
 /* Writes dir/fettle.json. */
 ft_status ft_origin_write(const char *dir, const ft_origin *o);
-/* Did fettle write this folder? */
-bool ft_origin_is_ours(const char *dir);
+/* *ours: fettle wrote this folder. FT_ENOMEM when that cannot be found out. */
+ft_status ft_origin_is_ours(bool *ours, const char *dir);
 /* The base that a folder's base_path leads to, in new memory; NULL where it names none or nothing stands there. */
 ft_status ft_origin_base(char **base, const char *dir);
 

@@ -2,6 +2,7 @@
  * there are no escapes. */
 #include "export/internal.h"
 #include "export/tiny.h"
+#include "text/chat.h"
 
 enum { MAX_COMMANDS = 32 };
 
@@ -111,9 +112,7 @@ static parsed written(const ft_tokenizer *tok, const ft_chat_template *chat, con
 {
     ft_buf b = {0};
     parsed p;
-    const char *path = ft_test_path(ft_test_dir(), "Modelfile");
-    ck_assert_ok(ft_write_modelfile(path, "my model.gguf", tok, chat, s));
-    ck_assert_ok(ft_read_file(&b, path, 1 << 20));
+    ck_assert_ok(ft_export__modelfile(&b, "my model.gguf", tok, chat, s));
     parse(&p, b.p);
     ft_buf_free(&b);
     return p;
@@ -158,32 +157,108 @@ START_TEST(chat_template_and_its_stops_are_written_once_each)
 }
 END_TEST
 
+/* A folder with a model and its tokenizer, exported to GGUFs beside each other. */
+typedef struct fixture {
+    const char *dir;
+    ft_model *m;
+    ft_tokenizer *tok;
+} fixture;
+
+static fixture set_up(void)
+{
+    fixture f = {.dir = ft_test_dir()};
+    const char *base = tiny_tokenizer(tiny_base(f.dir, &(tiny){.tied = true}));
+    f.m = tiny_open(base);
+    ck_assert_ok(ft_tokenizer_open(&f.tok, base));
+    return f;
+}
+
+static void tear_down(fixture *f)
+{
+    ft_tokenizer_free(f->tok);
+    ft_model_free(f->m);
+}
+
+static ft_status export_as(const fixture *f, const char *name, const ft_chat_template *chat)
+{
+    ft_export_request r = {.model = f->m, .path = ft_test_path(f->dir, name), .tokenizer = f->tok, .chat = chat};
+    return ft_exporter_named("gguf")->write(&r);
+}
+
+static void describes(const fixture *f, const char *modelfile, const char *text)
+{
+    ft_buf b = {0};
+    ck_assert_ok(ft_read_file(&b, ft_test_path(f->dir, modelfile), 1 << 16));
+    ck_assert_msg(strstr(b.p, text) != NULL, "%s: %s", modelfile, b.p);
+    ft_buf_free(&b);
+}
+
+START_TEST(each_gguf_of_a_folder_has_a_modelfile_of_its_own)
+{
+    fixture f = set_up();
+    ck_assert_ok(export_as(&f, "a.gguf", NULL));
+    ck_assert_ok(export_as(&f, "b.gguf", NULL));
+    ck_assert_ok(export_as(&f, "b.gguf", NULL));
+    ck_assert_ok(export_as(&f, "a.gguf", NULL));
+    describes(&f, "Modelfile", "FROM ./a.gguf\n");
+    describes(&f, "Modelfile.b", "FROM ./b.gguf\n");
+    static const char *const all[] = {"config.json", "base", "a.gguf", "b.gguf", "Modelfile", "Modelfile.b"};
+    tiny_only(f.dir, all, FT_COUNT(all));
+    /* one whose GGUF is gone is free for the next */
+    unlink(ft_test_path(f.dir, "a.gguf"));
+    ck_assert_ok(export_as(&f, "c.gguf", NULL));
+    describes(&f, "Modelfile", "FROM ./c.gguf\n");
+    describes(&f, "Modelfile.b", "FROM ./b.gguf\n");
+    char *path;
+    ck_assert_ok(ft_modelfile_path(&path, ft_test_path(f.dir, "b.gguf")));
+    ck_assert_str_eq(path, ft_test_path(f.dir, "Modelfile.b"));
+    ft_free(path);
+    tear_down(&f);
+}
+END_TEST
+
 static int notes;
 static void count_note(void *ctx, ft_note_level level, const char *text)
 {
-    notes += strstr(text, "kept") != NULL;
+    notes += strstr(text, "written without a Modelfile") != NULL;
 }
 
-START_TEST(a_modelfile_of_the_user_is_kept)
+START_TEST(modelfiles_of_the_user_are_kept)
 {
-    ft_tokenizer *tok;
-    ft_buf b = {0};
-    ck_assert_ok(ft_tokenizer_open(&tok, tiny_tokenizer(ft_test_dir())));
-    const char *path = ft_test_path(ft_test_dir(), "Modelfile");
-    ck_assert_ok(ft_write_modelfile(path, "a.gguf", tok, NULL, NULL));
-    ck_assert_ok(ft_write_modelfile(path, "b.gguf", tok, NULL, NULL));
-    ck_assert_ok(ft_read_file(&b, path, 1 << 16));
-    ck_assert_ptr_nonnull(strstr(b.p, "FROM ./b.gguf\n"));
-    ft_buf_free(&b);
-    ck_assert_ok(ft_write_file(path, "FROM mine\n", 10));
+    fixture f = set_up();
+    ck_assert_ok(ft_write_file(ft_test_path(f.dir, "Modelfile"), "FROM mine\n", 10));
+    ck_assert_ok(export_as(&f, "a.gguf", NULL));
+    describes(&f, "Modelfile", "FROM mine\n");
+    describes(&f, "Modelfile.a", "FROM ./a.gguf\n");
+    ck_assert_ok(ft_write_file(ft_test_path(f.dir, "Modelfile.a"), "FROM mine too\n", 14));
     ft_note_sink(count_note, NULL);
-    ck_assert_ok(ft_write_modelfile(path, "c.gguf", tok, NULL, NULL));
+    ck_assert_ok(export_as(&f, "a.gguf", NULL));
     ft_note_sink(NULL, NULL);
     ck_assert_int_eq(notes, 1);
-    ck_assert_ok(ft_read_file(&b, path, 1 << 16));
-    ck_assert_str_eq(b.p, "FROM mine\n");
-    ft_buf_free(&b);
-    ft_tokenizer_free(tok);
+    describes(&f, "Modelfile", "FROM mine\n");
+    describes(&f, "Modelfile.a", "FROM mine too\n");
+    tear_down(&f);
+}
+END_TEST
+
+START_TEST(a_failed_modelfile_leaves_no_gguf)
+{
+    fixture f = set_up();
+    static const char *const before[] = {"config.json", "base"};
+    static const char *const no_stops[] = {NULL};
+    const ft_chat_template bad = {.name = "bad", .ollama = "\"\"\"\n{{ .Prompt }}", .stops = no_stops};
+    ck_assert_fails(export_as(&f, "a.gguf", &bad), FT_EUNSUPPORTED, "triple quotes");
+    tiny_only(f.dir, before, FT_COUNT(before));
+    for (long n = 1, done = 0; !done; n++) {
+        ft_write_fail_at(n);
+        ft_status st = export_as(&f, "a.gguf", NULL);
+        done = ft_write_fail_at(0) < n;
+        ck_assert_int_eq(st, done ? FT_OK : FT_EIO);
+        if (!done)
+            tiny_only(f.dir, before, FT_COUNT(before));
+    }
+    describes(&f, "Modelfile", "FROM ./a.gguf\n");
+    tear_down(&f);
 }
 END_TEST
 
@@ -191,5 +266,6 @@ int main(void)
 {
     FT_TESTS("modelfile", texts_read_back_to_themselves, texts_that_no_quotes_can_hold_are_refused,
              plain_completion_has_from_template_stops_and_greedy_parameters, chat_template_and_its_stops_are_written_once_each,
-             a_modelfile_of_the_user_is_kept);
+             each_gguf_of_a_folder_has_a_modelfile_of_its_own, modelfiles_of_the_user_are_kept,
+             a_failed_modelfile_leaves_no_gguf);
 }

@@ -33,8 +33,14 @@ static char *name_of(const ft_args *a)
 
 static ft_status put_result(const ft_args *a, const ft_exporter *e, const ft_dtype *dtype, double seconds)
 {
+    char *modelfile = NULL;
+    if (strcmp(e->name, "gguf") == 0)
+        FT_RETURN(ft_modelfile_path(&modelfile, ft_args_text(a, "out")));
     json_t *o = json_object();
     ft_result_text(o, "path", ft_args_text(a, "out"));
+    if (modelfile)
+        ft_result_text(o, "modelfile", modelfile);
+    ft_free(modelfile);
     ft_result_text(o, "format", e->name);
     if (dtype)
         ft_result_text(o, "quant", dtype->name);

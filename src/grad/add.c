@@ -10,9 +10,9 @@ static void backward(ft_tape *t, const ft_node *n)
         return;
     }
     float *da = ft_grad__of(t, a, &add);
-    if (da && add)
+    if (da && add && !t->dry)
         ft_add_all(da, da, y->g, a->rows * a->cols);
-    else if (da)
+    else if (da && !t->dry)
         ft_copy_all(da, y->g, a->rows * a->cols);
     ft_grad__pass_on(t, b, y);
 }
@@ -29,7 +29,8 @@ ft_var *ft_op_add(ft_tape *t, ft_var *a, ft_var *b)
     ft_var *y = ft_grad__take_over(t, b, &old);
     if (!y)
         return NULL;
-    ft_add_all(y->v, first, old, a->rows * a->cols);
+    if (!t->dry)
+        ft_add_all(y->v, first, old, a->rows * a->cols);
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {a, b}}) ? y : NULL;
 }
 

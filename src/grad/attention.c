@@ -233,7 +233,7 @@ static void run(ft_tape *t, ft_attention_job *j)
     j->scratch_floats = FT_QUERY_BLOCK * FT_KEY_BLOCK;
     j->scratch = ft_grad__lend(t, (size_t)ft_threads() * j->scratch_floats);
     if (t->status == FT_OK)
-        ft_parallel(j->block_start[j->seg->n] * j->spec->kv_heads, forward_tile, j);
+        ft_grad__run(t, j->block_start[j->seg->n] * j->spec->kv_heads, forward_tile, j);
     ft_grad__give_back(t, j->scratch);
 }
 
@@ -252,7 +252,7 @@ ft_var *ft_op_attention(ft_tape *t, ft_var *q, ft_var *k, ft_var *v, const ft_at
     float *lse = wanted ? ft_grad__alloc(t, (size_t)(q->rows * spec->heads), sizeof *lse) : NULL;
     if (t->status != FT_OK)
         return NULL;
-    if (kv)
+    if (kv && !t->dry)
         append(kv, seg, k->v, v->v);
     ft_attention_job j = {.k = ft_kernels_active(),
                           .spec = spec,

@@ -167,8 +167,8 @@ static void by_query_heads(ft_tape *t, ft_attention_job *j)
     j->dk_parts = j->dk ? ft_grad__lend(t, floats) : NULL;
     j->dv_parts = j->dv ? ft_grad__lend(t, floats) : NULL;
     if (t->status == FT_OK) {
-        ft_parallel(j->seg->n * j->spec->heads, head_tile, j);
-        ft_parallel(ft_grad__row_tiles(T), add_tile, j);
+        ft_grad__run(t, j->seg->n * j->spec->heads, head_tile, j);
+        ft_grad__run(t, ft_grad__row_tiles(T), add_tile, j);
     }
     ft_grad__give_back(t, j->dk_parts);
     ft_grad__give_back(t, j->dv_parts);
@@ -182,6 +182,6 @@ void ft_grad__attention_backward(ft_tape *t, ft_attention_job *j)
     if (t->status == FT_OK && tiles < FEW_TILES && j->spec->heads > j->spec->kv_heads)
         by_query_heads(t, j);
     else if (t->status == FT_OK)
-        ft_parallel(tiles, kv_head_tile, j);
+        ft_grad__run(t, tiles, kv_head_tile, j);
     ft_grad__give_back(t, j->scratch);
 }

@@ -1,7 +1,8 @@
 /* ft_block: a stretch of the tape as one record. With checkpointing only its output stays; backward runs it again.
  *
  * The second run sees the same inputs and the same dropout keys (seed, step, site), so it makes the same bits, and its
- * records are walked in the same order as they would have been without checkpointing.
+ * records are walked in the same order as they would have been without checkpointing. It takes place in the memory of all
+ * that came after the block, which the walk is done with.
  */
 #include "grad/tape.h"
 
@@ -9,13 +10,14 @@ typedef struct saved {
     ft_block_fn body;
     void *ctx;
     int64_t layer;
+    ft_arena_mark after; /* behind its output */
 } saved;
 
 static void backward(ft_tape *t, const ft_node *n)
 {
     const saved *s = n->saved;
-    ft_arena_mark mark = ft_arena_now(t->values.arena);
     size_t first = t->n_nodes;
+    ft_arena_release(t->values.arena, s->after); /* what came later has been walked */
     t->replaying = true;
     ft_var *out = s->body(t, n->in[0], s->ctx, s->layer);
     if (out && out->needs_grad) {
@@ -24,7 +26,7 @@ static void backward(ft_tape *t, const ft_node *n)
         ft_grad__walk(t, first);
     }
     t->replaying = false;
-    ft_arena_release(t->values.arena, mark);
+    ft_arena_release(t->values.arena, s->after);
 }
 
 ft_var *ft_block(ft_tape *t, ft_var *x, ft_block_fn body, void *ctx, int64_t layer, bool checkpoint)
@@ -49,6 +51,7 @@ ft_var *ft_block(ft_tape *t, ft_var *x, ft_block_fn body, void *ctx, int64_t lay
         x->kept = kept;
         return t->status == FT_OK ? out : NULL;
     }
+    s->after = ft_arena_now(t->values.arena);
     /* The block trains even where x needs no gradient: the record is added by hand. */
     ft_node n = {.op = &ft_grad__block, .out = out, .in = {x}, .saved = s};
     return ft_grad__push(t, n) ? out : NULL;

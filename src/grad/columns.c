@@ -39,7 +39,7 @@ static void backward(ft_tape *t, const ft_node *n)
              .back = true};
     j.wide = ft_grad__of(t, x, &j.add);
     if (j.wide)
-        ft_parallel(ft_grad__row_tiles(j.rows), tile, &j);
+        ft_grad__run(t, ft_grad__row_tiles(j.rows), tile, &j);
 }
 
 ft_var *ft_op_columns(ft_tape *t, ft_var *x, int64_t first, int64_t n)
@@ -57,7 +57,7 @@ ft_var *ft_op_columns(ft_tape *t, ft_var *x, int64_t first, int64_t n)
         return NULL;
     *saved = first;
     job j = {.wide = x->v, .narrow = y->v, .rows = x->rows, .cols = x->cols, .first = first, .n = n};
-    ft_parallel(ft_grad__row_tiles(j.rows), tile, &j);
+    ft_grad__run(t, ft_grad__row_tiles(j.rows), tile, &j);
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}, .saved = saved}) ? y : NULL;
 }
 

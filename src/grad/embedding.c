@@ -29,7 +29,7 @@ static void forward_tile(void *ctx, int64_t tile)
 static void backward(ft_tape *t, const ft_node *n)
 {
     const saved *s = n->saved;
-    ft_grad__scatter_add(n->param[0]->grad, s->ids, n->out->rows, n->out->g, n->out->cols, s->scale);
+    ft_grad__scatter_add(t, n->param[0]->grad, s->ids, n->out->rows, n->out->g, n->out->cols, s->scale);
 }
 
 static const int64_t *checked_ids(ft_tape *t, const ft_param *table, const int32_t *ids, int64_t T)
@@ -67,7 +67,7 @@ ft_var *ft_op_embedding(ft_tape *t, ft_param *table, const int32_t *ids, int64_t
              .scale = scale,
              .T = T,
              .C = C};
-    ft_parallel(ft_grad__row_tiles(T), forward_tile, &j);
+    ft_grad__run(t, ft_grad__row_tiles(T), forward_tile, &j);
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .param = {table}, .saved = s}) ? y : NULL;
 }
 

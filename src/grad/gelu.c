@@ -29,7 +29,7 @@ static void backward(ft_tape *t, const ft_node *n)
     job j = {.k = ft_kernels_active(), .x = x->v, .dy = n->out->g, .rows = x->rows, .n = x->cols};
     j.dx = ft_grad__of(t, x, &j.add);
     if (j.dx)
-        ft_parallel(ft_grad__row_tiles(j.rows), backward_tile, &j);
+        ft_grad__run(t, ft_grad__row_tiles(j.rows), backward_tile, &j);
 }
 
 ft_var *ft_op_gelu(ft_tape *t, ft_var *x)
@@ -41,7 +41,7 @@ ft_var *ft_op_gelu(ft_tape *t, ft_var *x)
     if (!y)
         return NULL;
     job j = {.k = ft_kernels_active(), .x = x->v, .y = y->v, .rows = x->rows, .n = x->cols};
-    ft_parallel(ft_grad__row_tiles(j.rows), forward_tile, &j);
+    ft_grad__run(t, ft_grad__row_tiles(j.rows), forward_tile, &j);
     x->kept |= t->record && x->needs_grad;
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}}) ? y : NULL;
 }

@@ -40,7 +40,7 @@ static void backward(ft_tape *t, const ft_node *n)
     j.dgate = ft_grad__of(t, gate, &j.add_gate);
     j.dup = ft_grad__of(t, up, &j.add_up);
     if (t->status == FT_OK)
-        ft_parallel(ft_grad__row_tiles(j.rows), backward_tile, &j);
+        ft_grad__run(t, ft_grad__row_tiles(j.rows), backward_tile, &j);
 }
 
 ft_var *ft_op_glu(ft_tape *t, ft_var *gate, ft_var *up, ft_gate act)
@@ -64,7 +64,7 @@ ft_var *ft_op_glu(ft_tape *t, ft_var *gate, ft_var *up, ft_gate act)
              .y = y->v,
              .rows = gate->rows,
              .n = gate->cols};
-    ft_parallel(ft_grad__row_tiles(j.rows), forward_tile, &j);
+    ft_grad__run(t, ft_grad__row_tiles(j.rows), forward_tile, &j);
     bool needed = t->record && (gate->needs_grad || up->needs_grad);
     gate->kept |= needed;
     up->kept |= needed;

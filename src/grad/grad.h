@@ -88,16 +88,21 @@ void ft_tape_free(ft_tape *t);
 /* Forgets the last step. record: false runs ops without writing records (evaluation, decoding); seed and step key the
  * dropout masks (ft_philox stream FT_STREAM_DROPOUT). */
 void ft_tape_begin(ft_tape *t, bool record, uint64_t seed, uint64_t step);
+/* From the next begin on ops check their inputs, take memory and record as ever, but compute nothing: no array is read or
+ * written, not even a weight's. To learn what a step needs, and to have it held before the first real one. */
+void ft_tape_dry(ft_tape *t, bool dry);
 /* After begin: this micro-batch holds the tokens of its optimizer step from `first` on. Dropout masks are counted from
  * there, so that one mask serves a step however it is cut. */
 void ft_tape_first_token(ft_tape *t, int64_t first);
 ft_status ft_tape_status(const ft_tape *t);
 /* Walks the records backward. The step's losses (ft_op_head_loss) are the roots. Adds to param->grad. */
 ft_status ft_tape_backward(ft_tape *t);
-/* Memory of the largest step so far, records of this step, FLOPs of this step (forward, backward; multiply-add = 2;
+/* Memory of the largest step so far, and of it: what is kept from forward to backward, gradients and temporaries (the
+ * logits of a chunk among them, told apart too); what the tape holds besides (panels, tables, records). Records of this step, FLOPs of this step (forward, backward; multiply-add = 2;
  * recomputation not counted). */
 typedef struct ft_tape_stats {
     size_t peak_bytes, held_bytes;
+    size_t kept_bytes, temporary_bytes, logits_bytes, table_bytes;
     int64_t records;
     double forward_flops, backward_flops;
 } ft_tape_stats;
@@ -174,7 +179,8 @@ ft_status ft_op_head_loss(ft_tape *t, ft_var *x, ft_param *w, const int32_t *tar
 ft_var *ft_op_logits(ft_tape *t, ft_var *x, ft_param *w, float cap);
 
 /* Runs body(t, x, ctx, layer), one block from input to output. checkpoint: its records are dropped and the block is run
- * again in the backward walk (same dropout masks); else it is run as it stands. */
+ * again in the backward walk (same dropout masks); else it is run as it stands. The walk gives the memory of what came
+ * after a checkpointed block to its second run: values made after it are gone when ft_tape_backward returns. */
 typedef ft_var *(*ft_block_fn)(ft_tape *t, ft_var *x, void *ctx, int64_t layer);
 ft_var *ft_block(ft_tape *t, ft_var *x, ft_block_fn body, void *ctx, int64_t layer, bool checkpoint);
 

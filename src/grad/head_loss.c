@@ -79,6 +79,8 @@ static bool begin(ft_tape *t, chunks *c, int64_t T, int64_t C, int64_t V)
     c->j.target = c->target = ft_grad__alloc(t, n, sizeof *c->target);
     c->j.nll = ft_grad__alloc(t, n, sizeof *c->j.nll);
     c->j.argmax = ft_grad__alloc(t, n, sizeof *c->j.argmax);
+    size_t logits = n * (size_t)V + (c->j.room ? (size_t)ft_threads() * (size_t)V : 0);
+    t->stats.logits_bytes = FT_MAX(t->stats.logits_bytes, logits * sizeof(float));
     return t->status == FT_OK;
 }
 
@@ -100,7 +102,8 @@ static void add_to_loss(const chunks *c, int64_t n, ft_loss *loss)
     }
 }
 
-static void run_chunk(ft_tape *t, chunks *c, int64_t n, ft_var *x, ft_param *w, float *dx, ft_loss *loss)
+/* Loss of the chunk's n rows, their gradient for the logits, and dW. */
+static void loss_of_chunk(ft_tape *t, chunks *c, int64_t n, const ft_var *x, ft_param *w, ft_loss *loss)
 {
     int64_t C = x->cols;
     for (int64_t i = 0; i < n; i++)
@@ -110,10 +113,18 @@ static void run_chunk(ft_tape *t, chunks *c, int64_t n, ft_var *x, ft_param *w, 
     add_to_loss(c, n, loss);
     if (c->j.gradient && w->trainable)
         ft_linear_grad_w(w->grad, c->j.logits, c->x, n, c->j.V, C);
+}
+
+static void run_chunk(ft_tape *t, chunks *c, int64_t n, const ft_var *x, ft_param *w, float *dx, ft_loss *loss)
+{
+    if (t->dry)
+        loss->count += n;
+    else
+        loss_of_chunk(t, c, n, x, w, loss);
     if (!dx)
         return;
     ft_grad__linear_dx(t, c->x, c->j.logits, n, w, false);
-    ft_grad__scatter_add(dx, c->rows, n, c->x, C, 1);
+    ft_grad__scatter_add(t, dx, c->rows, n, c->x, x->cols, 1);
 }
 
 /* The gradient that the chunks add to, zero where nothing stood in it. */
@@ -121,7 +132,7 @@ static float *begin_gradient(ft_tape *t, ft_var *x)
 {
     bool add;
     float *dx = ft_grad__of(t, x, &add);
-    if (dx && !add)
+    if (dx && !add && !t->dry)
         ft_zero_all(dx, x->rows * x->cols);
     return dx;
 }

@@ -66,8 +66,8 @@ static void backward(ft_tape *t, const ft_node *n)
         j.parts = ft_grad__lend(t, (size_t)(parts_of(&j) * 2 * j.n));
     if (t->status != FT_OK)
         return;
-    ft_parallel(parts_of(&j), backward_tile, &j);
-    for (int64_t i = 0; j.parts && i < parts_of(&j); i++) {
+    ft_grad__run(t, parts_of(&j), backward_tile, &j);
+    for (int64_t i = 0; j.parts && !t->dry && i < parts_of(&j); i++) {
         if (w->trainable)
             j.k->axpy(w->grad, 1, j.parts + i * 2 * j.n, j.n);
         if (bias->trainable)
@@ -113,7 +113,7 @@ ft_var *ft_op_layernorm(ft_tape *t, ft_var *x, ft_param *w, ft_param *bias, floa
              .n = x->cols,
              .eps = eps};
     plan(&j);
-    ft_parallel(parts_of(&j), forward_tile, &j);
+    ft_grad__run(t, parts_of(&j), forward_tile, &j);
     x->kept |= t->record && (x->needs_grad || w->trainable || bias->trainable);
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}, .param = {w, bias}, .saved = s}) ? y : NULL;
 }

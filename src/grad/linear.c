@@ -5,7 +5,7 @@ void ft_grad__linear_dx(ft_tape *t, float *dx, const float *dy, int64_t T, const
 {
     size_t floats = ft_linear_parts(T, &w->t);
     float *parts = floats ? ft_grad__lend(t, floats) : NULL;
-    if (parts || !floats)
+    if (!t->dry && (parts || !floats))
         ft_linear_grad_x(dx, dy, T, &w->t, add, t->scratch, parts);
     ft_grad__give_back(t, parts);
 }
@@ -18,9 +18,9 @@ static void backward(ft_tape *t, const ft_node *n)
     float *dx = ft_grad__of(t, x, &add);
     if (dx)
         ft_grad__linear_dx(t, dx, y->g, x->rows, w, add);
-    if (w->trainable)
+    if (!t->dry && w->trainable)
         ft_linear_grad_w(w->grad, y->g, x->v, x->rows, y->cols, x->cols);
-    if (ft_grad__trains(bias))
+    if (!t->dry && ft_grad__trains(bias))
         ft_linear_grad_bias(bias->grad, y->g, x->rows, y->cols);
 }
 
@@ -36,7 +36,8 @@ ft_var *ft_op_linear(ft_tape *t, ft_var *x, ft_param *w, ft_param *bias)
     ft_var *y = ft_grad__var(t, NULL, x->rows, out);
     if (!y)
         return NULL;
-    ft_linear_forward(y->v, x->v, x->rows, &w->t, bias ? bias->t.data : NULL, t->scratch);
+    if (!t->dry)
+        ft_linear_forward(y->v, x->v, x->rows, &w->t, bias ? bias->t.data : NULL, t->scratch);
     double once = 2.0 * (double)x->rows * (double)x->cols * (double)out;
     ft_grad__count(t, once, once * (x->needs_grad + w->trainable));
     x->kept |= t->record && w->trainable;

@@ -10,8 +10,9 @@ ft_var *ft_op_logits(ft_tape *t, ft_var *x, ft_param *w, float cap)
     ft_var *y = ft_grad__var(t, NULL, x->rows, V);
     if (!y)
         return NULL;
-    ft_linear_forward(y->v, x->v, x->rows, &w->t, NULL, t->scratch);
-    if (cap > 0)
+    if (!t->dry)
+        ft_linear_forward(y->v, x->v, x->rows, &w->t, NULL, t->scratch);
+    if (!t->dry && cap > 0)
         ft_kernels_active()->softcap(y->v, cap, x->rows * V);
     ft_grad__count(t, 2.0 * (double)x->rows * (double)x->cols * (double)V, 0);
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}, .param = {w}}) ? y : NULL;

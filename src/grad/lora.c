@@ -116,8 +116,8 @@ static void backward(ft_tape *t, const ft_node *n)
         j.parts = ft_grad__lend(t, (size_t)(tiles_of(j.T) * j.R * (j.in + j.out)));
     j.scratch = lend_scratch(t, &j);
     if (t->status == FT_OK) {
-        ft_parallel(tiles_of(j.T), backward_tile, &j);
-        if (trains)
+        ft_grad__run(t, tiles_of(j.T), backward_tile, &j);
+        if (trains && !t->dry)
             add_parts(&j, a, b);
         ft_grad__pass_on(t, y, n->out);
     }
@@ -175,11 +175,11 @@ ft_var *ft_op_lora(ft_tape *t, ft_var *y, ft_var *x, ft_param *a, ft_param *b, f
                  .scale = scale,
                  .first = t->first_token,
                  .dropout = ft_dropout_of(t->seed, t->step, site, t->record ? dropout : 0)};
-    if (out->v != old)
+    if (!t->dry && out->v != old)
         ft_copy_all(out->v, old, out->rows * out->cols);
     j.s = s;
     j.y = out->v;
-    ft_parallel(tiles_of(j.T), forward_tile, &j);
+    ft_grad__run(t, tiles_of(j.T), forward_tile, &j);
     ft_grad__give_back(t, j.scratch);
     bool trains = a->trainable || b->trainable;
     count(t, &j, x, trains);

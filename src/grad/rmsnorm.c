@@ -67,8 +67,8 @@ static void backward(ft_tape *t, const ft_node *n)
         j.dw = ft_grad__lend(t, (size_t)(parts_of(&j) * width));
     if (t->status != FT_OK)
         return;
-    ft_parallel(parts_of(&j), backward_tile, &j);
-    for (int64_t i = 0; j.dw && i < parts_of(&j); i++)
+    ft_grad__run(t, parts_of(&j), backward_tile, &j);
+    for (int64_t i = 0; j.dw && !t->dry && i < parts_of(&j); i++)
         j.k->axpy(w->grad, 1, j.dw + i * width, width);
     ft_grad__give_back(t, j.dw);
 }
@@ -99,7 +99,7 @@ ft_var *ft_op_rmsnorm(ft_tape *t, ft_var *x, ft_param *w, float eps, float plus)
     *s = (saved){.inv = j.inv, .plus = plus};
     j.y = y->v;
     plan(&j);
-    ft_parallel(parts_of(&j), forward_tile, &j);
+    ft_grad__run(t, parts_of(&j), forward_tile, &j);
     x->kept |= t->record && (x->needs_grad || w->trainable);
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}, .param = {w}, .saved = s}) ? y : NULL;
 }

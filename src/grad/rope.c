@@ -35,6 +35,14 @@ void ft_grad__free_ropes(ft_tape *t)
     ft_free(t->ropes);
 }
 
+size_t ft_grad__rope_bytes(const ft_tape *t)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < t->n_ropes; i++)
+        bytes += (size_t)(t->ropes[i].positions * t->ropes[i].rot) * sizeof(float);
+    return bytes;
+}
+
 static bool same(const ft_rope_table *a, const ft_rope *r, const float *inv_freq)
 {
     return a->rot == r->rot && a->factor == r->factor &&
@@ -133,7 +141,7 @@ static void backward(ft_tape *t, const ft_node *n)
     } else {
         j.y = n->out->g; /* turned back in place and handed over */
     }
-    ft_parallel(ft_grad__row_tiles(j.T), tile, &j);
+    ft_grad__run(t, ft_grad__row_tiles(j.T), tile, &j);
     if (!j.add)
         ft_grad__pass_on(t, x, n->out);
 }
@@ -195,7 +203,7 @@ ft_var *ft_op_rope(ft_tape *t, ft_var *x, int64_t heads, int64_t head_dim, const
              .T = y->rows,
              .heads = heads,
              .head_dim = head_dim};
-    ft_parallel(ft_grad__row_tiles(j.T), tile, &j);
+    ft_grad__run(t, ft_grad__row_tiles(j.T), tile, &j);
     s->heads = heads;
     s->head_dim = head_dim;
     s->seg = ft_grad__keep_segments(t, seg);

@@ -24,11 +24,11 @@ static void scatter_tile(void *ctx, int64_t tile)
         s->k->axpy(s->dst + s->index[i] * s->cols + c, s->scale, s->src + i * s->cols + c, cols);
 }
 
-void ft_grad__scatter_add(float *dst, const int64_t *index, int64_t n, const float *src, int64_t cols, float scale)
+void ft_grad__scatter_add(ft_tape *t, float *dst, const int64_t *index, int64_t n, const float *src, int64_t cols, float scale)
 {
     scatter s = {
         .k = ft_kernels_active(), .dst = dst, .src = src, .index = index, .n = n, .cols = cols, .scale = scale};
-    ft_parallel((cols + SCATTER_COLS - 1) / SCATTER_COLS, scatter_tile, &s);
+    ft_grad__run(t, (cols + SCATTER_COLS - 1) / SCATTER_COLS, scatter_tile, &s);
 }
 
 /* ---- the op ---- */
@@ -40,9 +40,9 @@ static void backward(ft_tape *t, const ft_node *n)
     float *dx = ft_grad__of(t, x, &add);
     if (!dx)
         return;
-    if (!add)
+    if (!add && !t->dry)
         ft_zero_all(dx, x->rows * x->cols);
-    ft_grad__scatter_add(dx, n->saved, y->rows, y->g, y->cols, 1);
+    ft_grad__scatter_add(t, dx, n->saved, y->rows, y->g, y->cols, 1);
 }
 
 ft_var *ft_op_rows(ft_tape *t, ft_var *x, const int64_t *index, int64_t n)
@@ -61,7 +61,8 @@ ft_var *ft_op_rows(ft_tape *t, ft_var *x, const int64_t *index, int64_t n)
             return ft_grad__fail(t, op, FT_EINPUT, "row %lld of %lld is asked for", (long long)index[i],
                                  (long long)x->rows);
         copy[i] = index[i];
-        memcpy(y->v + i * x->cols, x->v + index[i] * x->cols, (size_t)x->cols * sizeof *y->v);
+        if (!t->dry)
+            memcpy(y->v + i * x->cols, x->v + index[i] * x->cols, (size_t)x->cols * sizeof *y->v);
     }
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}, .saved = copy}) ? y : NULL;
 }

@@ -4,7 +4,8 @@
 static void backward(ft_tape *t, const ft_node *n)
 {
     const float *a = n->saved;
-    ft_scale_all(n->out->g, *a, n->out->rows * n->out->cols);
+    if (!t->dry)
+        ft_scale_all(n->out->g, *a, n->out->rows * n->out->cols);
     ft_grad__pass_on(t, n->in[0], n->out);
 }
 
@@ -19,9 +20,10 @@ ft_var *ft_op_scale(ft_tape *t, ft_var *x, float a)
     if (!y)
         return NULL;
     *saved = a;
-    if (y->v != old)
+    if (!t->dry && y->v != old)
         ft_copy_all(y->v, old, y->rows * y->cols);
-    ft_scale_all(y->v, a, y->rows * y->cols);
+    if (!t->dry)
+        ft_scale_all(y->v, a, y->rows * y->cols);
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}, .saved = saved}) ? y : NULL;
 }
 

@@ -49,8 +49,12 @@ static void note_peak(ft_tape *t)
 {
     if (!t->values.arena || !t->pool.memory.arena)
         return;
-    size_t peak = ft_arena_peak(t->values.arena) + ft_arena_peak(t->pool.memory.arena);
-    t->stats.peak_bytes = FT_MAX(t->stats.peak_bytes, peak);
+    size_t kept = ft_arena_peak(t->values.arena), temporary = ft_arena_peak(t->pool.memory.arena);
+    t->stats.kept_bytes = FT_MAX(t->stats.kept_bytes, kept);
+    t->stats.temporary_bytes = FT_MAX(t->stats.temporary_bytes, temporary);
+    t->stats.peak_bytes = FT_MAX(t->stats.peak_bytes, kept + temporary);
+    t->stats.table_bytes = t->scratch_floats * sizeof *t->scratch + t->cap_nodes * sizeof *t->nodes +
+                           ft_grad__rope_bytes(t) + t->pool.cap * sizeof *t->pool.blocks;
     t->stats.held_bytes = ft_arena_held(t->values.arena) + ft_arena_held(t->pool.memory.arena);
 }
 
@@ -85,6 +89,11 @@ void ft_tape_begin(ft_tape *t, bool record, uint64_t seed, uint64_t step)
         t->status = ft_grad__arena_begin(&t->pool.memory);
     if (t->status == FT_OK)
         t->status = fit_scratch(t);
+}
+
+void ft_tape_dry(ft_tape *t, bool dry)
+{
+    t->dry = dry;
 }
 
 void ft_tape_first_token(ft_tape *t, int64_t first)
@@ -182,7 +191,8 @@ ft_var *ft_tape_rewind(ft_tape *t, ft_tape_mark mark, ft_var *keep)
     float *v = ft_grad__alloc(t, n, sizeof *v);
     if (!v)
         return NULL;
-    memmove(v, old.v, n * sizeof *v);
+    if (!t->dry)
+        memmove(v, old.v, n * sizeof *v);
     ft_var *moved = ft_grad__var(t, v, old.rows, old.cols);
     if (moved)
         moved->needs_grad = old.needs_grad;
@@ -380,7 +390,8 @@ void ft_grad__pass_on(ft_tape *t, ft_var *to, ft_var *from)
     if (!to->needs_grad)
         return;
     if (to->g) {
-        ft_add_all(to->g, to->g, from->g, to->rows * to->cols);
+        if (!t->dry)
+            ft_add_all(to->g, to->g, from->g, to->rows * to->cols);
         return;
     }
     to->g = from->g;

@@ -75,6 +75,7 @@ void ft_grad__give_back(ft_tape *t, float *p);   /* NULL allowed */
 
 struct ft_rope_table; /* rope.c */
 void ft_grad__free_ropes(ft_tape *t);
+size_t ft_grad__rope_bytes(const ft_tape *t);
 
 struct ft_tape {
     ft_step_arena values;
@@ -86,6 +87,7 @@ struct ft_tape {
     bool record;         /* this step is recorded */
     bool suspended;      /* inside a checkpointed block: no records for now */
     bool replaying;      /* running a block again: nothing is counted */
+    bool dry;            /* nothing is computed: see ft_grad__run */
     uint64_t seed, step;
     float *scratch; /* ft_linear_scratch() floats */
     size_t scratch_floats;
@@ -139,13 +141,21 @@ const char *ft_grad__shape(const ft_var *v, char buf[96]);
 /* The weight is a matrix [?, in] (f32 and with a gradient where it trains); else fails for the op. */
 bool ft_grad__check_weight(ft_tape *t, const ft_op *op, const ft_param *w, int64_t in);
 /* dst[index[i]] += scale * src[i] for rows of cols, i = 0 .. n-1, in this order (rows.c). */
-void ft_grad__scatter_add(float *dst, const int64_t *index, int64_t n, const float *src, int64_t cols, float scale);
+void ft_grad__scatter_add(ft_tape *t, float *dst, const int64_t *index, int64_t n, const float *src, int64_t cols, float scale);
 /* dx [T, in] (+)= dy w, with memory of the pool where the sum is long (linear.c). */
 void ft_grad__linear_dx(ft_tape *t, float *dx, const float *dy, int64_t T, const ft_param *w, bool add);
 /* A copy of seg with its start, past and total in the tape's memory; NULL on failure. */
 const ft_segments *ft_grad__keep_segments(ft_tape *t, const ft_segments *seg);
 /* Segments cover T tokens in order. */
 bool ft_grad__check_segments(ft_tape *t, const ft_op *op, const ft_segments *seg, int64_t T);
+
+/* The arithmetic of an op goes through here, or stands behind `if (!t->dry)`: a dry step takes all its memory and makes
+ * all its records, but no array is read or written. */
+static inline void ft_grad__run(const ft_tape *t, int64_t n, void (*fn)(void *ctx, int64_t tile), void *ctx)
+{
+    if (!t->dry)
+        ft_parallel(n, fn, ctx);
+}
 
 /* Rows of element-wise work: fn(ctx, tile) over tiles of at most FT_ROW_TILE rows. */
 enum { FT_ROW_TILE = 32 };

@@ -249,7 +249,7 @@ static bool is_adapter(const char *path)
 /* A name or a list of names, as PEFT writes both; nothing when null. */
 static void put_names(json_t *o, const char *key, const json_t *value)
 {
-    if (json_is_string(value) || json_is_array(value))
+    if (json_is_string(value) || json_is_array(value) || json_is_integer(value))
         json_object_set(o, key, (json_t *)value);
 }
 
@@ -274,6 +274,7 @@ static ft_status put_adapter_config(json_t *o, const char *path)
     ft_result_real(o, "lora_alpha", alpha);
     ft_result_real(o, "lora_dropout", dropout);
     ft_result_bool(o, "use_rslora", rslora);
+    put_names(o, "layers_to_transform", json_object_get(config, "layers_to_transform"));
     put_names(o, "target_modules", json_object_get(config, "target_modules"));
     put_names(o, "modules_to_save", json_object_get(config, "modules_to_save"));
 done:

@@ -69,7 +69,7 @@ static ft_status make_model(ft_job *j, bool train)
 
 static ft_status open_model(ft_job *j, bool train)
 {
-    const ft_plan *p = &j->plan;
+    ft_plan *p = &j->plan;
     ft_model_options o = {.trainable = train && !p->has_adapter};
     FT_RETURN(ft_model_open(&j->model, p->base_model, &o));
     FT_RETURN(ft_tokenizer_open(&j->tok, ft_model_tokenizer_path(j->model)));
@@ -79,6 +79,7 @@ static ft_status open_model(ft_job *j, bool train)
         return ft_fail(FT_EUNSUPPORTED,
                        "%s: has an adapter already; merge it first: fettle export %s --format hf --out DIR",
                        p->base_model, p->base_model);
+    FT_RETURN(ft_plan_layers(p, ft_model_config(j->model)->num_hidden_layers));
     return ft_adapter_attach(j->model, &p->adapter);
 }
 

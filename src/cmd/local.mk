@@ -24,6 +24,7 @@ src_fettle_SOURCES += \
 	%D%/inspect_model.c \
 	%D%/inspect_run.c \
 	%D%/job.c %D%/job.h \
+	%D%/layers.c %D%/layers.h \
 	%D%/logits.c %D%/logits.h \
 	%D%/main.c \
 	%D%/opened.c %D%/opened.h \

@@ -118,7 +118,29 @@ static size_t plan_strings(ft_recipe *r, const char *key, const char **out)
     return n;
 }
 
-static void plan_model(ft_plan *p, ft_recipe *r)
+static ft_status plan_ranges(ft_plan *p, ft_recipe *r)
+{
+    size_t n = ft_recipe_count(r, "lora_layers", 0);
+    if (!(p->ranges = ft_alloc(n, sizeof *p->ranges)))
+        return FT_ENOMEM;
+    for (; p->n_ranges < n; p->n_ranges++) {
+        const char *text = ft_recipe_item(r, "lora_layers", 0, p->n_ranges);
+        if (!ft_layers_read(text, &p->ranges[p->n_ranges]))
+            ft_recipe_complain(r, "lora_layers",
+                               "lora_layers: \"%s\" is no choice of layers (all, last 8, 12-, 0-5, 7 or a list of such)",
+                               text);
+    }
+    return FT_OK;
+}
+
+ft_status ft_plan_layers(ft_plan *p, int64_t L)
+{
+    ft_status st = ft_layers_of(&p->layers, &p->adapter.n_layers, p->ranges, p->n_ranges, L);
+    p->adapter.layers = p->layers;
+    return ft_context(st, "%s: lora_layers", ft_recipe_place(p->recipe, "lora_layers", 0));
+}
+
+static ft_status plan_model(ft_plan *p, ft_recipe *r)
 {
     p->base_model = text_of(r, "base_model", 0);
     p->init_from_config = text_of(r, "init_from_config", 0);
@@ -134,6 +156,7 @@ static void plan_model(ft_plan *p, ft_recipe *r)
                                    .seed = (uint64_t)int_of(r, "seed")};
     p->adapter.n_targets = plan_strings(r, "lora_target_modules", p->targets);
     p->adapter.n_save = plan_strings(r, "lora_modules_to_save", p->saved);
+    return plan_ranges(p, r);
 }
 
 /* ---- scores ---- */
@@ -304,7 +327,7 @@ static ft_status resolve(ft_plan *p, const char *path)
     FT_RETURN(plan_sources(r, "val_datasets", &p->val, &p->n_val));
     FT_RETURN(plan_sources(r, "test_datasets", &p->test, &p->n_test));
     plan_rows(p, r);
-    plan_model(p, r);
+    FT_RETURN(plan_model(p, r));
     plan_metrics(p, r);
     plan_training(p, r);
     return plan_exports(p, r);
@@ -335,6 +358,8 @@ void ft_plan_free(ft_plan *p)
     ft_free(p->train);
     ft_free(p->val);
     ft_free(p->test);
+    ft_free(p->ranges);
+    ft_free(p->layers);
     ft_free(p->name);
     ft_buf_free(&p->resolved);
     ft_recipe_free(p->recipe);

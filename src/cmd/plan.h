@@ -9,6 +9,7 @@
 #define FETTLE_CMD_PLAN_H
 
 #include "cmd/cmd.h"
+#include "cmd/layers.h"
 
 enum { FT_MAX_TARGETS = 64 };
 
@@ -29,7 +30,10 @@ typedef struct ft_plan {
     bool dedup;
     ft_rows_options rows; /* chat still NULL: it needs the tokenizer */
     bool has_adapter;
-    ft_adapter_spec adapter;
+    ft_adapter_spec adapter; /* its layers only once ft_plan_layers was called */
+    ft_layer_range *ranges;  /* [n_ranges]: lora_layers */
+    size_t n_ranges;
+    int64_t *layers; /* [adapter.n_layers] */
     const char *targets[FT_MAX_TARGETS], *saved[FT_MAX_TARGETS];
     const ft_metric *metrics[FT_MAX_METRICS];
     size_t n_metrics;
@@ -43,6 +47,8 @@ typedef struct ft_plan {
 /* Reads a recipe with overrides and resolves it. FT_EINPUT names every mistake. */
 ft_status ft_plan_open(ft_plan *out, const char *path, const char *const *overrides, size_t n);
 void ft_plan_free(ft_plan *p);
+/* The layers that get an adapter, in a model of L; one that it does not have is FT_EINPUT at its place. */
+ft_status ft_plan_layers(ft_plan *p, int64_t L);
 /* Does a text metric stand among them? Then rows are generated, not only scored. */
 bool ft_plan_generates(const ft_plan *p);
 /* Is a dtype one that an exporter writes? */

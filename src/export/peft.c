@@ -97,12 +97,21 @@ static bool is_adapted(ft_model *m, const ft_param *w)
     return ft_adapter_on(m, w, &a, &b, &scale);
 }
 
-/* Is every matrix of this last part adapted ("q_proj" in all layers)? Then the part names them all. */
+/* Is it in one of the layers that the adapter is for? */
+static bool in_layers(const ft_adapter_spec *s, const ft_param *w)
+{
+    bool in = !s->n_layers;
+    for (size_t i = 0; i < s->n_layers; i++)
+        in |= s->layers[i] == ft_model_layer_of(w);
+    return in;
+}
+
+/* Is every matrix of this last part adapted ("q_proj" in all of the adapter's layers)? Then the part names them all. */
 static bool part_is_whole(ft_model *m, ft_str part)
 {
     for (size_t i = 0; i < ft_model_count(m); i++) {
         const ft_param *w = ft_model_at(m, i);
-        if (w->t.ndim == 2 && ft_str_eq(last_part(module_of(w)), part) && !is_adapted(m, w))
+        if (in_layers(ft_adapter_spec_of(m), w) && w->t.ndim == 2 && ft_str_eq(last_part(module_of(w)), part) && !is_adapted(m, w))
             return false;
     }
     return true;
@@ -150,6 +159,32 @@ static json_t *number(double v)
     return v == floor(v) && fabs(v) < 1e15 ? json_integer((json_int_t)v) : json_real(v);
 }
 
+/* "layers" of "model.layers.3.self_attn.q_proj.weight": what PEFT calls the pattern of the layers. */
+static json_t *layers_pattern(ft_model *m)
+{
+    char index[32];
+    for (size_t i = 0; i < ft_model_count(m); i++) {
+        const ft_param *w = ft_model_at(m, i);
+        snprintf(index, sizeof index, ".%lld.", (long long)ft_model_layer_of(w));
+        const char *end = ft_model_layer_of(w) >= 0 ? strstr(w->name, index) : NULL;
+        if (end) {
+            ft_str name = last_part((ft_str){w->name, (size_t)(end - w->name)});
+            return json_stringn(name.p, name.n);
+        }
+    }
+    return json_null();
+}
+
+static ft_status put_layers(json_t *config, ft_model *m, const ft_adapter_spec *s)
+{
+    json_t *list = s->n_layers ? json_array() : json_null();
+    for (size_t i = 0; i < s->n_layers; i++)
+        json_array_append_new(list, json_integer((json_int_t)s->layers[i]));
+    if (s->n_layers)
+        json_object_set_new(config, "layers_pattern", layers_pattern(m));
+    return json_object_set_new(config, "layers_to_transform", list) == 0 ? FT_OK : FT_ENOMEM;
+}
+
 /* Modules whose rank or alpha is not the adapter's: {"model.layers.0.self_attn.q_proj": 4}. */
 static ft_status put_patterns(json_t *config, ft_arena *arena, ft_model *m, const ft_adapter_spec *s)
 {
@@ -185,6 +220,7 @@ static ft_status config_of(json_t **out, const ft_export_request *r, ft_export__
     const ft_adapter_spec *s = ft_adapter_spec_of(r->model);
     FT_RETURN(ft_json_text(out, ft_str_of(config_keys), "adapter_config.json"));
     FT_RETURN(target_modules(json_object_get(*out, "target_modules"), t, r->model));
+    FT_RETURN(put_layers(*out, r->model, s));
     FT_RETURN(put_patterns(*out, t->arena, r->model, s));
     int failed = 0;
     failed |= json_object_set_new(*out, "base_model_name_or_path", json_string(base_name(r)));

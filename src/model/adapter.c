@@ -34,9 +34,17 @@ static bool named(const char *const *names, size_t n_names, const ft_weight *w)
     return false;
 }
 
+static bool in_layers(const ft_adapter_spec *spec, int64_t layer)
+{
+    for (size_t i = 0; i < spec->n_layers; i++)
+        if (spec->layers[i] == layer)
+            return true;
+    return !spec->n_layers;
+}
+
 bool ft_adapter__targets(const ft_adapter_spec *spec, const ft_weight *w)
 {
-    if (w->spec->role != FT_ROLE_LINEAR)
+    if (w->spec->role != FT_ROLE_LINEAR || !in_layers(spec, w->layer))
         return false;
     for (size_t i = 0; i < spec->n_targets; i++)
         if (strcmp(spec->target_modules[i], "all-linear") == 0)
@@ -120,6 +128,10 @@ static ft_status check_spec(const ft_model *m, const ft_adapter_spec *s)
         return ft_fail(FT_EINPUT, "adapter dropout %g, 0 or more and less than 1 is expected", s->dropout);
     if (!s->n_targets && !s->n_save)
         return ft_fail(FT_EINPUT, "the adapter has no target modules");
+    for (size_t i = 0; i < s->n_layers; i++)
+        if (s->layers[i] < 0 || s->layers[i] >= m->config.num_hidden_layers)
+            return ft_fail(FT_EINPUT, "layer %lld is to be adapted, this model has the layers 0 to %lld",
+                           (long long)s->layers[i], (long long)m->config.num_hidden_layers - 1);
     return check_names(m, s);
 }
 
@@ -164,13 +176,27 @@ static ft_status add_tied_partner(const ft_model *m, ft_adapter_spec *s)
     return FT_OK;
 }
 
+static ft_status copy_layers(ft_adapter_spec *s, const ft_adapter_spec *from)
+{
+    int64_t *copy = ft_alloc(from->n_layers, sizeof *copy);
+    if (!copy)
+        return FT_ENOMEM;
+    for (size_t i = 0; i < from->n_layers; i++)
+        copy[i] = from->layers[i];
+    s->layers = copy;
+    s->n_layers = from->n_layers;
+    return FT_OK;
+}
+
 static ft_status copy_spec(const ft_model *m, ft_adapter *a, const ft_adapter_spec *from)
 {
     ft_adapter_spec *s = &a->spec;
     *s = *from;
     s->kind = a->kind->name;
     s->target_modules = s->modules_to_save = NULL;
-    s->n_targets = s->n_save = 0;
+    s->layers = NULL;
+    s->n_targets = s->n_save = s->n_layers = 0;
+    FT_RETURN(copy_layers(s, from));
     FT_RETURN(copy_names(&s->target_modules, &s->n_targets, from->target_modules, from->n_targets));
     FT_RETURN(copy_names(&s->modules_to_save, &s->n_save, from->modules_to_save, from->n_save));
     return add_tied_partner(m, s);
@@ -309,6 +335,7 @@ void ft_adapter_detach(ft_model *m)
     free_names(a->spec.target_modules, a->spec.n_targets);
     free_names(a->spec.modules_to_save, a->spec.n_save);
     ft_free(a->path);
+    ft_free((void *)a->spec.layers);
     ft_free(a->parts);
     ft_free(a->saved);
     ft_free(a);

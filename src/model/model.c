@@ -312,6 +312,11 @@ const ft_dtype *ft_model_stored_dtype(const ft_param *weight)
     return ((const ft_weight *)weight)->stored;
 }
 
+int64_t ft_model_layer_of(const ft_param *weight)
+{
+    return ((const ft_weight *)weight)->layer;
+}
+
 /* Full: every weight. Adapter: its tensors in the order of the weights they belong to. */
 ft_status ft_model__list_trainable(ft_model *m)
 {
@@ -407,6 +412,63 @@ static bool is_recorded(ft_tape *t)
     return leaf && leaf->needs_grad;
 }
 
+/* Blocks from .. to - 1. Where nothing is recorded one block's activations stand at a time: its output takes the place
+ * of its input, from the mark on. */
+static ft_var *walk(ft_tape *t, ft_var *x, ft_pass *p, int64_t from, int64_t to, bool checkpoint,
+                    const ft_tape_mark *mark)
+{
+    for (int64_t i = from; i < to && x; i++) {
+        x = ft_block(t, x, p->m->config.arch->block, p, i, checkpoint);
+        if (mark && x)
+            x = ft_tape_rewind(t, *mark, x);
+    }
+    return x;
+}
+
+static ft_var *embed(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T)
+{
+    return ft_op_embedding(t, ft_weight__live(m->outer[FT_W_EMBED]), ids, T, m->config.embedding_scale);
+}
+
+/* The blocks below `end` as one, for ft_block: in a recorded step nothing of them stays but the output. */
+static ft_var *frozen(ft_tape *t, ft_var *x, void *pass, int64_t end)
+{
+    ft_tape_mark mark = ft_tape_now(t);
+    return walk(t, x, pass, 0, end, false, &mark);
+}
+
+int64_t ft_model_frozen_blocks(const ft_model *m)
+{
+    int64_t first = m->config.num_hidden_layers;
+    for (size_t i = 0; i < m->n; i++) {
+        const ft_weight *w = &m->weights[i];
+        bool trains = w->p.trainable || (w->adapted && w->adapted->a.trainable) || (w->saved && w->saved->p.trainable);
+        bool above = w->layer < 0 && w != m->outer[FT_W_EMBED] &&
+                     (w == m->outer[FT_W_FINAL_NORM] || w == m->outer[FT_W_HEAD]);
+        if (trains && !above)
+            first = FT_MIN(first, FT_MAX(w->layer, (int64_t)0));
+    }
+    return first;
+}
+
+ft_var *ft_model_enter(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, int64_t k)
+{
+    ft_pass *p = new_pass(m, t, seg, NULL);
+    if (!p)
+        return NULL;
+    ft_tape_mark mark = ft_tape_now(t);
+    return walk(t, embed(m, t, ids, T), p, 0, k, false, &mark);
+}
+
+ft_var *ft_model_from(ft_model *m, ft_tape *t, ft_var *x, int64_t k, const ft_segments *seg, bool checkpoint)
+{
+    ft_pass *p = new_pass(m, t, seg, NULL);
+    if (!p || !x)
+        return NULL;
+    x = walk(t, x, p, k, m->config.num_hidden_layers, checkpoint, NULL);
+    return ft_model__norm(t, p, x, m->outer[FT_W_FINAL_NORM]);
+}
+
 ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, ft_kv *kv,
                          bool checkpoint)
 {
@@ -414,12 +476,11 @@ ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T,
     if (!p)
         return NULL;
     bool recorded = is_recorded(t);
-    ft_tape_mark start = ft_tape_now(t);
-    ft_var *x = ft_op_embedding(t, ft_weight__live(m->outer[FT_W_EMBED]), ids, T, m->config.embedding_scale);
-    for (int64_t i = 0; i < m->config.num_hidden_layers && x; i++) {
-        x = ft_block(t, x, m->config.arch->block, p, i, checkpoint);
-        if (!recorded && x) /* one block's activations at a time: its output takes the place of its input */
-            x = ft_tape_rewind(t, start, x);
-    }
+    int64_t k = recorded ? ft_model_frozen_blocks(m) : 0;
+    ft_tape_mark mark = ft_tape_now(t);
+    ft_var *x = embed(m, t, ids, T);
+    if (k)
+        x = ft_block(t, x, frozen, p, k, true);
+    x = walk(t, x, p, k, m->config.num_hidden_layers, checkpoint, recorded ? NULL : &mark);
     return ft_model__norm(t, p, x, m->outer[FT_W_FINAL_NORM]);
 }

@@ -66,6 +66,8 @@ const char *ft_model_tokenizer_path(const ft_model *m);
 size_t ft_model_count(const ft_model *m);
 ft_param *ft_model_at(ft_model *m, size_t i);
 ft_param *ft_model_find(ft_model *m, const char *hf_name);
+/* The block a weight belongs to, -1: none. */
+int64_t ft_model_layer_of(const ft_param *weight);
 /* The dtype a weight of the model had in its file (norms, biases and trained weights are f32 in memory). */
 const ft_dtype *ft_model_stored_dtype(const ft_param *weight);
 /* What training changes: all weights, or the adapter's (named as PEFT names them, "base_model.model....lora_A.weight"),
@@ -77,6 +79,13 @@ ft_param *ft_model_trainable(ft_model *m, size_t i);
  * per-layer caches [num_hidden_layers] or NULL. checkpoint: replay blocks in backward. */
 ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, ft_kv *kv,
                          bool checkpoint);
+/* The blocks below the first one in which something trains (num_hidden_layers where only norm or head do). What leaves
+ * them is a function of the ids alone, nothing of them is recorded, and the walk backward ends above them. */
+int64_t ft_model_frozen_blocks(const ft_model *m);
+/* The two halves of a forward pass: hidden states [T, C] that enter block k, on a tape that does not record; and, from
+ * these, what ft_model_forward gives. */
+ft_var *ft_model_enter(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, int64_t k);
+ft_var *ft_model_from(ft_model *m, ft_tape *t, ft_var *x, int64_t k, const ft_segments *seg, bool checkpoint);
 ft_param *ft_model_head(ft_model *m); /* [V, C] */
 float ft_model_softcap(const ft_model *m);
 
@@ -96,12 +105,14 @@ typedef struct ft_adapter_spec {
     bool rslora;
     const char *const *target_modules; /* names ("q_proj") or "all-linear" */
     size_t n_targets;
+    const int64_t *layers; /* the blocks, from 0, whose targets get an update */
+    size_t n_layers;       /* 0: all blocks */
     const char *const *modules_to_save;
     size_t n_save;
     uint64_t seed;
 } ft_adapter_spec;
 /* Freezes the base, adds A (kaiming uniform, a = sqrt 5) and B (zero) to the targets. A target that matches nothing is
- * FT_EINPUT with the module names that exist. */
+ * FT_EINPUT with the module names that exist, and so is a layer that the model does not have. */
 ft_status ft_adapter_attach(ft_model *m, const ft_adapter_spec *spec);
 /* A PEFT directory; trainable: continue training it. Shapes and names are checked against the model. */
 ft_status ft_adapter_load(ft_model *m, const char *dir, bool trainable);

@@ -19,6 +19,7 @@ typedef struct peft {
     char *config_path;
     ft_container *tensors;
     const char **names; /* [n_targets + n_save], borrowed from config */
+    int64_t *layers;    /* [spec.n_layers] */
     ft_adapter_spec spec;
     bool by_presence; /* which linears are adapted shows in the tensors alone */
     size_t used;
@@ -95,6 +96,59 @@ static ft_status read_names(peft *p, const char *key, size_t *n, size_t *total)
     return FT_OK;
 }
 
+/* What the list of blocks is called in the model: "layers" of "model.layers.3.". */
+static ft_str blocks_name(const ft_model *m)
+{
+    char index[32];
+    for (size_t i = 0; i < m->n; i++) {
+        snprintf(index, sizeof index, ".%lld.", (long long)m->weights[i].layer);
+        const char *name = m->weights[i].name, *end = m->weights[i].layer >= 0 ? strstr(name, index) : NULL, *p = end;
+        while (p && p > name && p[-1] != '.')
+            p--;
+        if (p)
+            return (ft_str){p, (size_t)(end - p)};
+    }
+    return (ft_str){"", 0};
+}
+
+/* layers_pattern: a name or a list of names of such lists; none means any. */
+static bool counts_blocks(const peft *p)
+{
+    const json_t *pattern = json_object_get(p->config, "layers_pattern");
+    ft_str name = blocks_name(p->m);
+    if (!given(p, "layers_pattern") || (json_is_string(pattern) && !*json_string_value(pattern)))
+        return true;
+    for (size_t i = 0; i < json_array_size(pattern); i++)
+        if (json_is_string(json_array_get(pattern, i)) &&
+            ft_str_is(name, json_string_value(json_array_get(pattern, i))))
+            return true;
+    return json_is_string(pattern) && ft_str_is(name, json_string_value(pattern));
+}
+
+/* layers_to_transform: a block's number or a list of them. */
+static ft_status read_layers(peft *p)
+{
+    const json_t *list = json_object_get(p->config, "layers_to_transform");
+    size_t n = json_is_array(list) ? json_array_size(list) : 1;
+    if (!given(p, "layers_to_transform"))
+        return FT_OK;
+    if (n > MAX_NAMES)
+        return ft_fail(FT_EFORMAT, "%s: layers_to_transform has %zu numbers, at most %d are taken", p->config_path, n,
+                       MAX_NAMES);
+    if (!(p->layers = ft_alloc(n, sizeof *p->layers)))
+        return FT_ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *v = json_is_array(list) ? json_array_get(list, i) : list;
+        if (!json_is_integer(v))
+            return ft_fail(FT_EFORMAT, "%s: layers_to_transform is no number of a layer and no list of such numbers",
+                           p->config_path);
+        p->layers[i] = json_integer_value(v);
+    }
+    p->spec.layers = p->layers;
+    p->spec.n_layers = n;
+    return FT_OK;
+}
+
 /* target_modules: a list of names, or "all-linear"; any other text is a pattern, and the tensors say what it meant. */
 static ft_status read_targets(peft *p)
 {
@@ -102,7 +156,9 @@ static ft_status read_targets(peft *p)
     const char *text = json_string_value(json_object_get(p->config, "target_modules"));
     if (!(p->names = ft_alloc(MAX_NAMES, sizeof *p->names)))
         return FT_ENOMEM;
-    p->by_presence = given(p, "layers_to_transform") || given(p, "exclude_modules");
+    p->by_presence = given(p, "exclude_modules") || !counts_blocks(p);
+    if (counts_blocks(p))
+        FT_RETURN(read_layers(p));
     if (text) {
         p->by_presence |= strcmp(text, "all-linear") != 0;
         p->names[total++] = "all-linear";
@@ -291,6 +347,7 @@ ft_status ft_adapter_load(ft_model *m, const char *dir, bool trainable)
     ft_container_close(p.tensors);
     json_decref(p.config);
     ft_free(p.names);
+    ft_free(p.layers);
     ft_free(p.config_path);
     return st;
 }

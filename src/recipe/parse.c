@@ -250,7 +250,16 @@ static ft_status too_many(reader *rd, const ft_option *o)
     return FT_OK;
 }
 
-/* One plain text: its parts between commas ("q_proj,v_proj", "--set metrics=loss,exact_match"). */
+/* Without the blanks around it; s is changed. */
+static char *trimmed(char *s)
+{
+    s += strspn(s, " ");
+    for (size_t n = strlen(s); n && s[n - 1] == ' '; n--)
+        s[n - 1] = 0;
+    return s;
+}
+
+/* One plain text: its parts between commas ("q_proj,v_proj", "--set metrics=loss,exact_match", "last 8"). */
 static ft_status read_comma_list(reader *rd, const ft_option *o, ft_setting *s)
 {
     const char *text;
@@ -258,10 +267,11 @@ static ft_status read_comma_list(reader *rd, const ft_option *o, ft_setting *s)
     char *copy = text ? ft_arena_strndup(rd->r->arena, text, strlen(text)) : NULL;
     if (!copy)
         return text ? FT_ENOMEM : FT_OK;
-    for (char *save = NULL, *p = strtok_r(copy, ", ", &save); p; p = strtok_r(NULL, ", ", &save)) {
+    for (char *save = NULL, *p = strtok_r(copy, ",", &save); p; p = strtok_r(NULL, ",", &save)) {
         if (s->n == FT_RECIPE_MAX_ITEMS)
             return too_many(rd, o);
-        FT_RETURN(add_item(rd, s, p));
+        if (*trimmed(p))
+            FT_RETURN(add_item(rd, s, trimmed(p)));
     }
     return FT_OK;
 }

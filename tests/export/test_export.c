@@ -120,6 +120,32 @@ START_TEST(peft_config_has_every_key_and_the_adapters_values)
 }
 END_TEST
 
+START_TEST(peft_config_names_the_layers_where_not_all_are_adapted)
+{
+    static const int64_t second[] = {1};
+    static const char *const all[] = {"all-linear"};
+    tiny t = {0};
+    ft_adapter_spec s = {.kind = "lora", .r = 4, .alpha = 8, .target_modules = all, .n_targets = 1, .layers = second, .n_layers = 1};
+    const char *dir = ft_test_dir(), *out = ft_test_path(dir, "adapter"), *base = tiny_base(dir, &t);
+    ft_model *m = tiny_open(base);
+    ck_assert_ok(ft_adapter_attach(m, &s));
+    ck_assert_ok(export_to("peft", m, out, NULL));
+    ft_model_free(m);
+    json_t *c, *layers = json_pack("[i]", 1);
+    ck_assert_ok(ft_json_file(&c, ft_test_path(out, "adapter_config.json"), 1 << 16));
+    ck_assert(json_equal(json_object_get(c, "layers_to_transform"), layers));
+    ck_assert_str_eq(json_string_value(json_object_get(c, "layers_pattern")), "layers");
+    ck_assert_uint_eq(json_array_size(json_object_get(c, "target_modules")), 7);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(c, "target_modules"), 0)), "down_proj");
+    json_decref(layers);
+    json_decref(c);
+    m = tiny_open(base);
+    ck_assert_ok(ft_adapter_load(m, out, true));
+    ck_assert_uint_eq(ft_model_trainable_count(m), 14);
+    ft_model_free(m);
+}
+END_TEST
+
 /* An adapter on some layers only must not be taken for one on all of them. */
 START_TEST(peft_names_single_modules_where_only_some_are_adapted)
 {
@@ -396,6 +422,7 @@ int main(void)
 {
     FT_TESTS("export", merged_f32_files_give_the_adapted_logits, narrow_types_stay_within_their_rounding,
              peft_adapter_reloads_to_identical_logits, peft_config_has_every_key_and_the_adapters_values,
+             peft_config_names_the_layers_where_not_all_are_adapted,
              peft_names_single_modules_where_only_some_are_adapted, gguf_has_names_types_and_metadata,
              gguf_of_plain_floats_is_not_called_quantized, hf_shards_are_indexed_and_read_back,
              hf_config_is_carried_with_the_dtype_that_was_written, hf_keeps_a_checkpoint_that_stores_only_the_head,

@@ -30,6 +30,28 @@ START_TEST(all_linear_is_every_linear_of_the_blocks)
 }
 END_TEST
 
+START_TEST(layers_choose_the_blocks_that_are_adapted)
+{
+    static const int64_t second[] = {1}, beyond[] = {1, 2};
+    ft_model *m = random_model(NULL);
+    ft_adapter_spec s = spec_of(all_linear, 1);
+    ft_param *a, *b;
+    float scale;
+    s.layers = second;
+    s.n_layers = 1;
+    ck_assert_ok(ft_adapter_attach(m, &s));
+    ck_assert_uint_eq(ft_model_trainable_count(m), 7 * 2);
+    ck_assert(!ft_adapter_on(m, ft_model_find(m, "model.layers.0.mlp.down_proj.weight"), &a, &b, &scale));
+    ck_assert(ft_adapter_on(m, ft_model_find(m, "model.layers.1.mlp.down_proj.weight"), &a, &b, &scale));
+    ck_assert_int_eq(ft_adapter_spec_of(m)->layers[0], 1);
+    ft_adapter_detach(m);
+    s.layers = beyond;
+    s.n_layers = 2;
+    ck_assert_fails(ft_adapter_attach(m, &s), FT_EINPUT, "layer 2 is to be adapted, this model has the layers 0 to 1");
+    ft_model_free(m);
+}
+END_TEST
+
 START_TEST(a_fresh_adapter_changes_nothing_and_is_a_function_of_the_seed)
 {
     static const int32_t ids[] = {1, 7, 30};
@@ -305,6 +327,35 @@ START_TEST(a_peft_directory_is_the_same_adapter)
 }
 END_TEST
 
+START_TEST(layers_to_transform_says_which_layers_have_tensors)
+{
+    static const char *const some[] = {"q_proj", "down_proj"};
+    static const int64_t second[] = {1};
+    /* a number, a list; with a pattern that names the blocks, among others too; one of another model says nothing here */
+    static const char *const more[] = {"1", "[1]", "[1], \"layers_pattern\": \"layers\"", "1, \"layers_pattern\": null",
+                                       "[1], \"layers_pattern\": [\"h\", \"layers\"]",
+                                       "[1], \"layers_pattern\": \"h\""};
+    char config[512];
+    ft_model *m = random_model(NULL), *again = random_model(NULL);
+    ft_adapter_spec s = spec_of(some, 2);
+    s.layers = second;
+    s.n_layers = 1;
+    ck_assert_ok(ft_adapter_attach(m, &s));
+    for (size_t i = 0; i < FT_COUNT(more); i++) {
+        snprintf(config, sizeof config,
+                 "{\"peft_type\": \"LORA\", \"r\": 4, \"lora_alpha\": 8, \"target_modules\": [\"q_proj\", "
+                 "\"down_proj\"], \"layers_to_transform\": %s}",
+                 more[i]);
+        ck_assert_ok(ft_adapter_load(again, peft_dir(m, config, NULL, NULL), true));
+        ck_assert_uint_eq(ft_model_trainable_count(again), 4);
+        ck_assert_uint_eq(ft_adapter_spec_of(again)->n_layers, i < 5);
+        ft_adapter_detach(again);
+    }
+    ft_model_free(m);
+    ft_model_free(again);
+}
+END_TEST
+
 START_TEST(patterns_give_a_module_its_own_rank_and_alpha)
 {
     ft_model *m = adapted(), *again = random_model(NULL);
@@ -342,6 +393,10 @@ START_TEST(wrong_peft_directories_are_named)
         {"{\"peft_type\": \"LORA\", \"r\": 8, \"target_modules\": [\"q_proj\", \"down_proj\"], \"modules_to_save\": "
          "[\"norm\"]}",
          NULL, NULL, "lora_A.weight has shape [4, 32], expected [8, 32]", FT_EFORMAT},
+        {PEFT(", \"layers_to_transform\": [0]"), NULL, NULL, "layers.1.self_attn.q_proj.lora_A.weight has no place",
+         FT_EFORMAT},
+        {PEFT(", \"layers_to_transform\": [0, 2]"), NULL, NULL, "layer 2 is to be adapted", FT_EINPUT},
+        {PEFT(", \"layers_to_transform\": [\"0\"]"), NULL, NULL, "layers_to_transform is no number", FT_EFORMAT},
         {"{\"peft_type\": \"LORA\", \"r\": 4, \"target_modules\": [\"query\"]}", NULL, NULL,
          "\"query\" matches nothing", FT_EINPUT},
         {"{\"peft_type\": \"IA3\"}", NULL, NULL, "peft_type is \"IA3\", LORA is supported", FT_EUNSUPPORTED},
@@ -469,6 +524,7 @@ END_TEST
 int main(void)
 {
     FT_TESTS("adapter", all_linear_is_every_linear_of_the_blocks,
+             layers_choose_the_blocks_that_are_adapted, layers_to_transform_says_which_layers_have_tensors,
              a_fresh_adapter_changes_nothing_and_is_a_function_of_the_seed, rslora_scales_by_the_root_of_the_rank,
              wrong_specs_are_named, saved_modules_are_trained_copies, saving_one_of_a_tied_pair_saves_both,
              gradients_reach_every_trainable_weight, dropout_is_on_in_training_alone,

@@ -3,7 +3,8 @@
  * The cache has slots; a row holds one from its first prompt token to its last. A step feeds every row that is past its
  * prompt its newest token, and then as much of the prompts of the others as max_tokens_at_once allows; rows whose
  * prompt is complete after the step get a token from their last logits. A finished row hands its slot to the next
- * request, so the batch stays full until the requests run out.
+ * request, so the batch stays full until the requests run out. Under longrope a row that grows past the original length
+ * is fed anew: all its keys turn by other frequencies then.
  *
  * Memory: [layers] x 2 x [slots, capacity, K D] floats, capacity = the longest prompt + max_new; the activations of one
  * block of one step; logits of LOGIT_ROWS rows.
@@ -34,8 +35,8 @@ typedef struct decoder {
     int64_t n_slots, capacity, budget;
     /* the step */
     int32_t *ids; /* [n_slots + budget] */
-    int64_t *start, *past, *at,
-        *last;     /* [n_slots + 1], [n_slots] ...: segments; last token of rows that get a new one */
+    int64_t *start, *past, *at, *total, *last; /* [n_slots + 1], [n_slots] ...: segments; last token of rows that get a
+                                                  new one */
     slot **asking; /* [n_slots] the rows that get a new token */
     int64_t segments, tokens, asked;
     int32_t chosen[LOGIT_ROWS];
@@ -114,8 +115,9 @@ static ft_status set_up(decoder *d)
     d->start = ft_alloc(n + 1, sizeof *d->start);
     d->past = ft_alloc(n, sizeof *d->past);
     d->at = ft_alloc(n, sizeof *d->at);
+    d->total = ft_alloc(n, sizeof *d->total);
     d->last = ft_alloc(n, sizeof *d->last);
-    if (!d->slots || !d->asking || !d->ids || !d->start || !d->past || !d->at || !d->last)
+    if (!d->slots || !d->asking || !d->ids || !d->start || !d->past || !d->at || !d->total || !d->last)
         return FT_ENOMEM;
     return ft_tape_new(&d->tape);
 }
@@ -133,6 +135,7 @@ static void tear_down(decoder *d)
     ft_free(d->start);
     ft_free(d->past);
     ft_free(d->at);
+    ft_free(d->total);
     ft_free(d->last);
     ft_tape_free(d->tape);
 }
@@ -151,6 +154,12 @@ static void fill_slots(decoder *d)
     }
 }
 
+/* Tokens of the slot's row so far. */
+static int64_t known(const slot *s)
+{
+    return s->r->n + s->r->made;
+}
+
 /* A segment of the n tokens that follow what stands in the cache. */
 static void feed(decoder *d, slot *s, int64_t n)
 {
@@ -158,11 +167,12 @@ static void feed(decoder *d, slot *s, int64_t n)
     d->start[d->segments] = d->tokens;
     d->past[d->segments] = s->fed;
     d->at[d->segments] = s - d->slots;
+    d->total[d->segments] = known(s);
     for (int64_t i = s->fed; i < s->fed + n; i++)
         d->ids[d->tokens++] = i < r->n ? r->prompt[i] : r->out[i - r->n];
     s->fed += n;
     d->start[++d->segments] = d->tokens;
-    if (s->fed >= r->n) {
+    if (s->fed == known(s)) {
         d->last[d->asked] = d->tokens - 1;
         d->asking[d->asked++] = s;
     }
@@ -175,13 +185,13 @@ static bool plan_step(decoder *d)
     d->segments = d->tokens = d->asked = 0;
     fill_slots(d);
     for (int64_t i = 0; i < d->n_slots; i++)
-        if (d->slots[i].r && d->slots[i].fed >= d->slots[i].r->n)
+        if (d->slots[i].r && d->slots[i].fed && d->slots[i].fed + 1 == known(&d->slots[i]))
             feed(d, &d->slots[i], 1);
     for (int64_t i = 0; i < d->n_slots && left; i++) {
         slot *s = &d->slots[i];
-        if (!s->r || s->fed >= s->r->n)
+        if (!s->r || s->fed == known(s))
             continue;
-        int64_t n = FT_MIN(left, s->r->n - s->fed);
+        int64_t n = FT_MIN(left, known(s) - s->fed);
         feed(d, s, n);
         left -= n;
     }
@@ -225,6 +235,8 @@ static ft_status take(decoder *d, slot *s, int32_t id)
     bool more = !d->o->on_token || d->o->on_token(d->o->ctx, s->row, id);
     if (r->stopped || !more || r->n + r->made >= room_of(d, r))
         s->r = NULL;
+    else if (d->m->rope.inv_freq_beyond && known(s) == d->m->rope.beyond + 1)
+        s->fed = 0;
     return FT_OK;
 }
 
@@ -249,7 +261,7 @@ static ft_status choose(decoder *d, ft_var *hidden)
 
 static ft_status run_step(decoder *d)
 {
-    ft_segments seg = {.n = d->segments, .start = d->start, .past = d->past, .slot = d->at};
+    ft_segments seg = {.n = d->segments, .start = d->start, .past = d->past, .slot = d->at, .total = d->total};
     ft_tape_begin(d->tape, false, 0, 0);
     ft_var *hidden = ft_model_forward(d->m, d->tape, d->ids, d->tokens, &seg, d->kv, false);
     if (!hidden)
@@ -263,6 +275,9 @@ ft_status ft_decode(ft_model *m, ft_decode_request *requests, size_t n, const ft
     ft_status st = FT_OK;
     if (!n)
         return FT_OK;
+    if (m->config.arch->encoder)
+        return ft_fail(FT_EUNSUPPORTED, "%s: a %s model is an encoder: it gives vectors and continues no text", m->path,
+                       m->config.arch->model_type);
     FT_TRY(set_up(&d));
     while (plan_step(&d)) {
         if (ft_stop_requested()) {

@@ -5,14 +5,9 @@
  */
 #include "model/arch.h"
 
-#include <string.h>
-
 static ft_status read_config(ft_config *c, const char *where)
 {
-    const char *act;
-    FT_RETURN(ft_json_str(c->json, "hidden_act", where, "silu", &act));
-    if (strcmp(act, "silu") != 0)
-        return ft_fail(FT_EUNSUPPORTED, "%s: hidden_act is \"%s\", a llama model has \"silu\"", where, act);
+    FT_RETURN(ft_config__check_act(c, "hidden_act", "silu", where));
     FT_RETURN(ft_json_bool(c->json, "attention_bias", where, false, &c->attention_bias));
     c->attention_out_bias = c->attention_bias;
     return ft_json_bool(c->json, "mlp_bias", where, false, &c->mlp_bias);

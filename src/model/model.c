@@ -42,11 +42,20 @@ static ft_status set_paths(ft_model *m, const char *path)
 
 static ft_status make_rope(ft_model *m)
 {
-    int64_t half = m->config.head_dim / 2;
-    if (!(m->inv_freq = ft_alloc((size_t)half, sizeof *m->inv_freq)))
+    const ft_config *c = &m->config;
+    int64_t half = c->rot / 2;
+    if (!(m->inv_freq = ft_alloc(3 * (size_t)half, sizeof *m->inv_freq)))
         return FT_ENOMEM;
-    ft_rope__frequencies(&m->config, m->inv_freq);
-    m->rope = (ft_rope){.inv_freq = m->inv_freq, .rot = 2 * half, .factor = 1};
+    float *beyond = m->inv_freq + half, *local = beyond + half;
+    ft_rope__frequencies(c, c->rope_divisors, m->inv_freq);
+    m->rope = (ft_rope){.inv_freq = m->inv_freq, .rot = c->rot, .factor = c->rope_attention_factor};
+    if (c->rope_divisors_beyond) {
+        ft_rope__frequencies(c, c->rope_divisors_beyond, beyond);
+        m->rope.inv_freq_beyond = beyond;
+        m->rope.beyond = c->rope_original_max_position;
+    }
+    ft_rope__local_frequencies(c, local);
+    m->rope_local = (ft_rope){.inv_freq = local, .rot = c->rot, .factor = 1};
     return FT_OK;
 }
 
@@ -346,6 +355,11 @@ ft_param *ft_model_trainable(ft_model *m, size_t i)
     return m->trainable[i];
 }
 
+bool ft_model_is_encoder(const ft_model *m)
+{
+    return m->config.arch->encoder;
+}
+
 ft_param *ft_model_head(ft_model *m)
 {
     return ft_weight__live(m->outer[FT_W_HEAD]);
@@ -401,6 +415,7 @@ static ft_pass *new_pass(ft_model *m, ft_tape *t, const ft_segments *seg, ft_kv 
     p->seg.start = keep(t, seg->start, seg->n + 1, &ok);
     p->seg.past = keep(t, seg->past, seg->n, &ok);
     p->seg.slot = keep(t, seg->slot, seg->n, &ok);
+    p->seg.total = keep(t, seg->total, seg->n, &ok);
     return ok ? p : NULL;
 }
 
@@ -425,9 +440,18 @@ static ft_var *walk(ft_tape *t, ft_var *x, ft_pass *p, int64_t from, int64_t to,
     return x;
 }
 
-static ft_var *embed(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T)
+static ft_var *embed(ft_tape *t, const ft_pass *p, const int32_t *ids, int64_t T)
 {
-    return ft_op_embedding(t, ft_weight__live(m->outer[FT_W_EMBED]), ids, T, m->config.embedding_scale);
+    const ft_arch *arch = p->m->config.arch;
+    return (arch->embed ? arch->embed : ft_decoder_embed)(t, p, ids, T);
+}
+
+/* What the last block gives, as the head takes it: dividing before the head or behind it is the same. */
+static ft_var *finish(ft_tape *t, const ft_pass *p, ft_var *x)
+{
+    float divisor = p->m->config.logits_divisor;
+    x = ft_model__norm(t, p, x, p->m->outer[FT_W_FINAL_NORM]);
+    return divisor != 1 ? ft_op_scale(t, x, 1 / divisor) : x;
 }
 
 /* The blocks below `end` as one, for ft_block: in a recorded step nothing of them stays but the output. */
@@ -457,7 +481,7 @@ ft_var *ft_model_enter(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, c
     if (!p)
         return NULL;
     ft_tape_mark mark = ft_tape_now(t);
-    return walk(t, embed(m, t, ids, T), p, 0, k, false, &mark);
+    return walk(t, embed(t, p, ids, T), p, 0, k, false, &mark);
 }
 
 ft_var *ft_model_from(ft_model *m, ft_tape *t, ft_var *x, int64_t k, const ft_segments *seg, bool checkpoint)
@@ -466,7 +490,7 @@ ft_var *ft_model_from(ft_model *m, ft_tape *t, ft_var *x, int64_t k, const ft_se
     if (!p || !x)
         return NULL;
     x = walk(t, x, p, k, m->config.num_hidden_layers, checkpoint, NULL);
-    return ft_model__norm(t, p, x, m->outer[FT_W_FINAL_NORM]);
+    return finish(t, p, x);
 }
 
 ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, ft_kv *kv,
@@ -478,9 +502,9 @@ ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T,
     bool recorded = is_recorded(t);
     int64_t k = recorded ? ft_model_frozen_blocks(m) : 0;
     ft_tape_mark mark = ft_tape_now(t);
-    ft_var *x = embed(m, t, ids, T);
+    ft_var *x = embed(t, p, ids, T);
     if (k)
         x = ft_block(t, x, frozen, p, k, true);
     x = walk(t, x, p, k, m->config.num_hidden_layers, checkpoint, recorded ? NULL : &mark);
-    return ft_model__norm(t, p, x, m->outer[FT_W_FINAL_NORM]);
+    return finish(t, p, x);
 }

@@ -23,22 +23,42 @@
 typedef struct ft_arch ft_arch;
 
 /* FT_ROPE_DIVISORS: the rope_freqs.weight of a GGUF that no llama3 setting explains. */
-typedef enum ft_rope_kind { FT_ROPE_PLAIN, FT_ROPE_LINEAR, FT_ROPE_LLAMA3, FT_ROPE_DIVISORS } ft_rope_kind;
+typedef enum ft_rope_kind {
+    FT_ROPE_PLAIN,
+    FT_ROPE_LINEAR,
+    FT_ROPE_LLAMA3,
+    FT_ROPE_DIVISORS,
+    FT_ROPE_LONGROPE
+} ft_rope_kind;
+
+/* The rotary frequencies of a layer: those of most layers, those of layers with a window of their own (gemma3). */
+typedef enum ft_layer_rope { FT_TURN_NOT, FT_TURN, FT_TURN_LOCAL } ft_layer_rope;
+typedef struct ft_layer_config {
+    int64_t window; /* 0: none; else a token sees the last `window` ones, itself among them */
+    ft_layer_rope rope;
+} ft_layer_config;
 
 typedef struct ft_config {
     const ft_arch *arch;
     int64_t hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim;
     int64_t vocab_size, max_position_embeddings;
-    float rms_norm_eps;
+    int64_t sliding_window, sliding_window_pattern, type_vocab_size; /* of families that have them, else 0 */
+    ft_layer_config *layers;                                         /* [num_hidden_layers], owned */
+    float norm_eps;
     double rope_theta;
+    int64_t rot; /* dims of a head that turn */
     ft_rope_kind rope_kind;
     double rope_factor, rope_low_freq_factor, rope_high_freq_factor;
     int64_t rope_original_max_position;
-    float *rope_divisors; /* [head_dim / 2] for LLAMA3 and DIVISORS: inv_freq is divided by them; owned, else NULL */
+    float *rope_divisors;        /* [rot / 2] for LLAMA3, DIVISORS and LONGROPE: inv_freq is divided by them; owned */
+    float *rope_divisors_beyond; /* [rot / 2] for LONGROPE: of rows longer than rope_original_max_position; owned */
+    float rope_attention_factor; /* on cos and sin */
+    float rope_local_theta;      /* of FT_TURN_LOCAL */
     bool tie_word_embeddings;
     bool attention_bias, attention_out_bias, mlp_bias; /* of q, k, v; of o; of gate, up, down */
-    /* What families do differently; 1, 0, head_dim^-1/2, 0, 0 where a family says nothing. */
-    float embedding_scale, norm_plus, attention_scale, attention_softcap, final_softcap;
+    ft_gate gate; /* of the MLP */
+    /* What families do differently; 1, 0, head_dim^-1/2, 0, 0, 1, 1 where a family says nothing. */
+    float embedding_scale, norm_plus, attention_scale, attention_softcap, final_softcap, residual_scale, logits_divisor;
     int32_t bos_token_id, eos_token_id; /* -1: none; the first of a list */
     json_t *json;                       /* the whole config.json (made up from metadata for a GGUF), owned */
 } ft_config;
@@ -75,7 +95,9 @@ const ft_dtype *ft_model_stored_dtype(const ft_param *weight);
 size_t ft_model_trainable_count(const ft_model *m);
 ft_param *ft_model_trainable(ft_model *m, size_t i);
 
-/* Hidden states after the final norm [T, C] for ids [T] (which live until the backward walk; seg is copied). kv:
+/* Whether it is an encoder: tokens see both ways, and it has no head and continues no text (ft_model_head is NULL). */
+bool ft_model_is_encoder(const ft_model *m);
+/* Hidden states after the final norm [T, C], what the head takes, for ids [T] (which live until the backward walk; seg is copied). kv:
  * per-layer caches [num_hidden_layers] or NULL. checkpoint: replay blocks in backward. */
 ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, ft_kv *kv,
                          bool checkpoint);
@@ -86,7 +108,7 @@ int64_t ft_model_frozen_blocks(const ft_model *m);
  * these, what ft_model_forward gives. */
 ft_var *ft_model_enter(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, int64_t k);
 ft_var *ft_model_from(ft_model *m, ft_tape *t, ft_var *x, int64_t k, const ft_segments *seg, bool checkpoint);
-ft_param *ft_model_head(ft_model *m); /* [V, C] */
+ft_param *ft_model_head(ft_model *m); /* [V, C], NULL for an encoder */
 float ft_model_softcap(const ft_model *m);
 
 /* FLOPs of a training step a token, in rows of `tokens` tokens that are all supervised; recomputation is not counted.
@@ -134,6 +156,13 @@ bool ft_model_gguf_name(const ft_model *m, const char *hf_name, char *buf, size_
 /* Row order GGUF wants for a weight: perm[out_row] = HF row, rows = its row count; returns false when the order is the
  * same. */
 bool ft_model_gguf_rows(const ft_model *m, const char *hf_name, int64_t *perm, int64_t rows);
+/* What GGUF holds of a weight's values: (value + plus) * scale, where llama.cpp adds or scales elsewhere than HF. */
+void ft_model_gguf_values(const ft_model *m, const char *hf_name, float *plus, float *scale);
+/* Whether llama.cpp wants this matrix in full precision (tables of positions and token types). */
+bool ft_model_gguf_is_exact(const ft_model *m, const char *hf_name);
+/* Says by ft_note where llama.cpp will compute otherwise than this model, and from which length on; `path` is the GGUF's
+ * name. FT_EUNSUPPORTED when what it would compute has nothing in common with the model. */
+ft_status ft_model_gguf_remarks(const ft_model *m, const char *path);
 const char *ft_model_gguf_arch(const ft_model *m);
 /* All {arch}.* metadata keys except the tokenizer's and general.*; extra tensors (rope_freqs.weight) by the callback.
  */

@@ -28,6 +28,16 @@ static int64_t extent_of(const ft_config *c, ft_extent e)
         return c->num_attention_heads * c->head_dim;
     case FT_KV_HEADS:
         return c->num_key_value_heads * c->head_dim;
+    case FT_QKV:
+        return (c->num_attention_heads + 2 * c->num_key_value_heads) * c->head_dim;
+    case FT_GATE_UP:
+        return 2 * c->intermediate_size;
+    case FT_HEAD_DIM:
+        return c->head_dim;
+    case FT_POSITIONS:
+        return c->max_position_embeddings;
+    case FT_TYPES:
+        return c->type_vocab_size;
     case FT_NONE:
         break;
     }
@@ -58,9 +68,10 @@ static size_t count_of(const ft_config *c, bool per_layer)
 static ft_status add_weight(ft_model *m, const ft_weight_spec *s, int64_t layer)
 {
     ft_weight *w = &m->weights[m->n];
+    const char *layers = m->config.arch->layers ? m->config.arch->layers : "model.layers.";
     w->spec = s;
     w->layer = layer;
-    w->name = layer < 0 ? ft_strdup(s->hf) : ft_strf("model.layers.%lld.%s", (long long)layer, s->hf);
+    w->name = layer < 0 ? ft_strdup(s->hf) : ft_strf("%s%lld.%s", layers, (long long)layer, s->hf);
     if (!w->name)
         return FT_ENOMEM;
     w->p.name = w->name;
@@ -94,7 +105,7 @@ ft_status ft_weights__build(ft_model *m)
     FT_RETURN(add_all(m, false, -1));
     for (int64_t i = 0; i < c->num_hidden_layers; i++)
         FT_RETURN(add_all(m, true, i));
-    if (!m->outer[FT_W_HEAD])
+    if (!m->outer[FT_W_HEAD] && !c->arch->encoder)
         m->outer[FT_W_HEAD] = m->outer[FT_W_EMBED];
     return FT_OK;
 }
@@ -256,18 +267,33 @@ static const ft_named *find_stored(const ft_model *m, const ft_weight *w, bool g
     else
         snprintf(name, sizeof name, "%s", gguf ? w->spec->gguf : w->name);
     const ft_named *found = ft_container_find(m->source, name);
+    if (!found && !gguf && m->config.arch->prefix) {
+        snprintf(name, sizeof name, "%s%s", m->config.arch->prefix, w->name);
+        found = ft_container_find(m->source, name);
+    }
     /* a tied checkpoint may store the matrix under its other name */
     if (!found && !gguf && w == m->outer[FT_W_EMBED] && w == m->outer[FT_W_HEAD])
         found = ft_container_find(m->source, "lm_head.weight");
     return found;
 }
 
+/* Tensors of other parts that the family's checkpoints may hold, with or without the prefix of all names. */
+static bool is_unused(const ft_arch *a, const char *name)
+{
+    size_t n = a->prefix && ft_starts(name, a->prefix) ? strlen(a->prefix) : 0;
+    for (const char *const *u = a->unused; u && *u; u++)
+        if (ft_starts(name + n, *u))
+            return true;
+    return false;
+}
+
 /* Tensors that are no weights: a tied head written twice, tables that older writers kept. */
 static bool may_be_left(const ft_model *m, const ft_named *t, bool gguf)
 {
     if (gguf)
-        return strcmp(t->name, "rope_freqs.weight") == 0;
-    if (ft_ends(t->name, ".rotary_emb.inv_freq"))
+        return strcmp(t->name, "rope_freqs.weight") == 0 ||
+               (m->config.arch->longrope && ft_starts(t->name, "rope_factors_"));
+    if (ft_ends(t->name, ".rotary_emb.inv_freq") || is_unused(m->config.arch, t->name))
         return true;
     if (strcmp(t->name, "lm_head.weight") != 0 || !m->config.tie_word_embeddings)
         return false;

@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
-const char *const golden_cases[] = {"llama3-scaled", "stories260K", "tinystories-656k", "calib-5m", NULL};
+const char *const golden_cases[] = {
+    "llama3-scaled", "mistral-window", "qwen2",       "qwen3",            "phi3-longrope", "gemma2",
+    "gemma3",        "smollm3-nope",   "stories260K", "tinystories-656k", "calib-5m",      NULL};
 
 void write_text(const char *dir, const char *name, const char *text)
 {
@@ -86,6 +88,8 @@ static void write_gguf_rows(ft_writer *w, ft_model *m, const ft_param *p, const 
     int64_t *perm = ft_alloc((size_t)rows, sizeof *perm);
     ck_assert_ptr_nonnull(perm);
     bool moved = ft_model_gguf_rows(m, p->name, perm, rows);
+    float plus, scale;
+    ft_model_gguf_values(m, p->name, &plus, &scale);
     size_t bytes = (size_t)(cols / dtype->block_len) * dtype->block_bytes;
     float *x = ft_alloc((size_t)cols, sizeof *x);
     void *out = ft_alloc(1, bytes);
@@ -95,6 +99,8 @@ static void write_gguf_rows(ft_writer *w, ft_model *m, const ft_param *p, const 
             ft_tensor_decode_rows(&p->t, from, from + 1, x);
         else
             x[0] = ((const float *)p->t.data)[from];
+        for (int64_t c = 0; c < cols; c++)
+            x[c] = (x[c] + plus) * scale;
         dtype->encode(x, NULL, cols, out);
         ck_assert_ok(ft_writer_data(w, out, bytes));
     }
@@ -200,6 +206,8 @@ bool golden_open(golden *g, const char *name)
     const json_t *lora = json_object_get(o, "lora"), *adamw = json_object_get(o, "adamw");
     g->r = json_integer_value(json_object_get(lora, "r"));
     g->alpha = json_number_value(json_object_get(lora, "alpha"));
+    size_t length = json_dumpb(json_object_get(lora, "target_modules"), g->modules, sizeof g->modules - 1, 0);
+    ck_assert_uint_lt(length, sizeof g->modules);
     g->lr = json_number_value(json_object_get(adamw, "lr"));
     g->weight_decay = json_number_value(json_object_get(adamw, "weight_decay"));
     g->loss_without_adapter = json_number_value(json_object_get(o, "loss_without_adapter"));
@@ -216,10 +224,8 @@ ft_model *golden_adapted(const golden *g)
     char config[512];
     const char *dir = ft_test_dir();
     snprintf(config, sizeof config,
-             "{\"peft_type\": \"LORA\", \"r\": %d, \"lora_alpha\": %g, \"target_modules\": [\"q_proj\", \"k_proj\", "
-             "\"v_proj\", "
-             "\"o_proj\", \"gate_proj\", \"up_proj\", \"down_proj\"], \"bias\": \"none\"}",
-             (int)g->r, g->alpha);
+             "{\"peft_type\": \"LORA\", \"r\": %d, \"lora_alpha\": %g, \"target_modules\": %s, \"bias\": \"none\"}",
+             (int)g->r, g->alpha, g->modules);
     write_text(dir, "adapter_config.json", config);
     ck_assert_int_eq(
         symlink(ft_test_path(g->dir, "adapter_init.safetensors"), ft_test_path(dir, "adapter_model.safetensors")), 0);

@@ -35,6 +35,7 @@ typedef struct golden {
     double lr, weight_decay, loss_without_adapter, losses[GOLDEN_STEPS];
     int64_t r;
     double alpha;
+    char modules[256]; /* a JSON list */
 } golden;
 bool golden_open(golden *g, const char *name); /* false: ../shared is absent */
 /* The model with adapter_init attached, to be trained. */

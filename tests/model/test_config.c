@@ -23,7 +23,7 @@ START_TEST(absent_keys_have_the_familys_defaults)
     ck_assert(!c->tie_word_embeddings && !c->attention_bias && !c->mlp_bias);
     ck_assert_double_eq(c->rope_theta, 10000);
     ck_assert_int_eq(c->rope_kind, FT_ROPE_PLAIN);
-    ck_assert_float_eq(c->rms_norm_eps, 1e-5f);
+    ck_assert_float_eq(c->norm_eps, 1e-5f);
     ck_assert_ptr_nonnull(ft_model_find(m, "lm_head.weight"));
     ck_assert_ptr_null(ft_model_find(m, "model.layers.0.self_attn.q_proj.bias"));
     ft_model_free(m);
@@ -47,7 +47,7 @@ START_TEST(wrong_configs_are_named)
         const char *more, *text;
         ft_status kind;
     } wrong[] = {
-        {"{\"model_type\": \"mamba\"}", "model_type is \"mamba\", supported: llama", FT_EUNSUPPORTED},
+        {"{\"model_type\": \"mamba\"}", "model_type is \"mamba\", supported: mistral, llama, qwen2, qwen3, phi3, gemma2, gemma3_text, smollm3, granite, olmo2, bert", FT_EUNSUPPORTED},
         {"{\"model_type\": null}", "model_type is missing", FT_EFORMAT},
         {"{\"hidden_size\": null}", "hidden_size is missing", FT_EFORMAT},
         {"{\"hidden_size\": \"wide\"}", "hidden_size", FT_EFORMAT},
@@ -63,7 +63,7 @@ START_TEST(wrong_configs_are_named)
         {"{\"hidden_act\": \"gelu\"}", "hidden_act is \"gelu\"", FT_EUNSUPPORTED},
         {"{\"partial_rotary_factor\": 0.5}", "partial_rotary_factor is 0.5", FT_EUNSUPPORTED},
         {"{\"rope_scaling\": 3}", "rope_scaling is no object", FT_EFORMAT},
-        {"{\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}}", "rope_scaling of type \"yarn\"", FT_EUNSUPPORTED},
+        {"{\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}}", "rope_scaling of type \"yarn\", supported: default, linear, llama3", FT_EUNSUPPORTED},
         {"{\"rope_scaling\": {\"type\": \"linear\"}}", "rope_scaling.factor is missing", FT_EFORMAT},
         {"{\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": "
          "1, "
@@ -92,7 +92,7 @@ static void check_frequencies(const char *more, const float want[8])
     ft_model *m = random_model(more);
     float got[8];
     ck_assert_int_eq(ft_model_config(m)->head_dim, 16);
-    ft_rope__frequencies(ft_model_config(m), got);
+    ft_rope__frequencies(ft_model_config(m), ft_model_config(m)->rope_divisors, got);
     for (int i = 0; i < 8; i++)
         ck_assert_msg(fabsf(got[i] - want[i]) <= 1e-6f * want[i], "%s: frequency %d is %.9g, expected %.9g", more, i,
                       (double)got[i], (double)want[i]);

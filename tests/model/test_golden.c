@@ -1,6 +1,7 @@
 /* The independent PyTorch reference: logits, first-step gradients, ten AdamW steps, on every CPU path that runs here.
  */
 #include "kernel/kernel.h"
+#include "model/arch.h"
 #include "model/fixture.h"
 
 typedef void (*case_fn)(const golden *g);
@@ -46,6 +47,83 @@ START_TEST(logits_are_the_references)
 {
     if (!on_every_path(check_logits))
         FT_SKIP("../shared is absent");
+}
+END_TEST
+
+/* Through a GGUF: row order, names, folded scales, metadata. */
+static void check_gguf(const golden *g)
+{
+    ft_model *m, *again;
+    const char *path = ft_test_path(ft_test_dir(), "model.gguf");
+    ck_assert_ok(ft_model_open(&m, g->model, NULL));
+    write_gguf(m, path, &ft_f32);
+    ck_assert_ok(ft_model_open(&again, path, NULL));
+    ck_assert_str_eq(ft_model_config(m)->arch->model_type, ft_model_config(again)->arch->model_type);
+    int64_t n = g->start[1], vocab = ft_model_config(m)->vocab_size;
+    float *want = logits_of(m, g->ids, n), *got = logits_of(again, g->ids, n);
+    double d = distance(got, want, n * vocab);
+    ck_assert_msg(d <= 2e-6, "%s: logits of its GGUF differ by %g of the largest", g->dir, d);
+    ft_free(got);
+    ft_free(want);
+    ft_model_free(again);
+    ft_model_free(m);
+}
+
+START_TEST(a_gguf_gives_the_same_logits)
+{
+    golden g;
+    for (size_t i = 0; golden_cases[i]; i++) {
+        if (!golden_open(&g, golden_cases[i]))
+            FT_SKIP("../shared is absent");
+        check_gguf(&g);
+    }
+}
+END_TEST
+
+/* An encoder has no logits: the vector of the first token is compared, from its HF directory and from its GGUF. */
+static void check_vector(ft_model *m, const json_t *tokens, const ft_named *want, double tolerance)
+{
+    ft_tape *t;
+    int32_t ids[256];
+    int64_t n = (int64_t)json_array_size(tokens), start[] = {0, n};
+    ck_assert_int_le(n, (int64_t)FT_COUNT(ids));
+    for (int64_t i = 0; i < n; i++)
+        ids[i] = (int32_t)json_integer_value(json_array_get(tokens, (size_t)i));
+    ck_assert(ft_model_is_encoder(m) && !ft_model_head(m));
+    ck_assert_ok(ft_tape_new(&t));
+    ft_tape_begin(t, false, 0, 0);
+    ft_var *x = ft_model_forward(m, t, ids, n, &(ft_segments){.n = 1, .start = start}, NULL, false);
+    ck_assert_ok(ft_tape_status(t));
+    double d = distance(x->v, want->t.data, x->cols);
+    ck_assert_msg(d <= tolerance, "on %s: the vector differs by %g of its largest", ft_kernels_active()->name, d);
+    ft_tape_free(t);
+}
+
+START_TEST(an_encoders_vector_is_the_references)
+{
+    ft_model *m;
+    ft_container *want;
+    json_t *o;
+    const char *path = ft_test_path(ft_test_dir(), "model.gguf"), *dir = ft_test_shared("golden/bert-cls");
+    if (!dir)
+        FT_SKIP("../shared is absent");
+    ck_assert_ok(ft_json_file(&o, ft_test_path(dir, "case.json"), 1 << 20));
+    ck_assert_ok(ft_container_open(&want, ft_test_path(dir, "embedding.safetensors")));
+    for (size_t k = 0; ft_kernel_paths[k]; k++) {
+        if (!ft_kernel_paths[k]->usable())
+            continue;
+        ft_kernels_use(ft_kernel_paths[k]);
+        for (int gguf = 0; gguf < 2; gguf++) {
+            ck_assert_ok(ft_model_open(&m, gguf ? path : ft_test_path(dir, "model"), NULL));
+            check_vector(m, json_object_get(o, "tokens"), ft_container_find(want, "cls"), 1e-5);
+            if (!gguf)
+                write_gguf(m, path, &ft_f32);
+            ft_model_free(m);
+        }
+    }
+    ft_kernels_use(NULL);
+    json_decref(o);
+    ft_container_close(want);
 }
 END_TEST
 
@@ -187,6 +265,6 @@ END_TEST
 
 int main(void)
 {
-    FT_TESTS("golden", logits_are_the_references, first_step_gradients_are_the_references, ten_steps_are_the_references,
+    FT_TESTS("golden", logits_are_the_references, a_gguf_gives_the_same_logits, an_encoders_vector_is_the_references, first_step_gradients_are_the_references, ten_steps_are_the_references,
              ten_checkpointed_steps_are_the_references, the_loss_without_adapter_is_the_references);
 }

@@ -51,7 +51,7 @@ START_TEST(a_written_gguf_is_the_same_model)
         write_gguf(m, path, &ft_f32);
         ck_assert_ok(ft_model_open(&again, path, NULL));
         const ft_config *a = ft_model_config(m), *b = ft_model_config(again);
-        ck_assert_float_eq(a->rms_norm_eps, b->rms_norm_eps);
+        ck_assert_float_eq(a->norm_eps, b->norm_eps);
         ck_assert_int_eq(a->tie_word_embeddings, b->tie_word_embeddings);
         ck_assert_int_eq(a->max_position_embeddings, b->max_position_embeddings);
         same_logits(m, again);

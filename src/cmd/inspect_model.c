@@ -164,7 +164,7 @@ static bool is_model(const char *path)
 
 static void put_config(json_t *o, const ft_config *c, const char *arch)
 {
-    static const char *const rope[] = {"plain", "linear", "llama3", "divisors"};
+    static const char *const rope[] = {"plain", "linear", "llama3", "divisors", "longrope"};
     ft_result_text(o, "architecture", arch);
     ft_result_int(o, "num_hidden_layers", c->num_hidden_layers);
     ft_result_int(o, "hidden_size", c->hidden_size);

@@ -2,7 +2,8 @@
  *
  * Matrices have the type asked for; vectors (norms, biases) stay f32, as does rope_freqs. A matrix whose rows are no
  * whole number of blocks is written as f16, and that is said. q and k rows go into the order that the architecture's
- * rope wants. A tied head is not written: loaders take token_embd.
+ * rope wants; norms that work by 1 + w are written as that, and a scale that llama.cpp fixes otherwise is taken up by
+ * the weights before it. What cannot be taken up is said. A tied head is not written: loaders take token_embd.
  * The Modelfile is rendered and on the disk before the GGUF takes its name: a failure leaves neither.
  */
 #include "export/internal.h"
@@ -48,13 +49,15 @@ static ft_status describe(void *ctx, ft_export__plan *plan, ft_export__tensor *t
 {
     gguf *g = ctx;
     char name[128];
+    bool exact = t->ndim < 2 || ft_model_gguf_is_exact(g->model, t->name);
     FT_RETURN(order_rows(g, plan, t));
+    ft_model_gguf_values(g->model, t->name, &t->plus, &t->scale);
     if (!ft_model_gguf_name(g->model, t->name, name, sizeof name))
         return ft_fail(FT_EUNSUPPORTED, "GGUF has no name for the weight %s", t->name);
     if (!(t->name = ft_arena_strndup(plan->arena, name, strlen(name))))
         return FT_ENOMEM;
     int64_t cols = t->shape[t->ndim - 1];
-    t->dtype = t->ndim < 2 ? &ft_f32 : g->dtype;
+    t->dtype = exact ? &ft_f32 : g->dtype;
     if (cols % t->dtype->block_len) {
         t->dtype = &ft_f16;
         if (!g->fallbacks++) {
@@ -125,6 +128,7 @@ static ft_status write_gguf(const ft_export_request *r)
     ft_out *modelfile = NULL;
     ft_status st = FT_OK;
     FT_TRY(ft_export__check(r, &ft_exporter_gguf));
+    FT_TRY(ft_model_gguf_remarks(r->model, r->path));
     FT_TRY(ft_export__plan_make(&plan, r->model, ft_model_gguf_extra_count(r->model), describe, &g));
     FT_TRY(add_extras(&plan, r->model));
     FT_TRY(ft_mkdirs_for(r->path));

@@ -30,11 +30,11 @@ static const char *torch_name(const ft_dtype *dtype)
 /* transformers has two spellings of the key: the old one and, since its version 5, the new one. */
 static const char *const dtype_keys[] = {"torch_dtype", "dtype"};
 
-/* As the base was stored: the type of its head in the file, f16 where that is quantized. */
+/* As the base was stored: the type of its head in the file (of an encoder: its embedding), f16 where that is quantized. */
 static const ft_dtype *base_dtype(ft_model *m)
 {
-    const ft_param *head = ft_export__tied(m);
-    const ft_dtype *stored = ft_model_stored_dtype(head ? head : ft_model_find(m, "lm_head.weight"));
+    const ft_param *tied = ft_export__tied(m), *head = tied ? tied : ft_model_find(m, "lm_head.weight");
+    const ft_dtype *stored = ft_model_stored_dtype(head ? head : ft_model_at(m, 0));
     return torch_name(stored) ? stored : &ft_f16;
 }
 

@@ -28,6 +28,7 @@ typedef struct ft_export__tensor {
     int ndim;
     int64_t shape[FT_MAX_DIMS];
     const int64_t *order; /* file row -> model row (of a vector: element), NULL: the same */
+    float plus, scale;    /* the file's value is (value + plus) * scale; scale 0: the value */
 } ft_export__tensor;
 uint64_t ft_export__tensor_bytes(const ft_export__tensor *t);
 /* Merges, orders and encodes tile by tile; FT_ENUMERIC when a value is not finite or does not fit the dtype. */

@@ -7,7 +7,7 @@
 const ft_param *ft_export__tied(ft_model *m)
 {
     const ft_param *head = ft_model_head(m);
-    for (size_t i = 0; ft_model_config(m)->tie_word_embeddings && i < ft_model_count(m); i++) {
+    for (size_t i = 0; head && ft_model_config(m)->tie_word_embeddings && i < ft_model_count(m); i++) {
         const ft_param *p = ft_model_at(m, i);
         if (p == head || ft_adapter_saved(m, p) == head)
             return p;

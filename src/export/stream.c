@@ -1,4 +1,5 @@
-/* One tensor from the model into a writer: rows are merged into an f32 tile, put into the file's row order, encoded on
+/* One tensor from the model into a writer: rows are merged into an f32 tile, put into the file's row order, changed to
+ * the values that the file wants, encoded on
  * all threads and written. Memory: a tile of about TILE_BYTES of f32 and its encoded form, whatever the tensor's size
  * (one row where a row is larger). */
 #include "export/internal.h"
@@ -36,9 +37,11 @@ uint64_t ft_export__tensor_bytes(const ft_export__tensor *t)
 static void encode_row(void *ctx, int64_t i)
 {
     tile *t = ctx;
-    const float *x = t->values + i * t->cols;
+    float *x = t->values + i * t->cols;
     const ft_dtype *d = t->t->dtype;
     float largest = 0;
+    for (int64_t j = 0; t->t->scale != 0 && j < t->cols; j++)
+        x[j] = (x[j] + t->t->plus) * t->t->scale;
     for (int64_t j = 0; j < t->cols; j++)
         largest = FT_MAX(largest, isfinite(x[j]) ? fabsf(x[j]) : INFINITY);
     t->bad[i] = !isfinite(largest) || largest > d->largest;

@@ -57,11 +57,14 @@ static ft_status word(const ft_tokenizer *t, ft_scratch *s, ft_str word, ft_ids 
         return ft_ids_put(out, (int32_t)whole);
     w->n = 0;
     FT_RETURN(ft_work__reserve(w, word.n));
-    for (size_t i = 0; i < word.n; i++)
-        ft_work__push(w, t->byte_id[(uint8_t)word.p[i]], (uint32_t)i, 1);
+    for (size_t i = 0; i < word.n; i++) {
+        int32_t id = t->byte_id[(uint8_t)word.p[i]];
+        if (id >= 0 || !t->drops_missing)
+            ft_work__push(w, id, (uint32_t)i, 1);
+    }
     FT_RETURN(ft_merges__run(&t->merges, w));
     /* a byte that the vocabulary lacks is unk, or nothing */
-    for (int32_t i = 0; i >= 0; i = w->sym[i].next) {
+    for (int32_t i = w->n ? 0 : -1; i >= 0; i = w->sym[i].next) {
         int32_t id = w->sym[i].id >= 0 ? w->sym[i].id : t->model_unk;
         if (id >= 0)
             FT_RETURN(ft_ids_put(out, id));
@@ -72,9 +75,12 @@ static ft_status word(const ft_tokenizer *t, ft_scratch *s, ft_str word, ft_ids 
 const ft_word_kind ft_tokenizer_bpe = {
     .name = "bpe",
     .gguf_model = "gpt2",
+    .json_model = "BPE",
     .byte_level = true,
     .finish = finish,
     .word = word,
+    .load_json = ft_bpe__load_json,
     .load_gguf = ft_bpe__load_gguf,
     .write_gguf = ft_bpe__write_gguf,
+    .write_json = ft_bpe__write_json,
 };

@@ -15,7 +15,19 @@
 
 #define KEY(name) "tokenizer.ggml." name
 
-/* ---- GGUF, both kinds ---- */
+/* ---- GGUF, every kind ---- */
+
+static ft_status piece_of(const ft_tokenizer *t, int32_t id, ft_arena *a, ft_buf *tmp, ft_str *out)
+{
+    *out = t->vocab.type[id] == FT_TOKEN_USER ? t->vocab.raw[id] : t->vocab.piece[id];
+    if (!t->kind->gguf_piece || t->vocab.type[id] != FT_TOKEN_NORMAL)
+        return FT_OK;
+    tmp->n = 0;
+    FT_RETURN(t->kind->gguf_piece(*out, tmp));
+    out->n = tmp->n;
+    out->p = ft_arena_strndup(a, tmp->p, tmp->n);
+    return out->p ? FT_OK : FT_ENOMEM;
+}
 
 /* Piece and type of every row of the embedding; rows that are no token become unused ones. */
 static ft_status write_tokens(const ft_tokenizer *t, ft_writer *w, int64_t rows)
@@ -24,6 +36,7 @@ static ft_status write_tokens(const ft_tokenizer *t, ft_writer *w, int64_t rows)
     ft_arena *a = ft_arena_new((size_t)1 << 16, 0);
     ft_str *piece = ft_resize(NULL, (size_t)rows, sizeof *piece);
     int32_t *type = ft_resize(NULL, (size_t)rows, sizeof *type);
+    ft_buf tmp = {0};
     if (!a || !piece || !type) {
         st = FT_ENOMEM;
         goto done;
@@ -32,7 +45,7 @@ static ft_status write_tokens(const ft_tokenizer *t, ft_writer *w, int64_t rows)
         bool hole = i >= t->vocab.n || !t->vocab.piece[i].n;
         type[i] = hole ? FT_TOKEN_UNUSED : t->vocab.type[i];
         if (!hole) {
-            piece[i] = type[i] == FT_TOKEN_USER ? t->vocab.raw[i] : t->vocab.piece[i];
+            FT_TRY(piece_of(t, (int32_t)i, a, &tmp, &piece[i]));
             continue;
         }
         char *name = ft_arena_alloc(a, 32, 1);
@@ -45,6 +58,7 @@ static ft_status write_tokens(const ft_tokenizer *t, ft_writer *w, int64_t rows)
     FT_TRY(ft_writer_str_array(w, KEY("tokens"), piece, (uint64_t)rows));
     st = ft_writer_i32_array(w, KEY("token_type"), type, (uint64_t)rows);
 done:
+    ft_buf_free(&tmp);
     ft_free(piece);
     ft_free(type);
     ft_arena_free(a);
@@ -76,6 +90,8 @@ static ft_status write_special(const ft_tokenizer *t, ft_writer *w)
     FT_RETURN(write_id(w, KEY("unknown_token_id"), t->unk));
     FT_RETURN(write_id(w, KEY("padding_token_id"), t->pad));
     FT_RETURN(ft_writer_bool(w, KEY("add_bos_token"), t->add_bos));
+    if (t->add_eos)
+        FT_RETURN(ft_writer_bool(w, KEY("add_eos_token"), true));
     return t->chat_template ? ft_writer_str(w, "tokenizer.chat_template", ft_str_of(t->chat_template)) : FT_OK;
 }
 
@@ -238,11 +254,38 @@ ft_status ft_spm__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows)
     return st;
 }
 
+/* ---- GGUF, WordPiece ---- */
+
+/* "play" begins a word and becomes "▁play", "##ing" goes on and becomes "ing"; names in brackets stay. */
+ft_status ft_wordpiece__gguf_piece(ft_str p, ft_buf *out)
+{
+    if (p.n > 2 && p.p[0] == '[' && p.p[p.n - 1] == ']')
+        return ft_buf_put(out, p.p, p.n);
+    if (p.n > 2 && memcmp(p.p, "##", 2) == 0)
+        return ft_buf_put(out, p.p + 2, p.n - 2);
+    FT_RETURN(ft_buf_put(out, FT_SPACE_MARK, FT_SPACE_MARK_BYTES));
+    return ft_buf_put(out, p.p, p.n);
+}
+
+ft_status ft_wordpiece__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows)
+{
+    if (!ft_str_is(t->prefix, "##"))
+        return ft_fail(FT_EUNSUPPORTED, "%s: GGUF has no WordPiece prefix but \"##\"", t->path);
+    if (!t->norms.bert_uncased || !ft_stages__is_bert(&t->stages))
+        return ft_fail(FT_EUNSUPPORTED, "%s: llama.cpp lowers letters and strips accents, this tokenizer does not",
+                       t->path);
+    FT_RETURN(ft_writer_str(w, KEY("pre"), ft_str_of("bert-bge")));
+    FT_RETURN(write_id(w, KEY("cls_token_id"), t->bos));
+    FT_RETURN(write_id(w, KEY("seperator_token_id"), t->eos));
+    return write_id(w, KEY("mask_token_id"), ft_vocab__find(&t->vocab, ft_str_of("[MASK]")));
+}
+
 /* ---- HF directory ---- */
 
 static const char *const carried[] = {
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.json",     "merges.txt",      "chat_template.jinja",   "chat_template.json",      "generation_config.json",
+    "vocab.txt",      "tekken.json",
 };
 
 static ft_status carry(const char *from, const char *to, const char *name)
@@ -276,26 +319,7 @@ done:
     return st;
 }
 
-/* The stages of a named pre-tokenizer in tokenizer.json's form. */
-static json_t *pre_tokenizer_of(const ft_ggml_pre *pre)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < FT_GGML_PATTERNS && pre->pattern[i]; i++)
-        json_array_append_new(list, json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "Regex",
-                                              pre->pattern[i], "behavior", "Isolated", "invert", 0));
-    json_array_append_new(list, json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 0,
-                                          "trim_offsets", 1, "use_regex", 0));
-    return json_pack("{s:s, s:o}", "type", "Sequence", "pretokenizers", list);
-}
-
 ft_status ft_tokenizer_write_dir(const ft_tokenizer *t, const char *dir)
 {
-    if (t->source->hf)
-        return carry_all(t, dir);
-    json_t *pre = t->pre ? pre_tokenizer_of(t->pre) : NULL;
-    if (t->pre && !pre)
-        return ft_fail(FT_ENOMEM, "%s: out of memory", dir);
-    ft_status st = ft_tokenizer__write_hf(t, pre, dir);
-    json_decref(pre);
-    return st;
+    return t->source->hf ? carry_all(t, dir) : ft_tokenizer__write_hf(t, dir);
 }

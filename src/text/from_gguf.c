@@ -1,29 +1,25 @@
 /* The tokenizer in a GGUF file's metadata.
  *
- *   tokenizer.ggml.model       "gpt2" (byte-level BPE) or "llama" (SentencePiece-style)
+ *   tokenizer.ggml.model       the gguf_model of a kind: "gpt2" (byte-level BPE), "llama" (SentencePiece-style BPE) ...
  *   .pre                       names the pre-tokenizer (ggml_pre.h)
  *   .tokens .token_type        [V] pieces and types (ft_token_type)
  *   .scores                    [V] llama: what merges first
  *   .merges                    gpt2: "a b", in order
  *   .bos_token_id .eos_token_id .eot_token_id .eom_token_id .unknown_token_id .padding_token_id
- *   .add_bos_token .add_space_prefix
+ *   .cls_token_id .seperator_token_id (so spelled)   bert
+ *   .add_bos_token .add_eos_token .add_space_prefix
  *   tokenizer.chat_template
  *
  * The container stays open as long as the tokenizer: an export copies these values as they are.
  */
 #include "text/ggml_pre.h"
 #include "text/tokenizer_impl.h"
+#include "text/unicode.h"
 
 #include <ctype.h>
 #include <string.h>
 
 #define KEY(name) "tokenizer.ggml." name
-
-static const ft_word_kind *const kinds[] = {
-#define FT_TOKENIZER(name) &ft_tokenizer_##name,
-#include "text/tokenizers.def"
-#undef FT_TOKENIZER
-};
 
 static const ft_meta *get(const ft_tokenizer *t, const char *key)
 {
@@ -46,6 +42,19 @@ static ft_status array_of(const ft_tokenizer *t, const char *key, ft_meta_kind o
     return FT_OK;
 }
 
+static ft_status unknown_kind(const ft_tokenizer *t, ft_str model)
+{
+    ft_buf names = {0};
+    ft_status st = FT_OK;
+    for (size_t i = 0; ft_word_kinds[i] && st == FT_OK; i++)
+        st = ft_buf_printf(&names, "%s%s", i ? ", " : "", ft_word_kinds[i]->gguf_model);
+    if (st == FT_OK)
+        st = ft_fail(FT_EUNSUPPORTED, "%s: " KEY("model") " \"%.*s\" is not supported, only these are: %s", t->path,
+                     (int)FT_MIN(model.n, 40), model.p, names.p);
+    ft_buf_free(&names);
+    return st;
+}
+
 static ft_status pick_kind(ft_tokenizer *t)
 {
     ft_str model;
@@ -54,12 +63,10 @@ static ft_status pick_kind(ft_tokenizer *t)
         return ft_fail(FT_EINPUT, "%s: this GGUF has no tokenizer (no " KEY("model") ")", t->path);
     if (!ft_meta_str(m, &model))
         return ft_fail(FT_EFORMAT, "%s: " KEY("model") " is not a string", t->path);
-    for (size_t i = 0; i < FT_COUNT(kinds); i++)
-        if (ft_str_is(model, kinds[i]->gguf_model))
-            t->kind = kinds[i];
-    return t->kind ? FT_OK
-                   : ft_fail(FT_EUNSUPPORTED, "%s: " KEY("model") " \"%.*s\" is not supported, only gpt2 and llama are",
-                             t->path, (int)FT_MIN(model.n, 40), model.p);
+    for (size_t i = 0; ft_word_kinds[i] && !t->kind; i++)
+        if (ft_str_is(model, ft_word_kinds[i]->gguf_model))
+            t->kind = ft_word_kinds[i];
+    return t->kind ? FT_OK : unknown_kind(t, model);
 }
 
 /* Phi-3's control tokens swallow the white space behind them; GGUF has no key for it and llama.cpp goes by the name. */
@@ -81,7 +88,7 @@ static bool strips_behind(const ft_tokenizer *t, ft_str piece)
 }
 
 static ft_status load_token(ft_tokenizer *t, int32_t id, const ft_meta *tokens, const ft_meta *types,
-                            const ft_meta *scores)
+                            const ft_meta *scores, ft_buf *spelling)
 {
     ft_str piece;
     int64_t type = FT_TOKEN_NORMAL;
@@ -91,6 +98,11 @@ static ft_status load_token(ft_tokenizer *t, int32_t id, const ft_meta *tokens, 
         return ft_fail(FT_EFORMAT, "%s: token %d has no piece, type or score", t->path, id);
     if (type < FT_TOKEN_NORMAL || type > FT_TOKEN_BYTE)
         return ft_fail(FT_EFORMAT, "%s: token %d has type %lld, expected 1 to 6", t->path, id, (long long)type);
+    if (t->kind->read_piece && type == FT_TOKEN_NORMAL) {
+        spelling->n = 0;
+        FT_RETURN(t->kind->read_piece(piece, spelling));
+        piece = (ft_str){spelling->p, spelling->n};
+    }
     FT_RETURN(ft_vocab__set(&t->vocab, id, piece, (ft_token_type)type));
     if (t->vocab.score)
         t->vocab.score[id] = (float)score;
@@ -111,9 +123,12 @@ static ft_status load_tokens(ft_tokenizer *t, bool scored)
     if (scored)
         FT_RETURN(array_of(t, KEY("scores"), FT_META_FLOAT, n, true, &scores));
     FT_RETURN(ft_vocab__init(&t->vocab, n, scored, t->path));
-    for (int32_t id = 0; id < n; id++)
-        FT_RETURN(load_token(t, id, tokens, types, scores));
-    return FT_OK;
+    ft_buf spelling = {0};
+    ft_status st = FT_OK;
+    for (int32_t id = 0; id < n && st == FT_OK; id++)
+        st = load_token(t, id, tokens, types, scores, &spelling);
+    ft_buf_free(&spelling);
+    return st;
 }
 
 /* ---- byte-level BPE ---- */
@@ -194,8 +209,10 @@ static ft_status load_special(ft_tokenizer *t)
     ft_str text;
     int32_t eot = -1, eom = -1;
     const ft_meta *m;
-    FT_RETURN(load_id(t, KEY("bos_token_id"), &t->bos));
-    FT_RETURN(load_id(t, KEY("eos_token_id"), &t->eos));
+    if (!t->kind->words_apart) { /* an encoder's are read */
+        FT_RETURN(load_id(t, KEY("bos_token_id"), &t->bos));
+        FT_RETURN(load_id(t, KEY("eos_token_id"), &t->eos));
+    }
     FT_RETURN(load_id(t, KEY("unknown_token_id"), &t->unk));
     FT_RETURN(load_id(t, KEY("padding_token_id"), &t->pad));
     FT_RETURN(load_id(t, KEY("eot_token_id"), &eot));
@@ -206,6 +223,9 @@ static ft_status load_special(ft_tokenizer *t)
     m = get(t, KEY("add_bos_token"));
     if (m && !ft_meta_bool(m, &t->add_bos))
         return ft_fail(FT_EFORMAT, "%s: " KEY("add_bos_token") " is no bool", t->path);
+    m = get(t, KEY("add_eos_token"));
+    if (m && !ft_meta_bool(m, &t->add_eos))
+        return ft_fail(FT_EFORMAT, "%s: " KEY("add_eos_token") " is no bool", t->path);
     m = get(t, "tokenizer.chat_template");
     if (m && ft_meta_str(m, &text) && !(t->chat_template = ft_strndup(text.p, text.n)))
         return FT_ENOMEM;
@@ -227,7 +247,46 @@ ft_status ft_spm__load_gguf(ft_tokenizer *t)
     t->model_unk = t->unk;
     FT_RETURN(load_tokens(t, true));
     FT_RETURN(ft_norms__add_sentencepiece(&t->norms, prefix, false, true, (ft_str){0}, t->path));
-    return ft_spm__merges_from_scores(t, t->path);
+    return FT_OK;
+}
+
+/* ---- WordPiece ---- */
+
+/* Hugging Face's spelling: what GGUF writes "▁play" begins a word, "ing" goes on. */
+ft_status ft_wordpiece__read_piece(ft_str piece, ft_buf *out)
+{
+    if (piece.n > 2 && piece.p[0] == '[' && piece.p[piece.n - 1] == ']')
+        return ft_buf_put(out, piece.p, piece.n);
+    if (piece.n >= FT_SPACE_MARK_BYTES && memcmp(piece.p, FT_SPACE_MARK, FT_SPACE_MARK_BYTES) == 0)
+        return ft_buf_put(out, piece.p + FT_SPACE_MARK_BYTES, piece.n - FT_SPACE_MARK_BYTES);
+    FT_RETURN(ft_buf_puts(out, "##"));
+    return ft_buf_put(out, piece.p, piece.n);
+}
+
+/* The keys of an encoder; defaults are those of the first BERT, as in llama.cpp. */
+static ft_status load_encoder_ids(ft_tokenizer *t)
+{
+    t->bos = 101;
+    t->eos = 102;
+    t->unk = 100;
+    t->pad = 0;
+    FT_RETURN(load_id(t, KEY("cls_token_id"), &t->bos));
+    FT_RETURN(load_id(t, KEY("bos_token_id"), &t->bos));
+    FT_RETURN(load_id(t, KEY("eos_token_id"), &t->eos));
+    FT_RETURN(load_id(t, KEY("seperator_token_id"), &t->eos));
+    FT_RETURN(load_id(t, KEY("unknown_token_id"), &t->unk));
+    t->model_unk = t->unk;
+    t->add_bos = t->add_eos = true;
+    return FT_OK;
+}
+
+ft_status ft_wordpiece__load_gguf(ft_tokenizer *t)
+{
+    FT_RETURN(load_encoder_ids(t));
+    FT_RETURN(load_tokens(t, false));
+    FT_RETURN(ft_wordpiece__init(t, "##"));
+    FT_RETURN(ft_norms__add_bert(&t->norms, true, true, true, true, t->path));
+    return ft_stages__add_bert(&t->stages, t->path);
 }
 
 ft_status ft_bpe__load_gguf(ft_tokenizer *t)

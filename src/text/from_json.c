@@ -1,7 +1,7 @@
-/* tokenizer.json, the format of Hugging Face tokenizers: BPE, byte-level or with byte fallback.
+/* tokenizer.json, the format of Hugging Face tokenizers.
  *
  * {"added_tokens": [...], "normalizer", "pre_tokenizer", "post_processor", "decoder",
- *  "model": {"type": "BPE", "vocab": {piece: id}, "merges": ["a b" | ["a", "b"], ...], ...}}
+ *  "model": {"type": ..., ...}}                      its "model" is read by json_model.c
  * "padding" and "truncation" are settings of whoever saved the file, not of the model: they are ignored.
  * A control token (special) is always cut out of the text as it stands; other added tokens as their "normalized" says.
  */
@@ -10,48 +10,28 @@
 
 #include <string.h>
 
-enum { FILE_MAX = 256 << 20, MERGES_MAX = 1 << 24, SPACES_TRIED = 32 };
+enum { FILE_MAX = 256 << 20, NESTING_MAX = 8 };
 
 static ft_str str_of(const json_t *j)
 {
     return (ft_str){json_string_value(j), json_string_length(j)};
 }
 
-/* ---- vocabulary ---- */
+/* ---- added tokens ---- */
 
-static ft_status id_of(const json_t *j, const char *where, int64_t *id)
+/* One more than the highest id of the added tokens. */
+static ft_status count_ids(const json_t *added, const char *where, int64_t *ids)
 {
-    *id = json_is_integer(j) ? json_integer_value(j) : -1;
-    return *id >= 0 && *id < FT_VOCAB_MAX
-               ? FT_OK
-               : ft_fail(FT_EFORMAT, "%s: a token id that is no number from 0 to %d", where, FT_VOCAB_MAX - 1);
-}
-
-static ft_status load_vocab(ft_tokenizer *t, const json_t *model, const json_t *added, const char *where)
-{
-    json_t *vocab = json_object_get(model, "vocab"), *value;
-    const char *piece;
     size_t i;
-    int64_t id, top = -1;
-    if (!json_is_object(vocab))
-        return ft_fail(FT_EFORMAT, "%s: no \"vocab\" object in \"model\"", where);
-    json_object_foreach(vocab, piece, value)
+    json_t *item;
+    *ids = 0;
+    json_array_foreach(added, i, item)
     {
-        FT_RETURN(id_of(value, where, &id));
-        top = FT_MAX(top, id);
-    }
-    json_array_foreach(added, i, value)
-    {
-        FT_RETURN(id_of(json_object_get(value, "id"), where, &id));
-        top = FT_MAX(top, id);
-    }
-    FT_RETURN(ft_vocab__init(&t->vocab, top + 1, false, where));
-    json_object_foreach(vocab, piece, value)
-    {
-        id = json_integer_value(value);
-        if (t->vocab.type[id] != FT_TOKEN_UNUSED)
-            return ft_fail(FT_EFORMAT, "%s: id %lld belongs to two pieces", where, (long long)id);
-        FT_RETURN(ft_vocab__set(&t->vocab, (int32_t)id, ft_str_of(piece), FT_TOKEN_NORMAL));
+        const json_t *j = json_object_get(item, "id");
+        int64_t id = json_is_integer(j) ? json_integer_value(j) : -1;
+        if (id < 0 || id >= FT_VOCAB_MAX)
+            return ft_fail(FT_EFORMAT, "%s: a token id that is no number from 0 to %d", where, FT_VOCAB_MAX - 1);
+        *ids = FT_MAX(*ids, id + 1);
     }
     return FT_OK;
 }
@@ -74,146 +54,142 @@ static ft_status add_token(ft_tokenizer *t, const json_t *j, const char *where)
 }
 
 /* Byte tokens and unk get their types; they must not be cut out of texts or take part in merges. */
-static ft_status set_types(ft_tokenizer *t, const json_t *model, const char *where)
+static void set_types(ft_tokenizer *t)
 {
-    const char *unk;
-    bool fallback;
-    FT_RETURN(ft_json_str(model, "unk_token", where, NULL, &unk));
-    FT_RETURN(ft_json_bool(model, "byte_fallback", where, false, &fallback));
-    for (int32_t id = 0; fallback && id < t->vocab.n; id++)
+    for (int32_t id = 0; t->byte_fallback && id < t->vocab.n; id++)
         if (ft_vocab__byte_of(t->vocab.piece[id]) >= 0)
             t->vocab.type[id] = FT_TOKEN_BYTE;
-    t->unk = t->model_unk = unk ? ft_vocab__find(&t->vocab, ft_str_of(unk)) : -1;
+    t->unk = t->model_unk;
+    t->drops_missing = t->unk < 0;
     if (t->unk >= 0)
         t->vocab.type[t->unk] = FT_TOKEN_UNKNOWN;
-    return FT_OK;
 }
 
-/* ---- merges ---- */
+/* ---- what stands around the model ---- */
 
-/* Looks up a merge's halves and what they make; out->id is -1 when one of the three is no piece. */
-static ft_status pieces_of(const ft_tokenizer *t, ft_str a, ft_str b, ft_buf *both, ft_merge_row *out)
+/* Calls fn for the object, or for each of a "Sequence" of them. */
+static ft_status each_of(ft_tokenizer *t, const json_t *j, const char *list, const char *where, int depth,
+                         ft_status (*fn)(ft_tokenizer *t, const char *type, const json_t *j, const char *where))
 {
-    both->n = 0;
-    FT_RETURN(ft_buf_put(both, a.p, a.n));
-    FT_RETURN(ft_buf_put(both, b.p, b.n));
-    out->left = ft_vocab__find(&t->vocab, a);
-    out->right = ft_vocab__find(&t->vocab, b);
-    out->id = ft_vocab__find(&t->vocab, (ft_str){both->p, both->n});
-    if (out->left < 0 || out->right < 0)
-        out->id = -1;
-    return FT_OK;
-}
-
-/* A merge is written ["a", "b"] or "a b"; where pieces hold spaces themselves, the first space that makes sense parts
- * them. */
-static ft_status merge_of(const ft_tokenizer *t, const json_t *j, size_t i, ft_buf *both, ft_merge_row *out,
-                          const char *where)
-{
-    const json_t *a = json_array_get(j, 0), *b = json_array_get(j, 1);
-    ft_str s = str_of(j);
-    out->id = -1;
-    if (json_array_size(j) == 2 && json_is_string(a) && json_is_string(b))
-        FT_RETURN(pieces_of(t, str_of(a), str_of(b), both, out));
-    else if (!s.p || !memchr(s.p, ' ', s.n))
-        return ft_fail(FT_EFORMAT, "%s: merge %zu is neither \"a b\" nor [\"a\", \"b\"]", where, i);
-    for (size_t k = 1, tries = 0; out->id < 0 && s.p && k + 1 < s.n && tries < SPACES_TRIED; k++)
-        if (s.p[k] == ' ' && ++tries)
-            FT_RETURN(pieces_of(t, (ft_str){s.p, k}, (ft_str){s.p + k + 1, s.n - k - 1}, both, out));
-    if (out->id >= 0)
-        return FT_OK;
-    return ft_fail(FT_EFORMAT, "%s: merge %zu, \"%.*s\": a piece is not in the vocabulary", where, i,
-                   (int)FT_MIN(both->n, (size_t)80), both->p ? both->p : "");
-}
-
-static ft_status load_merges(ft_tokenizer *t, const json_t *merges, const char *where)
-{
-    ft_status st = FT_OK;
-    ft_buf both = {0};
-    size_t i, n = json_array_size(merges);
-    json_t *item;
-    if (!json_is_array(merges) || n > MERGES_MAX)
-        return ft_fail(FT_EFORMAT, "%s: no \"merges\" list of at most %d in \"model\"", where, MERGES_MAX);
-    FT_TRY(ft_merges__init(&t->merges, n));
-    json_array_foreach(merges, i, item)
-    {
-        ft_merge_row m;
-        FT_TRY(merge_of(t, item, i, &both, &m, where));
-        ft_merges__put(&t->merges, m.left, m.right, (uint32_t)i, m.id);
-    }
-done:
-    ft_buf_free(&both);
-    return st;
-}
-
-/* ---- the rest ---- */
-
-/* A model that would encode otherwise than plain BPE is refused by the setting's name. */
-static ft_status check_model(const json_t *model, const char *where)
-{
-    const char *type, *affix;
-    double dropout;
-    if (!json_is_object(model))
-        return ft_fail(FT_EFORMAT, "%s: no \"model\" object", where);
-    FT_RETURN(ft_json_str(model, "type", where, "BPE", &type));
-    if (strcmp(type, "BPE") != 0)
-        return ft_fail(FT_EUNSUPPORTED, "%s: tokenizer model \"%.60s\" is not supported, only BPE is", where, type);
-    static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
-    for (size_t i = 0; i < FT_COUNT(affixes); i++) {
-        FT_RETURN(ft_json_str(model, affixes[i], where, NULL, &affix));
-        if (affix && *affix)
-            return ft_fail(FT_EUNSUPPORTED, "%s: %s \"%.20s\" is not supported", where, affixes[i], affix);
-    }
-    FT_RETURN(ft_json_f64(model, "dropout", where, 0, &dropout));
-    return dropout > 0 ? ft_fail(FT_EUNSUPPORTED, "%s: BPE dropout is not supported", where) : FT_OK;
-}
-
-/* The object itself, or the one of this type in a "Sequence" of them. */
-static const json_t *of_type(const json_t *j, const char *list, const char *type)
-{
-    const char *name = json_string_value(json_object_get(j, "type"));
+    const char *type;
     size_t i;
     json_t *item;
-    if (name && strcmp(name, type) == 0)
-        return j;
-    json_array_foreach(json_object_get(j, list), i, item)
-    {
-        name = json_string_value(json_object_get(item, "type"));
-        if (name && strcmp(name, type) == 0)
-            return item;
-    }
-    return NULL;
+    if (!j || json_is_null(j))
+        return FT_OK;
+    FT_RETURN(ft_json_str(j, "type", where, "", &type));
+    if (strcmp(type, "Sequence") != 0 || depth == NESTING_MAX)
+        return fn(t, type, j, where);
+    json_array_foreach(json_object_get(j, list), i, item) FT_RETURN(each_of(t, item, list, where, depth + 1, fn));
+    return FT_OK;
 }
 
-/* A template that begins with a control token: every text begins with it. */
-static void load_post_processor(ft_tokenizer *t, const json_t *j)
+/* A text begins with this token, or ends with it. */
+static void begins_with(ft_tokenizer *t, const json_t *name)
 {
-    const json_t *single = json_object_get(of_type(j, "processors", "TemplateProcessing"), "single");
-    const json_t *name = json_object_get(json_object_get(json_array_get(single, 0), "SpecialToken"), "id");
     if (!json_is_string(name))
         return;
     t->bos = ft_vocab__find(&t->vocab, str_of(name));
     t->add_bos = t->bos >= 0;
 }
 
+static void ends_with(ft_tokenizer *t, const json_t *name)
+{
+    if (!json_is_string(name))
+        return;
+    t->eos = ft_vocab__find(&t->vocab, str_of(name));
+    t->add_eos = t->eos >= 0;
+}
+
+static const json_t *special_at(const json_t *single, size_t i)
+{
+    return json_object_get(json_object_get(json_array_get(single, i), "SpecialToken"), "id");
+}
+
+static ft_status process_template(ft_tokenizer *t, const json_t *j, const char *where)
+{
+    const json_t *single = json_object_get(j, "single");
+    size_t n = json_array_size(single);
+    begins_with(t, special_at(single, 0));
+    if (n > 1)
+        ends_with(t, special_at(single, n - 1));
+    return FT_OK;
+}
+
+/* {"cls": ["<s>", 0], "sep": ["</s>", 2]} */
+static ft_status process_pair(ft_tokenizer *t, const json_t *j, const char *where)
+{
+    begins_with(t, json_array_get(json_object_get(j, "cls"), 0));
+    ends_with(t, json_array_get(json_object_get(j, "sep"), 0));
+    return FT_OK;
+}
+
+/* Offsets only: ids stay as they are. */
+static ft_status process_offsets(ft_tokenizer *t, const json_t *j, const char *where)
+{
+    return FT_OK;
+}
+
+static ft_status post_process(ft_tokenizer *t, const char *type, const json_t *j, const char *where)
+{
+    static const struct {
+        const char *type;
+        ft_status (*read)(ft_tokenizer *t, const json_t *j, const char *where);
+    } forms[] = {
+        {"TemplateProcessing", process_template},
+        {"BertProcessing", process_pair},
+        {"RobertaProcessing", process_pair},
+        {"ByteLevel", process_offsets},
+    };
+    for (size_t i = 0; i < FT_COUNT(forms); i++)
+        if (strcmp(type, forms[i].type) == 0)
+            return forms[i].read(t, j, where);
+    return ft_fail(FT_EUNSUPPORTED, "%s: post-processor type \"%.60s\" is not supported", where, type);
+}
+
+/* Decoding follows from the kind; a decoder that would do something else is refused. */
+static ft_status check_decoder(ft_tokenizer *t, const char *type, const json_t *j, const char *where)
+{
+    static const char *const known[] = {"ByteLevel", "ByteFallback", "Fuse",     "Metaspace",
+                                        "Replace",   "Strip",        "WordPiece"};
+    for (size_t i = 0; i < FT_COUNT(known); i++)
+        if (strcmp(type, known[i]) == 0) {
+            t->stages.byte_level = t->stages.byte_level || i == 0;
+            return FT_OK;
+        }
+    return ft_fail(FT_EUNSUPPORTED, "%s: decoder type \"%.60s\" is not supported", where, type);
+}
+
+/* ---- the document ---- */
+
+static ft_status pick_kind(ft_tokenizer *t, const json_t *model, const char *where)
+{
+    const char *type;
+    if (!json_is_object(model))
+        return ft_fail(FT_EFORMAT, "%s: no \"model\" object", where);
+    FT_RETURN(ft_json_str(model, "type", where, "BPE", &type));
+    for (size_t i = 0; ft_word_kinds[i] && !t->kind; i++)
+        if (strcmp(type, ft_word_kinds[i]->json_model) == 0 && ft_word_kinds[i]->byte_level == t->stages.byte_level)
+            t->kind = ft_word_kinds[i];
+    return t->kind ? FT_OK
+                   : ft_fail(FT_EUNSUPPORTED, "%s: tokenizer model \"%.60s\"%s is not supported", where, type,
+                             t->stages.byte_level ? " over bytes" : "");
+}
+
 static ft_status load_document(ft_tokenizer *t, const json_t *j, const char *where)
 {
     const json_t *model = json_object_get(j, "model"), *added = json_object_get(j, "added_tokens");
+    int64_t ids;
     size_t i;
     json_t *item;
-    FT_RETURN(check_model(model, where));
     FT_RETURN(ft_norms__from_json(&t->norms, json_object_get(j, "normalizer"), where));
     FT_RETURN(ft_stages__from_json(&t->stages, json_object_get(j, "pre_tokenizer"), where));
-    bool bytes = t->stages.byte_level || of_type(json_object_get(j, "decoder"), "decoders", "ByteLevel");
-    t->kind = bytes ? &ft_tokenizer_bpe : &ft_tokenizer_spm;
-    FT_RETURN(ft_json_bool(model, "ignore_merges", where, false, &t->ignore_merges));
-    FT_RETURN(ft_json_bool(model, "fuse_unk", where, false, &t->fuse_unk));
-    FT_RETURN(load_vocab(t, model, added, where));
+    FT_RETURN(each_of(t, json_object_get(j, "decoder"), "decoders", where, 0, check_decoder));
+    FT_RETURN(pick_kind(t, model, where));
+    FT_RETURN(count_ids(added, where, &ids));
+    FT_RETURN(t->kind->load_json(t, model, ids, where));
     json_array_foreach(added, i, item) FT_RETURN(add_token(t, item, where));
-    FT_RETURN(set_types(t, model, where));
-    FT_RETURN(load_merges(t, json_object_get(model, "merges"), where));
-    load_post_processor(t, json_object_get(j, "post_processor"));
-    return FT_OK;
+    set_types(t);
+    return each_of(t, json_object_get(j, "post_processor"), "processors", where, 0, post_process);
 }
 
 static bool is_json(const char *path)

@@ -80,7 +80,6 @@ static ft_status load_from(ft_tokenizer *t, reader r, const char *dir)
     t->bos = 1;
     t->eos = 2;
     t->add_bos = true;
-    FT_TRY(ft_spm__merges_from_scores(t, r.path));
     st = ft_tokenizer__special_ids(t, dir);
 done:
     ft_buf_free(&piece);

@@ -250,7 +250,6 @@ static ft_status load_from(ft_tokenizer *t, ft_proto r, const char *dir)
     t->eos = id_or_none(t, m.eos);
     t->pad = id_or_none(t, m.pad);
     t->add_bos = true;
-    FT_TRY(ft_spm__merges_from_scores(t, r.path));
     st = ft_tokenizer__special_ids(t, dir);
 done:
     json_decref(b.config);

@@ -8,7 +8,9 @@ src_libfettle_la_SOURCES += \
 	%D%/from_json.c \
 	%D%/from_llama2c.c \
 	%D%/from_sentencepiece.c \
+	%D%/from_vocab_txt.c \
 	%D%/ggml_pre.c %D%/ggml_pre.h \
+	%D%/json_model.c \
 	%D%/merges.c %D%/merges.h \
 	%D%/normalizers.c %D%/normalizers.h \
 	%D%/pretokenizers.c %D%/pretokenizers.h \
@@ -23,6 +25,7 @@ src_libfettle_la_SOURCES += \
 	%D%/unicode.c %D%/unicode.h \
 	%D%/vocab.c %D%/vocab.h \
 	%D%/vocabularies.def \
+	%D%/wordpiece.c \
 	%D%/write_hf.c
 src_libfettle_la_SOURCES += \
 	%D%/chat.h \

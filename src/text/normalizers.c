@@ -81,6 +81,45 @@ static ft_status strip_accents(const ft_norm *n, const ft_norm_run *run, ft_str 
     return FT_OK;
 }
 
+/* ---- BERT ---- */
+
+static bool is_chinese(int32_t c)
+{
+    static const int32_t ranges[][2] = {{0x3400, 0x4dbf},   {0x4e00, 0x9fff},   {0xf900, 0xfaff},   {0x20000, 0x2a6df},
+                                        {0x2a700, 0x2b73f}, {0x2b740, 0x2b81f}, {0x2b920, 0x2ceaf}, {0x2f800, 0x2fa1f}};
+    for (size_t i = 0; i < FT_COUNT(ranges); i++)
+        if (c >= ranges[i][0] && c <= ranges[i][1])
+            return true;
+    return false;
+}
+
+/* What BERT drops: control and format characters, private use, and what is no character; tab and line ends stay. */
+static bool is_control(int32_t c)
+{
+    utf8proc_category_t k = utf8proc_category(c);
+    return c != '\t' && c != '\n' && c != '\r' &&
+           (k == UTF8PROC_CATEGORY_CC || k == UTF8PROC_CATEGORY_CF || k == UTF8PROC_CATEGORY_CO || c == 0xfffd);
+}
+
+/* Control characters go, white space becomes spaces, Chinese characters stand apart. */
+static ft_status bert(const ft_norm *n, const ft_norm_run *run, ft_str in, ft_buf *out)
+{
+    for (size_t i = 0; i < in.n;) {
+        int32_t c = next_char(in, &i);
+        bool chinese = n->chinese && is_chinese(c);
+        if (n->clean && is_control(c))
+            continue;
+        if (n->clean && ft_unicode__is_space(c))
+            c = ' ';
+        if (chinese)
+            FT_RETURN(ft_buf_putc(out, ' '));
+        FT_RETURN(put_char(out, c));
+        if (chinese)
+            FT_RETURN(ft_buf_putc(out, ' '));
+    }
+    return FT_OK;
+}
+
 /* ---- rewriting ---- */
 
 static ft_status strip(const ft_norm *n, const ft_norm_run *run, ft_str in, ft_buf *out)
@@ -230,6 +269,17 @@ static ft_status build_form(ft_norms *n, ft_norm *s, const json_t *j, const char
     return FT_OK;
 }
 
+static ft_status build_bert(ft_norms *n, ft_norm *s, const json_t *j, const char *where)
+{
+    bool clean, chinese, lower, strip;
+    n->n--; /* it brings its own steps */
+    FT_RETURN(ft_json_bool(j, "clean_text", where, true, &clean));
+    FT_RETURN(ft_json_bool(j, "handle_chinese_chars", where, true, &chinese));
+    FT_RETURN(ft_json_bool(j, "lowercase", where, true, &lower));
+    FT_RETURN(ft_json_bool(j, "strip_accents", where, lower, &strip));
+    return ft_norms__add_bert(n, clean, chinese, strip, lower, where);
+}
+
 static const struct {
     const char *type;
     ft_status (*apply)(const ft_norm *n, const ft_norm_run *run, ft_str in, ft_buf *out);
@@ -245,6 +295,7 @@ static const struct {
     {"Strip", strip, build_strip, 0},
     {"Replace", replace, build_replace, 0},
     {"Prepend", prepend, build_prepend, 0},
+    {"BertNormalizer", bert, build_bert, 0},
 };
 
 static ft_status add_json(ft_norms *n, const json_t *j, const char *where, int depth)
@@ -286,6 +337,29 @@ ft_status ft_norms__add_sentencepiece(ft_norms *n, bool dummy_prefix, bool remov
     s->escape = n->marks_spaces = escape;
     n->rewrites = remove_extra || !escape || charsmap.n;
     return charsmap.n ? ft_charsmap__new(&s->charsmap, charsmap, where) : FT_OK;
+}
+
+ft_status ft_norms__add_bert(ft_norms *n, bool clean, bool chinese, bool strip, bool lower, const char *where)
+{
+    ft_norm *s = NULL;
+    FT_RETURN(new_step(n, where, &s));
+    s->apply = bert;
+    s->clean = clean;
+    s->chinese = chinese;
+    if (strip) {
+        FT_RETURN(new_step(n, where, &s));
+        s->apply = normal_form;
+        s->form = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE;
+        FT_RETURN(new_step(n, where, &s));
+        s->apply = strip_accents;
+    }
+    if (lower) {
+        FT_RETURN(new_step(n, where, &s));
+        s->apply = lowercase;
+    }
+    n->bert_uncased = clean && chinese && strip && lower;
+    n->rewrites = n->rewrites || !n->bert_uncased;
+    return FT_OK;
 }
 
 void ft_norms__free(ft_norms *n)

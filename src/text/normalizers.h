@@ -29,6 +29,7 @@ struct ft_norm {
     char *text;        /* Replace: the content; Prepend: the prefix */
     size_t text_n;
     bool dummy_prefix, remove_extra, escape; /* SentencePiece */
+    bool clean, chinese;                     /* BERT */
     ft_charsmap *charsmap;                   /* SentencePiece; NULL: identity */
 };
 
@@ -37,6 +38,7 @@ typedef struct ft_norms {
     size_t n;
     bool space_prefix; /* a text gets SentencePiece's leading space */
     bool marks_spaces; /* spaces become space marks */
+    bool bert_uncased; /* BERT's whole normalization, lower case without accents: what GGUF's "bert" does by itself */
     bool rewrites;     /* something beyond marking spaces and a Unicode normal form is done to the text */
 } ft_norms;
 
@@ -45,6 +47,8 @@ ft_status ft_norms__from_json(ft_norms *n, const json_t *j, const char *where);
 /* Appends SentencePiece's normalizer; charsmap: the bytes of its table, may be empty. */
 ft_status ft_norms__add_sentencepiece(ft_norms *n, bool dummy_prefix, bool remove_extra, bool escape, ft_str charsmap,
                                       const char *where);
+/* Appends BERT's normalizer; strip: accents go. */
+ft_status ft_norms__add_bert(ft_norms *n, bool clean, bool chinese, bool strip, bool lower, const char *where);
 void ft_norms__free(ft_norms *n);
 /* *out is `in` or a view of one of buffers[2]. */
 ft_status ft_norms__run(const ft_norms *n, const ft_norm_run *run, ft_str in, ft_buf buffers[2], ft_str *out);

@@ -97,11 +97,41 @@ static ft_status form_digits(ft_stages *s, const json_t *j, const char *where)
     return ft_stages__add_pattern(s, ft_str_of(individual ? "\\p{N}" : "\\p{N}+"), false, FT_ISOLATED, false, where);
 }
 
+static const char white_space[] = "\\s", punctuation[] = "[\\p{P}$+<=>^`|~]";
+
+ft_status ft_stages__add_bert(ft_stages *s, const char *where)
+{
+    FT_RETURN(ft_stages__add_pattern(s, ft_str_of(white_space), false, FT_REMOVED, false, where));
+    return ft_stages__add_pattern(s, ft_str_of(punctuation), false, FT_ISOLATED, false, where);
+}
+
+bool ft_stages__is_bert(const ft_stages *s)
+{
+    return s->n == 2 && s->stage[0].re && ft_str_is(ft_regex__pattern(s->stage[0].re), white_space) && s->stage[1].re &&
+           ft_str_is(ft_regex__pattern(s->stage[1].re), punctuation);
+}
+
+static ft_status form_bert(ft_stages *s, const json_t *j, const char *where)
+{
+    return ft_stages__add_bert(s, where);
+}
+
 static ft_status form_punctuation(ft_stages *s, const json_t *j, const char *where)
 {
     ft_behavior behavior;
     FT_RETURN(behavior_of(j, where, FT_ISOLATED, &behavior));
-    return ft_stages__add_pattern(s, ft_str_of("[\\p{P}$+<=>^`|~]"), false, behavior, false, where);
+    return ft_stages__add_pattern(s, ft_str_of(punctuation), false, behavior, false, where);
+}
+
+static ft_status prepend_of(const char *scheme, const char *where, ft_prepend *out)
+{
+    static const char *const names[] = {"never", "first", "always"};
+    for (size_t i = 0; i < FT_COUNT(names); i++)
+        if (strcmp(scheme, names[i]) == 0) {
+            *out = (ft_prepend)i;
+            return FT_OK;
+        }
+    return ft_fail(FT_EUNSUPPORTED, "%s: Metaspace prepend_scheme \"%.20s\"", where, scheme);
 }
 
 static ft_status form_metaspace(ft_stages *s, const json_t *j, const char *where)
@@ -118,9 +148,7 @@ static ft_status form_metaspace(ft_stages *s, const json_t *j, const char *where
         return ft_fail(FT_EFORMAT, "%s: Metaspace replacement \"%.20s\", expected one character", where, mark);
     FT_RETURN(new_stage(s, FT_STAGE_METASPACE, where, &stage));
     memcpy(stage->mark, mark, n);
-    stage->prepend = strcmp(scheme, "always") == 0  ? FT_PREPEND_ALWAYS
-                     : strcmp(scheme, "first") == 0 ? FT_PREPEND_FIRST
-                                                    : FT_PREPEND_NEVER;
+    FT_RETURN(prepend_of(scheme, where, &stage->prepend));
     return split ? ft_stages__add_pattern(s, ft_str_of(mark), true, FT_MERGE_NEXT, false, where) : FT_OK;
 }
 
@@ -132,7 +160,7 @@ static ft_status form_whitespace(ft_stages *s, const json_t *j, const char *wher
 
 static ft_status form_whitespace_split(ft_stages *s, const json_t *j, const char *where)
 {
-    return ft_stages__add_pattern(s, ft_str_of("\\s"), false, FT_REMOVED, false, where);
+    return ft_stages__add_pattern(s, ft_str_of(white_space), false, FT_REMOVED, false, where);
 }
 
 static ft_status form_delimiter(ft_stages *s, const json_t *j, const char *where)
@@ -154,6 +182,7 @@ static const struct {
     {"Whitespace", form_whitespace},
     {"WhitespaceSplit", form_whitespace_split},
     {"CharDelimiterSplit", form_delimiter},
+    {"BertPreTokenizer", form_bert},
 };
 
 static ft_status add_json(ft_stages *s, const json_t *j, const char *where, int depth)

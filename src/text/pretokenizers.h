@@ -49,6 +49,9 @@ typedef struct ft_stages {
 /* Appends a stage that cuts by a pattern. */
 ft_status ft_stages__add_pattern(ft_stages *s, ft_str pattern, bool literal, ft_behavior behavior, bool invert,
                                  const char *where);
+/* Appends BERT's: white space parts words and goes, punctuation stands alone. */
+ft_status ft_stages__add_bert(ft_stages *s, const char *where);
+bool ft_stages__is_bert(const ft_stages *s);
 /* Appends the stages of tokenizer.json's "pre_tokenizer" (may be null). */
 ft_status ft_stages__from_json(ft_stages *s, const json_t *j, const char *where);
 void ft_stages__free(ft_stages *s);

@@ -141,7 +141,8 @@ static uint32_t rank_of(const float *distinct, size_t n, float score)
     return (uint32_t)lo;
 }
 
-ft_status ft_spm__merges_from_scores(ft_tokenizer *t, const char *where)
+/* Ranks for every pair of symbols that concatenates to a mergeable piece, from the scores. */
+static ft_status merges_from_scores(ft_tokenizer *t, const char *where)
 {
     ft_status st = FT_OK;
     pairing g = {.t = t};
@@ -226,8 +227,10 @@ static ft_status finish(ft_tokenizer *t)
 {
     ft_status st = FT_OK;
     ft_buf tmp = {0};
-    if (!t->chars.slots)
+    if (t->merges.slots)
         FT_RETURN(gather_chars(t));
+    else
+        FT_RETURN(merges_from_scores(t, t->path));
     t->cut_at_space = !t->ignore_merges;
     for (int32_t id = 0; id < t->vocab.n; id++) {
         FT_TRY(raw_of(t, id, &tmp));
@@ -239,13 +242,19 @@ done:
     return st;
 }
 
+/* Every byte has a token. */
+static bool has_bytes(const ft_tokenizer *t, ft_str bytes)
+{
+    for (size_t i = 0; i < bytes.n; i++)
+        if (t->byte_id[(uint8_t)bytes.p[i]] < 0)
+            return false;
+    return true;
+}
+
 /* Bytes that are no token: byte tokens when all of them are there, else unk. */
 static ft_status fall_back(const ft_tokenizer *t, ft_str bytes, bool after_unk, ft_ids *out)
 {
-    bool all = true;
-    for (size_t i = 0; i < bytes.n; i++)
-        all = all && t->byte_id[(uint8_t)bytes.p[i]] >= 0;
-    if (!all)
+    if (!has_bytes(t, bytes))
         return t->model_unk < 0 || (after_unk && t->fuse_unk) ? FT_OK : ft_ids_put(out, t->model_unk);
     for (size_t i = 0; i < bytes.n; i++)
         FT_RETURN(ft_ids_put(out, t->byte_id[(uint8_t)bytes.p[i]]));
@@ -259,12 +268,15 @@ static ft_status merge_word(const ft_tokenizer *t, ft_work *w, ft_str word, ft_i
     for (size_t i = 0; i < word.n;) {
         utf8proc_int32_t c;
         utf8proc_ssize_t k = utf8proc_iterate((const utf8proc_uint8_t *)word.p + i, (utf8proc_ssize_t)(word.n - i), &c);
-        ft_work__push(w, k > 0 ? char_symbol(&t->chars, c) : -1, (uint32_t)i, k > 0 ? (uint32_t)k : 1);
-        i += k > 0 ? (size_t)k : 1;
+        int32_t symbol = k > 0 ? char_symbol(&t->chars, c) : -1;
+        uint32_t n = k > 0 ? (uint32_t)k : 1;
+        if (symbol >= 0 || !t->drops_missing || has_bytes(t, (ft_str){word.p + i, n}))
+            ft_work__push(w, symbol, (uint32_t)i, n);
+        i += n;
     }
     FT_RETURN(ft_merges__run(&t->merges, w));
     bool after_unk = false;
-    for (int32_t i = 0; i >= 0; i = w->sym[i].next) {
+    for (int32_t i = w->n ? 0 : -1; i >= 0; i = w->sym[i].next) {
         const ft_symbol *sym = &w->sym[i];
         if (sym->id >= 0 && sym->id < t->vocab.n) {
             FT_RETURN(ft_ids_put(out, sym->id));
@@ -296,8 +308,12 @@ static ft_status word(const ft_tokenizer *t, ft_scratch *s, ft_str word, ft_ids 
 const ft_word_kind ft_tokenizer_spm = {
     .name = "spm",
     .gguf_model = "llama",
+    .json_model = "BPE",
+    .sentencepiece = 2,
     .finish = finish,
     .word = word,
+    .load_json = ft_bpe__load_json,
     .load_gguf = ft_spm__load_gguf,
     .write_gguf = ft_spm__write_gguf,
+    .write_json = ft_spm__write_json,
 };

@@ -18,6 +18,12 @@ static const ft_vocabulary *const vocabularies[] = {
 #include "text/vocabularies.def"
 };
 #undef FT_VOCABULARY
+#define FT_TOKENIZER(name) &ft_tokenizer_##name,
+const ft_word_kind *const ft_word_kinds[] = {
+#include "text/tokenizers.def"
+    NULL,
+};
+#undef FT_TOKENIZER
 
 /* ---- ids ---- */
 
@@ -115,7 +121,7 @@ static ft_status check_ids(const ft_tokenizer *t)
 
 static bool puts_space(const ft_tokenizer *t)
 {
-    bool puts = t->norms.space_prefix;
+    bool puts = t->norms.space_prefix || t->kind->words_apart;
     for (size_t i = 0; i < t->stages.n; i++)
         puts = puts || t->stages.stage[i].prepend != FT_PREPEND_NEVER;
     return puts;
@@ -169,6 +175,7 @@ ft_status ft_tokenizer_open(ft_tokenizer **out, const char *path)
     FT_TRY(check_ids(t));
     FT_TRY(known_stops(t));
     t->add_bos = t->add_bos && t->bos >= 0;
+    t->add_eos = t->add_eos && t->eos >= 0;
     t->space_prefix = puts_space(t);
     ft_added__finish(&t->raw);
     ft_added__finish(&t->raw_special);
@@ -410,6 +417,11 @@ int32_t ft_tokenizer_pad(const ft_tokenizer *t)
 bool ft_tokenizer_add_bos(const ft_tokenizer *t)
 {
     return t->add_bos;
+}
+
+bool ft_tokenizer_add_eos(const ft_tokenizer *t)
+{
+    return t->add_eos;
 }
 
 ft_status ft_tokenizer__add_stop(ft_tokenizer *t, int64_t id)

@@ -45,12 +45,13 @@ ft_status ft_tokenizer_decode(const ft_tokenizer *t, const int32_t *ids, size_t 
                               ft_buf *out);
 
 int32_t ft_tokenizer_size(const ft_tokenizer *t);     /* ids are 0 .. size-1 */
-const char *ft_tokenizer_kind(const ft_tokenizer *t); /* "bpe", "spm" */
+const char *ft_tokenizer_kind(const ft_tokenizer *t); /* a name of tokenizers.def: "bpe" */
 int32_t ft_tokenizer_bos(const ft_tokenizer *t);      /* -1: none; likewise below */
 int32_t ft_tokenizer_eos(const ft_tokenizer *t);
 int32_t ft_tokenizer_unk(const ft_tokenizer *t);
 int32_t ft_tokenizer_pad(const ft_tokenizer *t);
-bool ft_tokenizer_add_bos(const ft_tokenizer *t); /* a text begins with BOS */
+bool ft_tokenizer_add_bos(const ft_tokenizer *t); /* a text begins with BOS (of an encoder: [CLS]) */
+bool ft_tokenizer_add_eos(const ft_tokenizer *t); /* a text ends with EOS (of an encoder: [SEP]) */
 /* Every id that ends a turn or a text (eos, <|im_end|>, <|eot_id|> ...). */
 const int32_t *ft_tokenizer_stops(const ft_tokenizer *t, size_t *n);
 bool ft_tokenizer_is_stop(const ft_tokenizer *t, int32_t id);

@@ -45,6 +45,9 @@ typedef struct ft_scratch {
     ft_cached *cache; /* FT_CACHE_SLOTS of them */
 } ft_scratch;
 
+/* The most characters that max_input_chars_per_word may allow: pieces of a word are sought by length. */
+enum { FT_WORDPIECE_WORD_MAX = 1000 };
+
 /* Scratches that wait for the next call; a call takes one, or makes one when none is left. */
 enum { FT_POOL = 64 };
 typedef struct ft_scratch_pool {
@@ -73,12 +76,17 @@ struct ft_tokenizer {
     int32_t byte_id[256]; /* bpe: the symbol of a byte; spm: the byte token; -1: none */
     ft_chars chars;       /* spm: the symbol of a character */
     int32_t model_unk;    /* what stands for a character that is no token and has no bytes; -1: nothing does */
+    bool drops_missing;   /* tokenizer.json without unk: what is no token vanishes before merging, not behind it */
+    bool byte_fallback;   /* tokenizer.json: "<0x0A>" is a byte token */
     bool fuse_unk;        /* spm: neighbouring unknown characters are one */
     bool cut_at_space;    /* spm: no merge crosses into a space mark, so words can end there */
+    ft_str prefix;        /* wordpiece: stands before pieces that go on inside a word; of the vocabulary's arena */
+    size_t word_max;      /* wordpiece: characters; a longer word is unk */
+    size_t piece_max;     /* wordpiece: bytes of the longest piece */
 
     int32_t bos, eos, unk, pad;
     bool space_prefix; /* decoding drops the leading space that encoding puts */
-    bool add_bos;
+    bool add_bos, add_eos;
     int32_t *stops; /* [n_stops] */
     size_t n_stops, cap_stops;
     char *chat_template;
@@ -87,16 +95,29 @@ struct ft_tokenizer {
 struct ft_word_kind {
     const char *name;       /* "bpe" */
     const char *gguf_model; /* tokenizer.ggml.model */
+    const char *json_model; /* the type of a tokenizer.json's "model" */
+    int sentencepiece;      /* the model_type of a SentencePiece model, 0: none */
     bool byte_level;        /* words are bytes, pieces are spelled in the byte-level alphabet */
+    bool words_apart;       /* decoding puts a space before a word, the first excepted */
     /* Fills what word() and decoding need from vocabulary and merges (raw bytes, symbol tables). */
     ft_status (*finish)(ft_tokenizer *t);
     /* Appends the ids of one word. */
     ft_status (*word)(const ft_tokenizer *t, ft_scratch *s, ft_str word, ft_ids *out);
+    /* From a tokenizer.json's "model": vocabulary (at least `ids` of them), merges, model_unk, settings. */
+    ft_status (*load_json)(ft_tokenizer *t, const json_t *model, int64_t ids, const char *where);
     /* The kind's part of the GGUF keys: tokens, pre, scores, merges. */
     ft_status (*load_gguf)(ft_tokenizer *t);
+    /* How GGUF spells a normal token, and back, appended; NULL: as it is stored. */
+    ft_status (*read_piece)(ft_str piece, ft_buf *out);
+    ft_status (*gguf_piece)(ft_str piece, ft_buf *out);
     ft_status (*write_gguf)(const ft_tokenizer *t, ft_writer *w, int64_t rows);
+    /* A new tokenizer.json's normalizer, pre_tokenizer, decoder and model; NULL when memory runs out. */
+    json_t *(*write_json)(const ft_tokenizer *t);
 };
-extern const ft_word_kind ft_tokenizer_bpe, ft_tokenizer_spm;
+#define FT_TOKENIZER(name) extern const ft_word_kind ft_tokenizer_##name;
+#include "text/tokenizers.def"
+#undef FT_TOKENIZER
+extern const ft_word_kind *const ft_word_kinds[]; /* NULL behind the last */
 
 struct ft_vocabulary {
     const char *name;  /* for messages */
@@ -128,17 +149,26 @@ void ft_scratch__give(const ft_tokenizer *t, ft_scratch *s);
 ft_status ft_tokenizer__special_ids(ft_tokenizer *t, const char *dir);
 
 /* ---- write_hf.c ---- */
-/* Writes dir/tokenizer.json and tokenizer_config.json; pre_tokenizer: its JSON form, NULL for none. */
-ft_status ft_tokenizer__write_hf(const ft_tokenizer *t, json_t *pre_tokenizer, const char *dir);
+/* Writes dir/tokenizer.json and tokenizer_config.json. */
+ft_status ft_tokenizer__write_hf(const ft_tokenizer *t, const char *dir);
 
-/* ---- from_gguf.c, export_tokenizer.c ---- */
+/* ---- the kinds' columns: json_model.c, from_gguf.c, export_tokenizer.c, write_hf.c ---- */
+ft_status ft_bpe__load_json(ft_tokenizer *t, const json_t *model, int64_t ids, const char *where);
+ft_status ft_wordpiece__load_json(ft_tokenizer *t, const json_t *model, int64_t ids, const char *where);
 ft_status ft_bpe__load_gguf(ft_tokenizer *t);
 ft_status ft_spm__load_gguf(ft_tokenizer *t);
+ft_status ft_wordpiece__load_gguf(ft_tokenizer *t);
+ft_status ft_wordpiece__read_piece(ft_str piece, ft_buf *out);
+ft_status ft_wordpiece__gguf_piece(ft_str piece, ft_buf *out);
 ft_status ft_bpe__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows);
 ft_status ft_spm__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows);
+ft_status ft_wordpiece__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows);
+json_t *ft_bpe__write_json(const ft_tokenizer *t);
+json_t *ft_spm__write_json(const ft_tokenizer *t);
+json_t *ft_wordpiece__write_json(const ft_tokenizer *t);
 
-/* ---- spm.c ---- */
-/* Ranks for every pair of symbols that concatenates to a mergeable piece, from the scores. */
-ft_status ft_spm__merges_from_scores(ft_tokenizer *t, const char *where);
+/* ---- wordpiece.c ---- */
+/* Makes t, whose vocabulary is there, a WordPiece tokenizer. */
+ft_status ft_wordpiece__init(ft_tokenizer *t, const char *prefix);
 
 #endif

@@ -437,7 +437,7 @@ ft_status ft_tokenizer_train(const ft_tokenizer_training *spec, const char *dir)
     for (size_t i = 0; i < l.w.bytes.n; i++)
         l.sym[i] = t.byte_id[(uint8_t)l.w.bytes.p[i]];
     FT_TRY(learn(&l, &t, used));
-    st = ft_tokenizer__write_hf(&t, pre, dir);
+    st = ft_tokenizer__write_hf(&t, dir);
 done:
     json_decref(pre);
     learner_free(&l);

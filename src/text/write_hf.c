@@ -84,7 +84,9 @@ static json_t *merges_of(const ft_tokenizer *t)
     return list;
 }
 
-static json_t *model_of(const ft_tokenizer *t, bool bytes)
+/* ---- what a kind's file is made of ---- */
+
+static json_t *bpe_model(const ft_tokenizer *t, bool bytes)
 {
     json_t *unk = t->unk >= 0 && !bytes ? string_of(t->vocab.piece[t->unk]) : json_null();
     return json_pack("{s:s, s:n, s:o, s:n, s:n, s:b, s:b, s:b, s:o, s:o}", "type", "BPE", "dropout", "unk_token", unk,
@@ -92,10 +94,34 @@ static json_t *model_of(const ft_tokenizer *t, bool bytes)
                      "ignore_merges", t->ignore_merges, "vocab", vocab_of(t), "merges", merges_of(t));
 }
 
-static json_t *normalizer_of(const ft_tokenizer *t, bool bytes)
+/* The patterns of the stages; the tokenizers written here have no other stages. */
+static json_t *splits_of(const ft_tokenizer *t)
 {
-    if (bytes)
-        return json_null();
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < t->stages.n; i++) {
+        ft_str pattern = ft_regex__pattern(t->stages.stage[i].re);
+        if (json_array_append_new(list, json_pack("{s:s, s:{s:o}, s:s, s:b}", "type", "Split", "pattern", "Regex",
+                                                  string_of(pattern), "behavior", "Isolated", "invert", 0))) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
+json_t *ft_bpe__write_json(const ft_tokenizer *t)
+{
+    json_t *list = splits_of(t);
+    if (list)
+        json_array_append_new(list, json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 0,
+                                              "trim_offsets", 1, "use_regex", 0));
+    return json_pack("{s:n, s:{s:s, s:o}, s:{s:s, s:b, s:b, s:b}, s:o}", "normalizer", "pre_tokenizer", "type",
+                     "Sequence", "pretokenizers", list, "decoder", "type", "ByteLevel", "add_prefix_space", 1,
+                     "trim_offsets", 1, "use_regex", 1, "model", bpe_model(t, true));
+}
+
+static json_t *marking_normalizer(const ft_tokenizer *t)
+{
     json_t *mark =
         json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", "String", " ", "content", FT_SPACE_MARK);
     if (!t->space_prefix)
@@ -104,11 +130,8 @@ static json_t *normalizer_of(const ft_tokenizer *t, bool bytes)
                      FT_SPACE_MARK, mark);
 }
 
-static json_t *decoder_of(const ft_tokenizer *t, bool bytes)
+static json_t *marking_decoder(const ft_tokenizer *t)
 {
-    if (bytes)
-        return json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 1, "trim_offsets", 1,
-                         "use_regex", 1);
     json_t *steps = json_pack("[{s:s, s:{s:s}, s:s}, {s:s}, {s:s}]", "type", "Replace", "pattern", "String",
                               FT_SPACE_MARK, "content", " ", "type", "ByteFallback", "type", "Fuse");
     if (steps && t->space_prefix)
@@ -117,28 +140,72 @@ static json_t *decoder_of(const ft_tokenizer *t, bool bytes)
     return json_pack("{s:s, s:o}", "type", "Sequence", "decoders", steps);
 }
 
-/* BOS in front of every text, where the tokenizer does that. */
-static json_t *post_processor_of(const ft_tokenizer *t)
+json_t *ft_spm__write_json(const ft_tokenizer *t)
 {
-    if (!t->add_bos)
-        return json_null();
-    ft_str bos = t->vocab.piece[t->bos];
-    return json_pack("{s:s, s:[{s:{s:o, s:i}}, {s:{s:s, s:i}}], s:[{s:{s:o, s:i}}, {s:{s:s, s:i}}, {s:{s:s, s:i}}], "
-                     "s:{s#:{s:o, s:[i], s:[o]}}}",
-                     "type", "TemplateProcessing", "single", "SpecialToken", "id", string_of(bos), "type_id", 0,
-                     "Sequence", "id", "A", "type_id", 0, "pair", "SpecialToken", "id", string_of(bos), "type_id", 0,
-                     "Sequence", "id", "A", "type_id", 0, "Sequence", "id", "B", "type_id", 1, "special_tokens", bos.p,
-                     (int)bos.n, "id", string_of(bos), "ids", t->bos, "tokens", string_of(bos));
+    return json_pack("{s:o, s:n, s:o, s:o}", "normalizer", marking_normalizer(t), "pre_tokenizer", "decoder",
+                     marking_decoder(t), "model", bpe_model(t, false));
 }
 
-static ft_status write_tokenizer(const ft_tokenizer *t, json_t *pre_tokenizer, const char *path)
+/* GGUF holds only BERT's own normalization. */
+json_t *ft_wordpiece__write_json(const ft_tokenizer *t)
 {
-    bool bytes = t->kind->byte_level;
-    json_t *j = json_pack("{s:s, s:n, s:n, s:o, s:o, s:O?, s:o, s:o, s:o}", "version", "1.0", "truncation", "padding",
-                          "added_tokens", added_tokens(t), "normalizer", normalizer_of(t, bytes), "pre_tokenizer",
-                          pre_tokenizer, "post_processor", post_processor_of(t), "decoder", decoder_of(t, bytes),
-                          "model", model_of(t, bytes));
-    ft_status st = j ? ft_json_write(j, path) : ft_fail(FT_ENOMEM, "%s: out of memory", path);
+    return json_pack("{s:{s:s, s:b, s:b, s:n, s:b}, s:{s:s}, s:{s:s, s:s#, s:b}, s:{s:s, s:o, s:s#, s:I, s:o}}",
+                     "normalizer", "type", "BertNormalizer", "clean_text", 1, "handle_chinese_chars", 1,
+                     "strip_accents", "lowercase", 1, "pre_tokenizer", "type", "BertPreTokenizer", "decoder", "type",
+                     "WordPiece", "prefix", t->prefix.p, (int)t->prefix.n, "cleanup", 1, "model", "type", "WordPiece",
+                     "unk_token", string_of(ft_tokenizer_piece(t, t->unk)), "continuing_subword_prefix", t->prefix.p,
+                     (int)t->prefix.n, "max_input_chars_per_word", (json_int_t)t->word_max, "vocab", vocab_of(t));
+}
+
+/* ---- the file ---- */
+
+static json_t *special_piece(const ft_tokenizer *t, int32_t id)
+{
+    return json_pack("{s:{s:o, s:i}}", "SpecialToken", "id", string_of(t->vocab.piece[id]), "type_id", 0);
+}
+
+/* BOS, the text, EOS: what every text gets. */
+static json_t *processed(const ft_tokenizer *t, const char *const *texts, size_t n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++) {
+        if (t->add_bos)
+            json_array_append_new(list, special_piece(t, t->bos));
+        json_array_append_new(list, json_pack("{s:{s:s, s:i}}", "Sequence", "id", texts[i], "type_id", (int)i));
+        if (t->add_eos)
+            json_array_append_new(list, special_piece(t, t->eos));
+    }
+    return list;
+}
+
+static json_t *post_processor_of(const ft_tokenizer *t)
+{
+    static const char *const texts[] = {"A", "B"};
+    if (!t->add_bos && !t->add_eos)
+        return json_null();
+    json_t *special = json_object();
+    const int32_t ids[] = {t->add_bos ? t->bos : -1, t->add_eos ? t->eos : -1};
+    for (size_t i = 0; i < FT_COUNT(ids); i++)
+        if (ids[i] >= 0) {
+            ft_str name = t->vocab.piece[ids[i]];
+            json_object_set_new(
+                special, name.p,
+                json_pack("{s:o, s:[i], s:[o]}", "id", string_of(name), "ids", ids[i], "tokens", string_of(name)));
+        }
+    return json_pack("{s:s, s:o, s:o, s:o}", "type", "TemplateProcessing", "single", processed(t, texts, 1), "pair",
+                     processed(t, texts, 2), "special_tokens", special);
+}
+
+static ft_status write_tokenizer(const ft_tokenizer *t, const char *path)
+{
+    json_t *j = json_pack("{s:s, s:n, s:n, s:o}", "version", "1.0", "truncation", "padding", "added_tokens",
+                          added_tokens(t)),
+           *parts = t->kind->write_json(t);
+    bool whole = j && parts && json_object_set_new(parts, "post_processor", post_processor_of(t)) == 0 &&
+                 json_object_update(j, parts) == 0;
+    ft_status st =
+        whole ? ft_json_write(j, path) : ft_fail(FT_ENOMEM, "%s: out of memory, or a text that is not UTF-8", path);
+    json_decref(parts);
     json_decref(j);
     return st;
 }
@@ -171,7 +238,7 @@ static ft_status write_config(const ft_tokenizer *t, const char *path)
     return st;
 }
 
-ft_status ft_tokenizer__write_hf(const ft_tokenizer *t, json_t *pre_tokenizer, const char *dir)
+ft_status ft_tokenizer__write_hf(const ft_tokenizer *t, const char *dir)
 {
     ft_status st = FT_OK;
     char *tokenizer = ft_path_join(dir, "tokenizer.json"), *config = ft_path_join(dir, "tokenizer_config.json");
@@ -180,7 +247,7 @@ ft_status ft_tokenizer__write_hf(const ft_tokenizer *t, json_t *pre_tokenizer, c
         goto done;
     }
     FT_TRY(ft_mkdirs(dir));
-    FT_TRY(write_tokenizer(t, pre_tokenizer, tokenizer));
+    FT_TRY(write_tokenizer(t, tokenizer));
     st = write_config(t, config);
 done:
     ft_free(tokenizer);

@@ -1,5 +1,6 @@
-/* encode_texts TOKENIZER FILE [GGUF]: the ids of every text of FILE (texts end in a 0 byte), one text a line; and the
- * tokenizer as a GGUF file without tensors. For scripts that compare with another implementation. */
+/* encode_texts [-s] TOKENIZER FILE [GGUF]: the ids of every text of FILE (texts end in a 0 byte), one text a line; and
+ * the tokenizer as a GGUF file without tensors. -s: the text of control tokens becomes their id. For scripts that
+ * compare with another implementation. */
 #include "base/os.h"
 #include "text/tokenizer.h"
 
@@ -29,7 +30,7 @@ done:
     return st;
 }
 
-static ft_status print_ids(const char *tokenizer, const char *file, const char *gguf)
+static ft_status print_ids(const char *tokenizer, const char *file, const char *gguf, bool parse_special)
 {
     ft_status st = FT_OK;
     ft_tokenizer *t = NULL;
@@ -39,7 +40,7 @@ static ft_status print_ids(const char *tokenizer, const char *file, const char *
     FT_TRY(ft_read_file(&texts, file, (size_t)1 << 30));
     for (size_t at = 0; at < texts.n; at += strlen(texts.p + at) + 1) {
         ids.n = 0;
-        FT_TRY(ft_tokenizer_encode(t, ft_str_of(texts.p + at), false, &ids));
+        FT_TRY(ft_tokenizer_encode(t, ft_str_of(texts.p + at), parse_special, &ids));
         for (size_t i = 0; i < ids.n; i++)
             printf(i ? " %d" : "%d", ids.p[i]);
         printf("\n");
@@ -55,11 +56,14 @@ done:
 
 int main(int argc, char **argv)
 {
-    if (argc < 3 || argc > 4) {
-        fprintf(stderr, "usage: encode_texts TOKENIZER FILE [GGUF]\n");
+    bool parse_special = argc > 1 && strcmp(argv[1], "-s") == 0;
+    char **arg = argv + 1 + parse_special;
+    int n = argc - 1 - parse_special;
+    if (n < 2 || n > 3) {
+        fprintf(stderr, "usage: encode_texts [-s] TOKENIZER FILE [GGUF]\n");
         return 2;
     }
-    ft_status st = print_ids(argv[1], argv[2], argc > 3 ? argv[3] : NULL);
+    ft_status st = print_ids(arg[0], arg[1], n > 2 ? arg[2] : NULL, parse_special);
     if (st != FT_OK)
         fprintf(stderr, "%s\n", ft_error());
     return ft_exit_status(st);

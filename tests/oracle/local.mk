@@ -32,3 +32,8 @@ tests_oracle_ggml_types_LDADD = src/libfettle.la
 dist_check_SCRIPTS += %D%/test_ggml
 TESTS += %D%/test_ggml
 EXTRA_DIST += %D%/npm.sh
+
+# Token ids against Hugging Face's tokenizers.
+dist_check_SCRIPTS += %D%/test_hf_tokenizers
+TESTS += %D%/test_hf_tokenizers
+EXTRA_DIST += %D%/hf_tokenizers.mjs %D%/make_tokenizers.py %D%/tokenizers/package.json %D%/tokenizers/package-lock.json

@@ -125,6 +125,8 @@ START_TEST(special_ids_are_those_of_the_models)
         {"models/tinystories-656k", 2048, 1, 2, 0, true, {2}},
         {"models/calib-5m", 4096, 1, 2, -1, true, {2}},
         {"models/stories260K", 512, 1, 2, -1, true, {2}},
+        {"vocab/hf/bert-base-uncased", 30522, 101, 102, 0, true, {102}},
+        {"vocab/hf/noinstruct-small-embedding-bert/vocab.txt", 30522, 101, 102, 0, true, {102}},
         {"vocab/llama.cpp/ggml-vocab-phi-3.gguf", 32064, 1, 32000, 32000, true, {32000, 32007}},
         {"vocab/llama.cpp/ggml-vocab-gpt-2.gguf", 50257, 50256, 50256, -1, false, {50256}},
         {"vocab/llama.cpp/ggml-vocab-deepseek-coder.gguf", 32256, 32013, 32014, 32014, true, {32014}},
@@ -210,8 +212,7 @@ START_TEST(merges_go_by_rank_and_from_the_left)
     check_pieces("{" BYTES MODEL("") "}", "abcab", "abc|ab"); /* b c before a b */
     check_pieces("{" BYTES MODEL("") "}", "ddddd", "dd|dd|d");
     check_pieces("{" BYTES MODEL("") "}", "a 1212 a", "a|Ġ|12|12|Ġa");
-    check_pieces("{" BYTES MODEL("") "}", "axb",
-                 "a|b"); /* a byte that the vocabulary lacks gives nothing without unk */
+    check_pieces("{" BYTES MODEL("") "}", "axb", "ab"); /* without unk, a byte that is no token vanishes first */
 }
 END_TEST
 
@@ -295,8 +296,14 @@ START_TEST(what_would_be_read_wrongly_is_refused_by_name)
         const char *json, *why;
         ft_status kind;
     } cases[] = {
-        {"{\"model\": {\"type\": \"Unigram\"}}", "\"Unigram\" is not supported", FT_EUNSUPPORTED},
-        {"{\"normalizer\": {\"type\": \"BertNormalizer\"}, " MODEL("") "}", "BertNormalizer", FT_EUNSUPPORTED},
+        {"{\"model\": {\"type\": \"WordLevel\"}}", "\"WordLevel\" is not supported", FT_EUNSUPPORTED},
+        {"{\"normalizer\": {\"type\": \"Reverse\"}, " MODEL("") "}", "Reverse", FT_EUNSUPPORTED},
+        {"{\"decoder\": {\"type\": \"CTC\"}, " MODEL("") "}", "CTC", FT_EUNSUPPORTED},
+        {"{\"post_processor\": {\"type\": \"Twice\"}, " MODEL("") "}", "Twice", FT_EUNSUPPORTED},
+        {"{\"pre_tokenizer\": {\"type\": \"Metaspace\", \"prepend_scheme\": \"last\"}, " MODEL("") "}", "last",
+         FT_EUNSUPPORTED},
+        {"{\"model\": {\"type\": \"WordPiece\", \"vocab\": {\"a\": 0}, \"max_input_chars_per_word\": 9999}}",
+         "max_input_chars_per_word", FT_EUNSUPPORTED},
         {"{\"pre_tokenizer\": {\"type\": \"UnicodeScripts\"}, " MODEL("") "}", "UnicodeScripts", FT_EUNSUPPORTED},
         {"{" BYTES MODEL("\"continuing_subword_prefix\": \"##\",") "}", "continuing_subword_prefix", FT_EUNSUPPORTED},
         {"{" BYTES MODEL("\"dropout\": 0.1,") "}", "dropout", FT_EUNSUPPORTED},

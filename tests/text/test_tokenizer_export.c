@@ -52,6 +52,9 @@ static const struct source {
     {"models/calib-5m", "default"},
     {"models/stories260K", "default"},
     {"models/tinystories-656k", "default"},
+    {"vocab/hf/bert-base-uncased", "bert-bge"},
+    {"vocab/hf/noinstruct-small-embedding-bert/vocab.txt", "bert-bge"},
+    {"vocab/llama.cpp/ggml-vocab-bert-bge.gguf", "bert-bge"},
     {"vocab/llama.cpp/ggml-vocab-deepseek-coder.gguf", "deepseek-coder"},
     {"vocab/llama.cpp/ggml-vocab-llama-spm.gguf", "default"},
 };
@@ -77,6 +80,7 @@ START_TEST(gguf_and_back_gives_the_same_ids)
         ck_assert_int_eq(ft_tokenizer_eos(back), ft_tokenizer_eos(t));
         ck_assert_int_eq(ft_tokenizer_pad(back), ft_tokenizer_pad(t));
         ck_assert_int_eq(ft_tokenizer_add_bos(back), ft_tokenizer_add_bos(t));
+        ck_assert_int_eq(ft_tokenizer_add_eos(back), ft_tokenizer_add_eos(t));
         check_all_same(t, back);
         for (int32_t id = 0; id < ft_tokenizer_size(t); id++)
             if (ft_tokenizer_type(t, id) != FT_TOKEN_UNUSED)
@@ -93,7 +97,8 @@ START_TEST(a_directory_written_from_other_formats_gives_the_same_ids)
 {
     static const char *const files[] = {
         "vocab/llama.cpp/ggml-vocab-deepseek-coder.gguf", "vocab/llama.cpp/ggml-vocab-gpt-2.gguf",
-        "vocab/llama.cpp/ggml-vocab-starcoder.gguf", "vocab/llama.cpp/ggml-vocab-llama-spm.gguf", "models/stories260K"};
+        "vocab/llama.cpp/ggml-vocab-starcoder.gguf", "vocab/llama.cpp/ggml-vocab-llama-spm.gguf", "vocab/llama.cpp/ggml-vocab-bert-bge.gguf",
+        "models/stories260K"};
     if (!ft_test_shared(files[0]))
         FT_SKIP("../shared is absent");
     for (size_t k = 0; k < FT_COUNT(files); k++) {
@@ -105,6 +110,7 @@ START_TEST(a_directory_written_from_other_formats_gives_the_same_ids)
         ck_assert_str_eq(ft_tokenizer_kind(back), ft_tokenizer_kind(t));
         ck_assert_int_eq(ft_tokenizer_eos(back), ft_tokenizer_eos(t));
         ck_assert_int_eq(ft_tokenizer_add_bos(back), ft_tokenizer_add_bos(t));
+        ck_assert_int_eq(ft_tokenizer_add_eos(back), ft_tokenizer_add_eos(t));
         check_all_same(t, back);
         ft_tokenizer_free(back);
         ft_tokenizer_free(t);

@@ -1,6 +1,7 @@
 #include "cmd/base_scores.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { MAX_BYTES = 1 << 24 };
 
@@ -11,12 +12,21 @@ static char *path_of(const ft_job *j)
     return ft_path_join(j->plan.output_dir, ft_base_scores_file);
 }
 
+/* What the rows are told by from others of the same number. */
+static void hash_text(char text[24], const ft_job *j)
+{
+    snprintf(text, 24, "%016llx", (unsigned long long)ft_rows_hash(ft_job_scored(j)));
+}
+
 ft_status ft_base_scores_keep(const ft_outcome *o, const ft_job *j)
 {
     const ft_scores *s = &o->columns[0].scores;
     json_t *out = json_object();
     char *path = path_of(j);
+    char hash[24];
+    hash_text(hash, j);
     ft_result_int(out, "rows", s->rows);
+    ft_result_text(out, "rows_hash", hash);
     ft_result_int(out, "supervised_tokens", s->supervised_tokens);
     ft_result_int(out, "generated_tokens", s->generated_tokens);
     ft_result_real(out, "time_s", s->seconds);
@@ -73,12 +83,15 @@ static ft_status take(ft_outcome *o, const ft_job *j, const json_t *in, bool *fo
 {
     ft_scores s = {0};
     const ft_rows *rows = ft_job_scored(j);
+    const char *hash;
+    char now[24];
+    hash_text(now, j);
+    FT_RETURN(ft_json_str(in, "rows_hash", ft_base_scores_file, "", &hash));
     FT_RETURN(ft_json_i64(in, "rows", ft_base_scores_file, 0, &s.rows));
     FT_RETURN(ft_json_i64(in, "supervised_tokens", ft_base_scores_file, 0, &s.supervised_tokens));
     FT_RETURN(ft_json_i64(in, "generated_tokens", ft_base_scores_file, 0, &s.generated_tokens));
     FT_RETURN(ft_json_f64(in, "time_s", ft_base_scores_file, 0, &s.seconds));
-    bool other_tokens = s.supervised_tokens && s.supervised_tokens != rows->supervised; /* 0: no loss was measured */
-    if (s.rows != (int64_t)rows->n || other_tokens || !take_metrics(&s, &j->plan, json_object_get(in, "scores")))
+    if (s.rows != (int64_t)rows->n || strcmp(hash, now) != 0 || !take_metrics(&s, &j->plan, json_object_get(in, "scores")))
         return FT_OK;
     FT_RETURN(take_samples(o, json_object_get(in, "samples")));
     ft_report_column *c;

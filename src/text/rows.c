@@ -310,6 +310,19 @@ void ft_rows_free(ft_rows *r)
     *r = (ft_rows){0};
 }
 
+uint64_t ft_rows_hash(const ft_rows *r)
+{
+    uint64_t h = r ? r->n : 0;
+    for (size_t i = 0; r && i < r->n; i++) {
+        const ft_row *row = &r->p[i];
+        const int32_t lengths[] = {row->n, row->prompt_n};
+        h = ft_hash(lengths, sizeof lengths, h);
+        h = ft_hash(row->ids, (size_t)row->n * sizeof *row->ids, h);
+        h = ft_hash(row->mask, (size_t)row->n, h);
+    }
+    return h;
+}
+
 /* ---- prompts ---- */
 
 ft_status ft_prompt_ids(ft_ids *out, const ft_message *messages, size_t n, const ft_tokenizer *tok,

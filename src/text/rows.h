@@ -61,6 +61,8 @@ typedef struct ft_rows_options {
  * places; over-long ones as asked, counted and named by ft_note. */
 ft_status ft_rows_build(ft_rows *out, const ft_dataset *d, const ft_tokenizer *tok, const ft_rows_options *o);
 void ft_rows_free(ft_rows *r);
+/* A hash of all ids, masks and prompt lengths, in order: other rows, another hash. NULL counts as none. */
+uint64_t ft_rows_hash(const ft_rows *r);
 /* Ids of a conversation up to where the assistant's answer begins (chat, generate). */
 ft_status ft_prompt_ids(ft_ids *out, const ft_message *messages, size_t n, const ft_tokenizer *tok,
                         const ft_chat_template *chat);

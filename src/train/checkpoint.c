@@ -163,6 +163,7 @@ static ft_status write_state(ft_store *s, const ft_state *state)
     FT_RETURN(ft_store_put_i64(s, "recipe_hash", (int64_t)state->recipe_hash));
     FT_RETURN(ft_store_put_str(s, "recipe", state->recipe_text ? state->recipe_text : ""));
     FT_RETURN(ft_store_put_str(s, "optimizer", state->optimizer->name));
+    FT_RETURN(ft_identity_put(s, &state->identity));
     for (size_t i = 0; i < n; i++) {
         const ft_param *p = ft_model_trainable(state->model, i);
         FT_RETURN(put_param(s, "weights", p, p->t.data));
@@ -287,6 +288,7 @@ static ft_status read_state(ft_store *s, ft_state *state)
         st = recipe_changed(recipe, state->recipe_text ? state->recipe_text : "");
         goto done;
     }
+    FT_TRY(ft_identity_check(s, &state->identity));
     FT_TRY(get_progress(s, &state->progress));
     for (size_t i = 0; i < ft_model_trainable_count(state->model); i++) {
         ft_param *p = ft_model_trainable(state->model, i);

@@ -6,7 +6,7 @@
 #ifndef FETTLE_TRAIN_CHECKPOINT_H
 #define FETTLE_TRAIN_CHECKPOINT_H
 
-#include "train/train.h"
+#include "train/identity.h"
 
 /* What a run has to remember besides weights and moments; everything else follows from the recipe and `step`. */
 typedef struct ft_progress {
@@ -27,6 +27,7 @@ typedef struct ft_state {
     ft_progress progress;
     uint64_t recipe_hash;
     const char *recipe_text;
+    ft_identity identity; /* of rows and base */
     const char *dir; /* of the checkpoints */
 } ft_state;
 
@@ -38,7 +39,7 @@ ft_status ft_checkpoint_path(char **path, const char *dir, int64_t step);
 void ft_checkpoint_sweep(const char *dir);
 /* Restores weights, moments and progress from `last` (or the newest step file when the link dangles); *path is its name
  * in new memory. *found = false: there is none. A step beyond total_steps is FT_EFORMAT. A damaged file is FT_EFORMAT naming it and the newest whole one before it; another recipe
- * is FT_EINPUT with both texts' differing lines. */
+ * is FT_EINPUT with both texts' differing lines, other rows or another base FT_EINPUT saying which. */
 ft_status ft_checkpoint_resume(ft_state *s, int64_t total_steps, bool *found, char **path);
 /* Removes the oldest step files beyond `limit` (0: keeps all); last and best stay. */
 ft_status ft_checkpoint_prune(const ft_state *s, int64_t limit);

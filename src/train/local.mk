@@ -2,6 +2,7 @@ src_libfettle_la_SOURCES += \
 	%D%/adamw.c \
 	%D%/batch.c %D%/batch.h \
 	%D%/checkpoint.c %D%/checkpoint.h \
+	%D%/identity.c %D%/identity.h \
 	%D%/loop.c \
 	%D%/optimizers.def \
 	%D%/runlog.c %D%/runlog.h \

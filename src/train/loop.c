@@ -70,7 +70,7 @@ static ft_status set_up(run *r)
     if (!r->checkpoint_dir)
         return FT_ENOMEM;
     r->state = (ft_state){.model = r->model, .optimizer = o->optimizer, .recipe_hash = o->recipe_hash,
-                          .recipe_text = o->recipe_text, .dir = r->checkpoint_dir, .progress = {.best_score = NAN},
+                          .recipe_text = o->recipe_text, .identity = ft_identity_of(r->model, r->train, r->eval), .dir = r->checkpoint_dir, .progress = {.best_score = NAN},
                           .moments = ft_stepper_moments(r->stepper)};
     FT_RETURN(ft_mkdirs(r->checkpoint_dir));
     ft_checkpoint_sweep(r->checkpoint_dir);

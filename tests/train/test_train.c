@@ -317,6 +317,38 @@ START_TEST(another_recipe_is_refused_with_the_difference)
 }
 END_TEST
 
+/* One part of what a run stands on is changed between two calls: rows, rows that choose, base. */
+START_TEST(other_rows_or_another_base_are_refused_by_name)
+{
+    static const char *const said[] = {"the rows to train on\n", "the rows that choose the best checkpoint\n",
+                                       "the rows to train on, the rows that choose", "the weights of the base model\n"};
+    for (int part = 0; part < 4; part++) {
+        const char *dir = ft_test_dir();
+        ft_model *m = fresh_model(dir, true);
+        ft_train_options o = options(dir);
+        ft_train_result result;
+        seen s = {.stop_at = 4};
+        ft_rows rows = make_rows(), eval = {.p = row_list, .n = 5};
+        ck_assert_int_eq(ft_train(&result, m, NULL, &rows, &eval, &o, watch, &s), FT_ESTOPPED);
+        ft_stop_set(false);
+        ft_model_free(m);
+        m = fresh_model(dir, true);
+        if (part == 0)
+            mask[ROWS - 1][2] ^= 1;
+        if (part == 1)
+            eval.n = 4;
+        if (part == 2)
+            ids[1][3]++;
+        ft_param *frozen = ft_model_at(m, 3);
+        if (part == 3)
+            ((float *)frozen->t.data)[ft_tensor_count(&frozen->t) - 1] += 1e-3f;
+        o.resume = true;
+        ck_assert_fails(ft_train(&result, m, NULL, &rows, &eval, &o, watch, &s), FT_EINPUT, said[part]);
+        ft_model_free(m);
+    }
+}
+END_TEST
+
 START_TEST(old_checkpoints_go_and_best_stays)
 {
     const char *dir = ft_test_dir();
@@ -379,6 +411,7 @@ int main(void)
              resume_is_exact_for_an_adapter_with_dropout, threads_do_not_change_a_bit, checkpointing_does_not_change_a_bit,
              a_loss_that_is_no_number_stops_the_run, patience_ends_the_run_and_the_best_weights_stay,
              a_damaged_checkpoint_is_named_and_the_one_before_offered, another_recipe_is_refused_with_the_difference,
+             other_rows_or_another_base_are_refused_by_name,
              old_checkpoints_go_and_best_stays, a_write_that_fails_leaves_the_earlier_checkpoints,
              schedules_have_their_known_values);
 }

@@ -52,7 +52,10 @@ static ft_status build_rows(evaluation *e)
                          .on_overlong = FT_OVERLONG_ERROR,
                          .pack_text = ft_args_given(e->args, "pack")};
     if (ft_args_given(e->args, "sequence-len"))
-        o.max_tokens = FT_MIN(ft_args_int(e->args, "sequence-len"), context);
+        o.max_tokens = ft_args_int(e->args, "sequence-len");
+    if (o.max_tokens > context)
+        return ft_fail(FT_EINPUT, "--sequence-len: found %lld, expected at most %lld, the model's context",
+                       (long long)o.max_tokens, (long long)context);
     return ft_rows_build(&e->rows, &e->data, e->opened.tok, &o);
 }
 

@@ -83,6 +83,43 @@ static ft_status open_model(ft_job *j, bool train)
     return ft_adapter_attach(j->model, &p->adapter);
 }
 
+/* Tokens that the model has positions for; of a model that is still to be made, what its config says. */
+static ft_status context_of(const ft_job *j, int64_t *context)
+{
+    json_t *config = NULL;
+    const char *path = j->plan.init_from_config;
+    if (j->model) {
+        *context = ft_model_config(j->model)->max_position_embeddings;
+        return FT_OK;
+    }
+    char *inside = ft_is_dir(path) ? ft_path_join(path, "config.json") : ft_strdup(path);
+    ft_status st = inside ? ft_json_file(&config, inside, (size_t)1 << 26) : FT_ENOMEM;
+    if (st == FT_OK)
+        st = ft_json_i64(config, "max_position_embeddings", inside, INT64_MAX, context);
+    json_decref(config);
+    ft_free(inside);
+    return st;
+}
+
+/* A sequence_len past the model's context is refused where somebody chose it; the default gives way, and says so. */
+static ft_status fit_context(ft_job *j)
+{
+    ft_plan *p = &j->plan;
+    int64_t context, usual = 0;
+    FT_RETURN(context_of(j, &context));
+    if (p->rows.max_tokens <= context)
+        return FT_OK;
+    ft_parse_i64(ft_option_named("sequence_len")->fallback, &usual);
+    if (p->rows.max_tokens != usual)
+        return ft_fail(FT_EINPUT, "%s: sequence_len: found %lld, expected at most %lld, the model's context "
+                       "(max_position_embeddings)", ft_recipe_place(p->recipe, "sequence_len", 0),
+                       (long long)p->rows.max_tokens, (long long)context);
+    ft_note(FT_NOTE, "sequence_len: %lld instead of the default %lld, it is the model's context", (long long)context,
+            (long long)usual);
+    p->rows.max_tokens = context;
+    return FT_OK;
+}
+
 ft_status ft_job_model(ft_job *j, bool train)
 {
     const ft_plan *p = &j->plan;
@@ -93,7 +130,7 @@ ft_status ft_job_model(ft_job *j, bool train)
     FT_RETURN(p->base_model ? open_model(j, train) : make_model(j, train));
     FT_RETURN(ft_chat_template_pick(&j->chat, p->chat_template, j->tok));
     j->plan.rows.chat = j->chat;
-    return FT_OK;
+    return fit_context(j);
 }
 
 ft_status ft_job_rows(ft_job *j)

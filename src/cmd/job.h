@@ -24,7 +24,7 @@ typedef struct ft_job {
 ft_status ft_job_open(ft_job *j, const ft_args *a);
 /* Datasets, lint, split. */
 ft_status ft_job_data(ft_job *j);
-/* Model and tokenizer. train: weights or adapter become trainable; else the model is opened for its tokenizer only (and
+/* Model and tokenizer; FT_EINPUT for a sequence_len past the model's context. train: weights or adapter become trainable; else the model is opened for its tokenizer only (and
  * not at all where it is made from a config). */
 ft_status ft_job_model(ft_job *j, bool train);
 /* Token ids and masks of all three datasets. */

@@ -34,7 +34,7 @@ static char *name_of(const ft_args *a)
 static ft_status put_result(const ft_args *a, const ft_exporter *e, const ft_dtype *dtype, double seconds)
 {
     char *modelfile = NULL;
-    if (strcmp(e->name, "gguf") == 0)
+    if (e->suffix)
         FT_RETURN(ft_modelfile_path(&modelfile, ft_args_text(a, "out")));
     json_t *o = json_object();
     ft_result_text(o, "path", ft_args_text(a, "out"));
@@ -58,6 +58,7 @@ static ft_status run(const ft_args *a)
     double begun = ft_now_s();
     ft_status st = FT_OK;
     FT_TRY(check_request(a, e, dtype));
+    FT_TRY(ft_exporter_check_path(e, ft_args_text(a, "out")));
     FT_TRY(ft_opened_open(&o, a));
     if (e->needs_adapter && !ft_adapter_attached(o.model)) {
         st = ft_fail(FT_EINPUT, "%s has no adapter: --format %s needs one (--adapter DIR)", ft_args_text(a, "MODEL"),

@@ -236,15 +236,6 @@ static void plan_training(ft_plan *p, ft_recipe *r)
 
 /* ---- exports ---- */
 
-bool ft_exporter_writes(const ft_exporter *e, const ft_dtype *dtype)
-{
-    size_t n = strlen(dtype->name);
-    for (const char *p = e->dtypes; p && *p; p += strcspn(p, "|"), p += *p == '|')
-        if (strncmp(p, dtype->name, n) == 0 && (p[n] == '|' || !p[n]))
-            return true;
-    return false;
-}
-
 static void check_quant(ft_recipe *r, const char *key, const char *quant, ft_plan_export *e)
 {
     e->dtype = ft_dtype_named(quant);
@@ -258,12 +249,12 @@ static void check_quant(ft_recipe *r, const char *key, const char *quant, ft_pla
 /* "runs/x/export/model-q8_0.gguf", "runs/x/export/hf-f16"; the adapter has its own place. */
 static char *export_path(const ft_plan *p, const ft_plan_export *e)
 {
-    const char *dtype = e->dtype ? e->dtype->name : is(e->exporter->name, "gguf") ? "q8_0" : NULL;
+    const char *dtype = e->dtype ? e->dtype->name : e->exporter->suffix ? "q8_0" : NULL;
     const char *dir = p->output_dir ? p->output_dir : ".";
     if (e->exporter->needs_adapter)
         return ft_path_join(dir, "adapter");
-    if (is(e->exporter->name, "gguf"))
-        return ft_strf("%s/export/%s-%s.gguf", dir, p->name, dtype);
+    if (e->exporter->suffix)
+        return ft_strf("%s/export/%s-%s%s", dir, p->name, dtype, e->exporter->suffix);
     return ft_strf("%s/export/%s%s%s", dir, e->exporter->name, dtype ? "-" : "", dtype ? dtype : "");
 }
 

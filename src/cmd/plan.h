@@ -51,7 +51,5 @@ void ft_plan_free(ft_plan *p);
 ft_status ft_plan_layers(ft_plan *p, int64_t L);
 /* Does a text metric stand among them? Then rows are generated, not only scored. */
 bool ft_plan_generates(const ft_plan *p);
-/* Is a dtype one that an exporter writes? */
-bool ft_exporter_writes(const ft_exporter *e, const ft_dtype *dtype);
 
 #endif

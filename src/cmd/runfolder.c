@@ -74,6 +74,32 @@ static ft_status remove_file(const char *dir, const char *name)
     return st;
 }
 
+static ft_status remove_exports(const char *dir)
+{
+    char *adapter = ft_path_join(dir, "adapter"), *model = ft_path_join(dir, "model"), *files = ft_path_join(dir, "export");
+    ft_status st = adapter && model && files ? FT_OK : FT_ENOMEM;
+    FT_TRY(st);
+    FT_TRY(ft_export_remove(adapter));
+    FT_TRY(ft_export_remove(model));
+    FT_TRY(ft_export_remove_all(files));
+done:
+    ft_free(adapter);
+    ft_free(model);
+    ft_free(files);
+    return st;
+}
+
+/* A run that starts from what an earlier one left in the same folder needs it. */
+static ft_status keep_base(const ft_plan *p)
+{
+    char *way = p->base_model && ft_exists(p->base_model) ? ft_path_relative(p->output_dir, p->base_model) : NULL;
+    bool inside = way && !ft_starts(way, "../");
+    ft_free(way);
+    return inside ? ft_fail(FT_EINPUT, "%s: the base model %s lies in the run folder that --overwrite would clear: choose "
+                                       "another output_dir", ft_recipe_place(p->recipe, "base_model", 0), p->base_model)
+                  : FT_OK;
+}
+
 static ft_status remove_run(const char *dir)
 {
     static const char *const results[] = {"results.json", "report.html", "log.jsonl", "base-scores.json"};
@@ -88,10 +114,23 @@ static ft_status remove_run(const char *dir)
     for (size_t i = 0; i < names.n; i++)
         FT_TRY(remove_file(checkpoints, names.p[i]));
     FT_TRY(remove_file(checkpoints, "last"));
-    st = remove_file(checkpoints, "best");
+    FT_TRY(remove_file(checkpoints, "best"));
+    FT_TRY(remove_exports(dir));
 done:
     ft_names_free(&names);
     ft_free(checkpoints);
+    return st;
+}
+
+ft_status ft_run_check_places(const ft_plan *p)
+{
+    const char *own = p->has_adapter ? "adapter" : "model";
+    char *path = ft_path_join(p->output_dir, own);
+    ft_status st = path ? ft_exporter_check_path(ft_exporter_named(p->has_adapter ? "peft" : "hf"), path) : FT_ENOMEM;
+    ft_free(path);
+    for (size_t i = 0; st == FT_OK && i < p->n_exports; i++)
+        st = ft_context(ft_exporter_check_path(p->exports[i].exporter, p->exports[i].path), "%s: export",
+                        ft_recipe_place(p->recipe, "export.format", i));
     return st;
 }
 
@@ -102,8 +141,10 @@ ft_status ft_run_prepare(const ft_plan *p, const char *recipe_path, bool resume,
         return same_recipe(p);
     if (state == FT_RUN_FRESH)
         return FT_OK;
-    if (overwrite)
+    if (overwrite) {
+        FT_RETURN(keep_base(p));
         return remove_run(p->output_dir);
+    }
     return ft_fail(FT_EINPUT,
                    "%s holds a run that %s already\ntype: fettle train %s --resume      to go on with it\n"
                    "   or: fettle train %s --overwrite   to begin anew\n   or: fettle train %s --set output_dir=DIR",

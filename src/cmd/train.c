@@ -292,6 +292,7 @@ static ft_status run(const ft_args *a)
         st = complete(&s);
         goto done;
     }
+    FT_TRY(ft_run_check_places(p));
     ft_stop_on_signals();
     st = work(&s, resume);
     if (st == FT_ESTOPPED || (st != FT_OK && st != FT_EINPUT && ft_run_state_of(p->output_dir) == FT_RUN_BEGUN))
@@ -309,7 +310,7 @@ static const ft_cmd_option options[] = {
     {"set", FT_ARG_TEXT, .argument = "KEY=VALUE", .repeats = true, .help = "set a key of the recipe"},
     {"resume", FT_ARG_FLAG, .help = "go on from the last checkpoint of the recipe's output_dir, exactly"},
     {"overwrite", FT_ARG_FLAG,
-     .help = "begin anew where a run stands already: its checkpoints and results are removed"},
+     .help = "begin anew where a run stands already: all that it wrote in its output_dir is removed"},
     {"json", FT_ARG_FLAG, .help = "progress as JSON, an object a line; the last one is the result"},
     {0}};
 

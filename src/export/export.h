@@ -34,17 +34,28 @@ typedef struct ft_exporter {
     const char *name; /* "gguf" "hf" "peft" */
     const char *help;
     bool needs_adapter;
+    const char *suffix; /* of the file that it writes; NULL: it writes a directory */
     const char *dtypes; /* "f32|f16|bf16|q8_0" */
     ft_status (*write)(const ft_export_request *r);
 } ft_exporter;
 extern const ft_exporter *const ft_exporters[]; /* NULL at the end */
 const ft_exporter *ft_exporter_named(const char *name);
+/* Is a dtype one that an exporter writes? */
+bool ft_exporter_writes(const ft_exporter *e, const ft_dtype *dtype);
+/* Before the work: FT_EINPUT when what stands under the name is nothing that the exporter may replace. */
+ft_status ft_exporter_check_path(const ft_exporter *e, const char *path);
 
 /* Rows [r0, r1) of a weight with its adapter merged, as f32 [r1 - r0, in]: W + scale * B A, or the saved module. */
 ft_status ft_merge_rows(ft_model *m, const ft_param *weight, int64_t r0, int64_t r1, float *out);
 /* The Ollama Modelfile of a gguf, which the gguf exporter writes beside it: in new memory, "Modelfile" in its folder, or
  * "Modelfile.STEM" where that one describes another GGUF or is the user's own. NULL: both are the user's. */
 ft_status ft_modelfile_path(char **path, const char *gguf);
+
+/* Removes an exported folder, known by its fettle.json; what holds anything else, or was not written by fettle, stays. */
+ft_status ft_export_remove(const char *dir);
+/* Removes every export from the folder of a run's exports: GGUFs, their Modelfiles, exported folders; and the folder itself
+ * where nothing else is in it. */
+ft_status ft_export_remove_all(const char *dir);
 
 /* One column of the final table: base, tuned, each shipped file. */
 typedef struct ft_report_column {

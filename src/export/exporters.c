@@ -1,7 +1,6 @@
 /* The exporter table and the checks that hold for every exporter. */
 #include "export/internal.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -19,14 +18,20 @@ const ft_exporter *ft_exporter_named(const char *name)
     return NULL;
 }
 
-/* Is `name` one of the '|'-separated names? */
-static bool listed(const char *list, const char *name)
+bool ft_exporter_writes(const ft_exporter *e, const ft_dtype *dtype)
 {
-    size_t n = strlen(name);
-    for (const char *p = list; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
-        if (strncmp(p, name, n) == 0 && (p[n] == 0 || p[n] == '|'))
+    size_t n = strlen(dtype->name);
+    for (const char *p = e->dtypes; *p; p += strcspn(p, "|"), p += *p == '|')
+        if (strncmp(p, dtype->name, n) == 0 && (p[n] == '|' || !p[n]))
             return true;
     return false;
+}
+
+ft_status ft_exporter_check_path(const ft_exporter *e, const char *path)
+{
+    if (!e->suffix)
+        return ft_export__folder_check(path);
+    return ft_is_dir(path) ? ft_fail(FT_EINPUT, "%s: is a directory, a file is to be written", path) : FT_OK;
 }
 
 /* Is there anything at both, and is it the same? */
@@ -38,7 +43,7 @@ static bool same_place(const char *a, const char *b)
 
 ft_status ft_export__check(const ft_export_request *r, const ft_exporter *e)
 {
-    if (r->dtype && !listed(e->dtypes, r->dtype->name))
+    if (r->dtype && !ft_exporter_writes(e, r->dtype))
         return ft_fail(FT_EUNSUPPORTED, "%s cannot be written as %s, choose one of %s", e->name, r->dtype->name, e->dtypes);
     if (e->needs_adapter && !ft_adapter_attached(r->model))
         return ft_fail(FT_EINPUT, "%s: the %s export needs an adapter and the model has none", ft_model_path(r->model),

@@ -89,6 +89,20 @@ static ft_status remove_folder(const char *dir)
     return rmdir(dir) == 0 ? FT_OK : ft_fail_errno("%s: cannot remove", dir);
 }
 
+ft_status ft_export_remove(const char *dir)
+{
+    if (!ft_is_dir(dir) || check_replaceable(dir) != FT_OK)
+        return FT_OK;
+    return remove_folder(dir);
+}
+
+ft_status ft_export__folder_check(const char *path)
+{
+    if (!ft_exists(path))
+        return FT_OK;
+    return ft_is_dir(path) ? check_replaceable(path) : ft_fail(FT_EINPUT, "%s: is a file, a folder is to be written", path);
+}
+
 static void folder_free(ft_export__folder *f)
 {
     ft_free(f->final);
@@ -108,11 +122,8 @@ ft_status ft_export__folder_open(ft_export__folder *f, const char *path)
         st = FT_ENOMEM;
         goto done;
     }
-    if (ft_exists(f->final) && !ft_is_dir(f->final))
-        st = ft_fail(FT_EINPUT, "%s: is a file, a folder is to be written", f->final);
-    else if (ft_exists(f->final))
-        st = check_replaceable(f->final);
-    else
+    st = ft_export__folder_check(f->final);
+    if (st == FT_OK)
         st = ft_mkdirs_for(f->final);
     if (st == FT_OK && mkdir(f->temporary, 0777) != 0)
         st = ft_fail_errno("%s: cannot create the directory", f->temporary);

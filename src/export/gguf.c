@@ -159,6 +159,7 @@ const ft_exporter ft_exporter_gguf = {
     .name = "gguf",
     .help = "one merged file for llama.cpp and Ollama, with its Modelfile",
     .needs_adapter = false,
+    .suffix = ".gguf",
     .dtypes = "f32|f16|bf16|q8_0",
     .write = write_gguf,
 };

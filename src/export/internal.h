@@ -55,6 +55,8 @@ const ft_param *ft_export__tied(ft_model *m);
 typedef struct ft_export__folder {
     char *final, *temporary;
 } ft_export__folder;
+/* FT_EINPUT when something stands under the name that fettle did not write. */
+ft_status ft_export__folder_check(const char *path);
 /* Makes the temporary sibling. FT_EINPUT when something stands under the final name that fettle did not write. */
 ft_status ft_export__folder_open(ft_export__folder *f, const char *path);
 /* A file of the folder in new memory; NULL without memory. */
@@ -72,6 +74,8 @@ ft_status ft_export__modelfile_text(ft_buf *b, const char *command, const char *
 /* The Modelfile of the GGUF that is being written, on the disk and ready to be committed; NULL with a note where it has
  * no place. FT_EUNSUPPORTED for a template that no Modelfile can hold. */
 ft_status ft_export__modelfile_open(ft_out **out, const ft_export_request *r);
+/* *orphan: fettle wrote this Modelfile of dir, and the GGUF that it describes is gone. */
+ft_status ft_export__modelfile_is_orphan(bool *orphan, const char *dir, const char *path);
 /* Its text: FROM, TEMPLATE, every stop, parameters. */
 ft_status ft_export__modelfile(ft_buf *b, const char *gguf_name, const ft_tokenizer *tok, const ft_chat_template *chat,
                                const ft_sampling *sampling);

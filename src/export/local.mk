@@ -9,6 +9,7 @@ src_libfettle_la_SOURCES += \
 	%D%/modelfile.c \
 	%D%/peft.c \
 	%D%/plan.c \
+	%D%/remove.c \
 	%D%/report.c %D%/report.h \
 	%D%/report_chart.c \
 	%D%/report_log.c \

@@ -125,6 +125,15 @@ static ft_status may_write(bool *may, bool *same, const char *dir, const char *p
     return FT_OK;
 }
 
+ft_status ft_export__modelfile_is_orphan(bool *orphan, const char *dir, const char *path)
+{
+    char *name;
+    FT_RETURN(described(&name, path));
+    *orphan = name && !ft_dir_holds(dir, name);
+    ft_free(name);
+    return FT_OK;
+}
+
 /* "Modelfile.STEM" of "STEM.gguf", in dir. */
 static char *path_of_its_own(const char *dir, const char *gguf_name)
 {

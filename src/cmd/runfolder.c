@@ -100,7 +100,7 @@ static ft_status keep_base(const ft_plan *p)
                   : FT_OK;
 }
 
-static ft_status remove_run(const char *dir)
+ft_status ft_run_clear(const char *dir)
 {
     static const char *const results[] = {"results.json", "report.html", "log.jsonl", "base-scores.json"};
     ft_names names = {0};
@@ -139,12 +139,10 @@ ft_status ft_run_prepare(const ft_plan *p, const char *recipe_path, bool resume,
     ft_run_state state = ft_run_state_of(p->output_dir);
     if (resume)
         return same_recipe(p);
+    if (overwrite)
+        return keep_base(p);
     if (state == FT_RUN_FRESH)
         return FT_OK;
-    if (overwrite) {
-        FT_RETURN(keep_base(p));
-        return remove_run(p->output_dir);
-    }
     return ft_fail(FT_EINPUT,
                    "%s holds a run that %s already\ntype: fettle train %s --resume      to go on with it\n"
                    "   or: fettle train %s --overwrite   to begin anew\n   or: fettle train %s --set output_dir=DIR",

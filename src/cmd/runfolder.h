@@ -9,10 +9,11 @@ typedef enum ft_run_state { FT_RUN_FRESH, FT_RUN_BEGUN, FT_RUN_COMPLETE } ft_run
 /* COMPLETE: results.json was written, which happens last; BEGUN: there is a checkpoint. */
 ft_run_state ft_run_state_of(const char *dir);
 /* resume: FT_EINPUT with the differences when the run was begun with another recipe.
- * Otherwise FT_EINPUT when a run stands there already, unless overwrite: then all that it wrote is removed: checkpoints,
- * results, adapter, model and exports; what is not its own stays. FT_EINPUT when the base model is among it.
+ * Otherwise FT_EINPUT when a run stands there already, unless overwrite; then FT_EINPUT when the base model is part of it.
  */
 ft_status ft_run_prepare(const ft_plan *p, const char *recipe_path, bool resume, bool overwrite);
+/* Removes all that a run wrote: checkpoints, results, adapter, model and exports; what is not its own stays. */
+ft_status ft_run_clear(const char *dir);
 /* Before the work: FT_EINPUT when an adapter, model or export could not be written where it belongs. */
 ft_status ft_run_check_places(const ft_plan *p);
 /* recipe.yaml: the resolved recipe. */

@@ -236,11 +236,14 @@ static ft_status score_base(session *s, bool resume)
     return ft_base_scores_keep(&s->outcome, &s->job);
 }
 
+/* An old run goes only when nothing more can be wrong with the request for the new one. */
 static ft_status work(session *s, bool resume)
 {
     ft_job *j = &s->job;
     ft_train_options *o = &j->plan.train_options;
     FT_RETURN(set_up(s));
+    if (ft_args_given(s->args, "overwrite"))
+        FT_RETURN(ft_run_clear(j->plan.output_dir));
     if (!resume)
         FT_RETURN(ft_run_write_recipe(&j->plan));
     FT_RETURN(score_base(s, resume));

@@ -37,3 +37,11 @@ EXTRA_DIST += %D%/npm.sh
 dist_check_SCRIPTS += %D%/test_hf_tokenizers
 TESTS += %D%/test_hf_tokenizers
 EXTRA_DIST += %D%/hf_tokenizers.mjs %D%/make_tokenizers.py %D%/tokenizers/package.json %D%/tokenizers/package-lock.json
+
+# Every architecture: its GGUF in llama.cpp, its HF directory in PyTorch.
+check_PROGRAMS += tests/oracle/write_families
+tests_oracle_write_families_SOURCES = %D%/write_families.c
+tests_oracle_write_families_LDADD = src/libfettle.la $(src_libfettle_la_LIBADD)
+dist_check_SCRIPTS += %D%/test_families
+TESTS += %D%/test_families
+EXTRA_DIST += %D%/llama_families.mjs %D%/families.py

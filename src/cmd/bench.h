@@ -22,7 +22,8 @@ ft_status ft_bench(ft_contestant *c, size_t n, int64_t rounds, double slice_s);
 
 /* ---- the rate of plain products, what mfu is measured by (bench_gemm.c) ---- */
 typedef struct ft_gemm_peak ft_gemm_peak;
-ft_status ft_gemm_peak_new(ft_gemm_peak **out);
+/* Of the engine that computes so, or of that for f32. */
+ft_status ft_gemm_peak_new(ft_gemm_peak **out, ft_compute compute);
 void ft_gemm_peak_free(ft_gemm_peak *p);
 /* Appends its contestants to c, which has room for FT_GEMM_PEAKS. */
 enum { FT_GEMM_PEAKS = 3 };

@@ -1,4 +1,4 @@
-/* fettle bench gemm: the rate of the three products of a linear, for every stored dtype; and the peak that mfu is
+/* fettle bench gemm: the rate of the three products of a linear, by engine and stored dtype; and the peak that mfu is
  * measured by.
  *
  *   forward  y [T, out] = x w^T        grad_x  dx [T, in] = dy w        grad_w  dw [out, in] += dy^T x
@@ -13,6 +13,12 @@ typedef struct product {
     float *x, *y, *dw, *scratch, *parts; /* [T, in], [T, out], [out, in] or NULL */
     int64_t T, in, out;
 } product;
+
+/* What a contestant runs. */
+typedef struct work {
+    const product *p;
+    const ft_engine *e;
+} work;
 
 static void product_free(product *p)
 {
@@ -40,8 +46,7 @@ static ft_status fill_weight(product *p, const ft_dtype *dtype)
 static ft_status product_make(product *p, int64_t T, int64_t in, int64_t out, const ft_dtype *dtype, bool with_dw)
 {
     *p = (product){.T = T, .in = in, .out = out};
-    ft_tensor shape = {.dtype = dtype, .ndim = 2, .shape = {out, in}};
-    size_t parts = ft_linear_parts(T, &shape);
+    size_t parts = FT_MAX(ft_linear_parts(T, in, out), ft_linear_parts(out, in, T));
     p->x = ft_alloc((size_t)(T * in), sizeof(float));
     p->y = ft_alloc((size_t)(T * out), sizeof(float));
     p->dw = with_dw ? ft_alloc((size_t)(out * in), sizeof(float)) : NULL;
@@ -56,22 +61,25 @@ static ft_status product_make(product *p, int64_t T, int64_t in, int64_t out, co
 
 static ft_status run_forward(void *ctx)
 {
-    product *p = ctx;
-    ft_linear_forward(p->y, p->x, p->T, &p->w, NULL, p->scratch);
+    const work *w = ctx;
+    const product *p = w->p;
+    ft_linear_forward(w->e, p->y, p->x, p->T, &p->w, NULL, p->scratch);
     return FT_OK;
 }
 
 static ft_status run_grad_x(void *ctx)
 {
-    product *p = ctx;
-    ft_linear_grad_x(p->x, p->y, p->T, &p->w, false, p->scratch, p->parts);
+    const work *w = ctx;
+    const product *p = w->p;
+    ft_linear_grad_x(w->e, p->x, p->y, p->T, &p->w, false, p->scratch, p->parts);
     return FT_OK;
 }
 
 static ft_status run_grad_w(void *ctx)
 {
-    product *p = ctx;
-    ft_linear_grad_w(p->dw, p->y, p->x, p->T, p->out, p->in);
+    const work *w = ctx;
+    const product *p = w->p;
+    ft_linear_grad_w(w->e, p->dw, p->y, p->x, p->T, p->out, p->in, p->scratch, p->parts);
     return FT_OK;
 }
 
@@ -84,9 +92,10 @@ static double gflops(const product *p, double seconds)
 
 struct ft_gemm_peak {
     product p[FT_GEMM_PEAKS];
+    work work[FT_GEMM_PEAKS];
 };
 
-ft_status ft_gemm_peak_new(ft_gemm_peak **out)
+ft_status ft_gemm_peak_new(ft_gemm_peak **out, ft_compute compute)
 {
     /* of what models have: where rates of linears are highest on the machines seen so far (docs/performance.md) */
     static const int64_t shapes[FT_GEMM_PEAKS][3] = {{1024, 576, 1536}, {1024, 2048, 2048}, {512, 2048, 5632}};
@@ -94,8 +103,10 @@ ft_status ft_gemm_peak_new(ft_gemm_peak **out)
     *out = ft_alloc(1, sizeof **out);
     if (!*out)
         return FT_ENOMEM;
-    for (size_t i = 0; st == FT_OK && i < FT_GEMM_PEAKS; i++)
+    for (size_t i = 0; st == FT_OK && i < FT_GEMM_PEAKS; i++) {
         st = product_make(&(*out)->p[i], shapes[i][0], shapes[i][1], shapes[i][2], &ft_f32, false);
+        (*out)->work[i] = (work){.p = &(*out)->p[i], .e = ft_engine_of(compute)};
+    }
     if (st == FT_OK)
         return FT_OK;
     ft_gemm_peak_free(*out);
@@ -114,7 +125,7 @@ void ft_gemm_peak_join(ft_gemm_peak *p, ft_contestant *c)
 {
     for (size_t i = 0; i < FT_GEMM_PEAKS; i++) {
         c[i].run = run_forward;
-        c[i].ctx = &p->p[i];
+        c[i].ctx = &p->work[i];
     }
 }
 
@@ -135,10 +146,11 @@ static const struct {
 } kinds[] = {{"forward", run_forward, false}, {"grad_x", run_grad_x, false}, {"grad_w", run_grad_w, true}};
 
 typedef struct field {
-    product *p;       /* [n_dtypes * n_matrices] */
+    product *p;       /* [n_products] */
+    work *work;       /* [n_products * engines] */
     ft_contestant *c; /* [n] */
     const char **of;  /* [n]: what a contestant does */
-    size_t n_products, n;
+    size_t n_products, n_works, n;
 } field;
 
 static const char *const matrices[] = {"q_proj", "up_proj", "down_proj"};
@@ -159,27 +171,42 @@ static bool asked_for(const char *list, const char *name)
     return !list;
 }
 
+/* The product's kinds, on every usable engine. */
+static void enter(field *f, const product *p, const char *engines)
+{
+    for (size_t e = 0; ft_engines[e]; e++) {
+        if (!ft_engine_usable(ft_engines[e]) || !asked_for(engines, ft_engine_name(ft_engines[e])))
+            continue;
+        work *w = &f->work[f->n_works++];
+        *w = (work){.p = p, .e = ft_engines[e]};
+        for (size_t k = 0; k < FT_COUNT(kinds); k++)
+            if (!kinds[k].f32_only || p->w.dtype == &ft_f32) {
+                f->of[f->n] = kinds[k].name;
+                f->c[f->n++] = (ft_contestant){.run = kinds[k].run, .ctx = w};
+            }
+    }
+}
+
 static ft_status enter_all(field *f, const ft_args *a)
 {
     const ft_shape *s = ft_shape_named(ft_args_text(a, "shape"));
-    size_t dtypes = 0;
+    size_t dtypes = 0, engines = 0;
     while (ft_dtypes[dtypes])
         dtypes++;
-    size_t most = dtypes * FT_COUNT(matrices);
-    f->p = ft_alloc(most, sizeof *f->p);
+    while (ft_engines[engines])
+        engines++;
+    size_t most = dtypes * FT_COUNT(matrices) * engines;
+    f->p = ft_alloc(dtypes * FT_COUNT(matrices), sizeof *f->p);
+    f->work = ft_alloc(most, sizeof *f->work);
     f->c = ft_alloc(most * FT_COUNT(kinds), sizeof *f->c);
     f->of = ft_alloc(most * FT_COUNT(kinds), sizeof *f->of);
-    if (!f->p || !f->c || !f->of)
+    if (!f->p || !f->work || !f->c || !f->of)
         return FT_ENOMEM;
     for (size_t d = 0; d < dtypes; d++)
         for (size_t m = 0; m < FT_COUNT(matrices) && asked_for(ft_args_text(a, "dtype"), ft_dtypes[d]->name); m++) {
             product *p = &f->p[f->n_products++];
             FT_RETURN(make_product(p, s, m, ft_args_int(a, "tokens"), ft_dtypes[d]));
-            for (size_t k = 0; k < FT_COUNT(kinds); k++)
-                if (!kinds[k].f32_only || ft_dtypes[d] == &ft_f32) {
-                    f->of[f->n] = kinds[k].name;
-                    f->c[f->n++] = (ft_contestant){.run = kinds[k].run, .ctx = p};
-                }
+            enter(f, p, ft_args_text(a, "engine"));
         }
     return FT_OK;
 }
@@ -192,16 +219,19 @@ static ft_status print(const field *f, const ft_args *a)
     ft_result_text(o, "shape", ft_args_text(a, "shape"));
     ft_result_int(o, "tokens", ft_args_int(a, "tokens"));
     for (size_t i = 0; i < f->n; i++) {
-        const product *p = f->c[i].ctx;
-        if (p->w.dtype == &ft_f32)
-            best = FT_MAX(best, gflops(p, f->c[i].best_s));
+        const work *w = f->c[i].ctx;
+        if (w->p->w.dtype == &ft_f32 && ft_engine_compute(w->e) == FT_COMPUTE_F32)
+            best = FT_MAX(best, gflops(w->p, f->c[i].best_s));
     }
     ft_result_real(o, "gemm_peak_gflops", best);
     ft_result_int(o, "peak_rss_bytes", (int64_t)ft_peak_rss_bytes());
     json_t *list = ft_result_list(o, "products");
     for (size_t i = 0; i < f->n; i++) {
-        const product *p = f->c[i].ctx;
+        const work *w = f->c[i].ctx;
+        const product *p = w->p;
         json_t *row = ft_result_row(list);
+        ft_result_text(row, "engine", ft_engine_name(w->e));
+        ft_result_text(row, "compute", ft_engine_compute(w->e) == FT_COMPUTE_BF16 ? "bf16" : "f32");
         ft_result_text(row, "dtype", p->w.dtype->name);
         ft_result_text(row, "product", f->of[i]);
         ft_result_text(row, "matrix", matrices[(size_t)(p - f->p) % FT_COUNT(matrices)]);
@@ -225,9 +255,15 @@ done:
     for (size_t i = 0; i < f.n_products; i++)
         product_free(&f.p[i]);
     ft_free(f.p);
+    ft_free(f.work);
     ft_free(f.c);
     ft_free(f.of);
     return st;
+}
+
+static const char *choice_engine(size_t i)
+{
+    return ft_engines[i] ? ft_engine_name(ft_engines[i]) : NULL;
 }
 
 static const ft_cmd_option options[] = {
@@ -235,6 +271,8 @@ static const ft_cmd_option options[] = {
     {"tokens", FT_ARG_INT, .argument = "N", .fallback = "1024", .min = 1, .max = 65536, .help = "rows of x"},
     {"dtype", FT_ARG_NAMES, .argument = "T,...", .choice = ft_choice_dtype,
      .help = "how the weights are stored (default: every type)"},
+    {"engine", FT_ARG_NAMES, .argument = "NAME,...", .choice = choice_engine,
+     .help = "what multiplies (default: all that this CPU can run)"},
     FT_ROUNDS_OPTION("5"),
     FT_BENCH_JSON,
     {0}};
@@ -243,7 +281,7 @@ const ft_cmd ft_cmd_bench_gemm = {
     .name = "bench gemm",
     .summary = "measure matrix products by stored type",
     .about = "Multiplies matrices of a model's shapes, forward and both ways backward, with the weights stored as each "
-             "type, and prints the best and the median rate of each.",
+             "type, on each engine, and prints the best and the median rate.",
     .options = options,
     .example = "fettle bench gemm --shape tinyllama-1.1b --dtype f32,q8_0",
     .run = run};

@@ -34,7 +34,7 @@ static ft_status run(const ft_args *a)
     ft_stop_on_signals();
     FT_TRY(ft_bench_training_open(&t, a));
     uint64_t rss = ft_peak_rss_bytes();
-    FT_TRY(ft_gemm_peak_new(&peak));
+    FT_TRY(ft_gemm_peak_new(&peak, t.options.compute));
     c[0].run = ft_bench_training_step;
     c[0].ctx = &t;
     ft_gemm_peak_join(peak, c + 1);

@@ -67,6 +67,7 @@ ft_status ft_bench_training_open(ft_bench_training *t, const ft_args *a)
                                     .learning_rate = 1e-5,
                                     .schedule = ft_schedule_named("constant"),
                                     .max_grad_norm = 1,
+                                    .compute = is(a, "compute", "bf16") ? FT_COMPUTE_BF16 : FT_COMPUTE_F32,
                                     .gradient_checkpointing = is(a, "checkpointing", "on")};
     FT_RETURN(ft_stepper_new(&t->stepper, t->model, &t->rows, &t->options));
     for (int i = 0; i < 2; i++) /* the second step runs in the memory that the first one found to be needed */
@@ -104,7 +105,7 @@ const char *ft_choice_bench_adapter(size_t i)
 
 const char *ft_choice_bench_compute(size_t i)
 {
-    static const char *const names[] = {"f32", NULL};
+    static const char *const names[] = {"f32", "bf16", NULL};
     return names[i];
 }
 

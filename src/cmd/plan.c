@@ -224,6 +224,7 @@ static void plan_training(ft_plan *p, ft_recipe *r)
     o->gradient_accumulation_steps = int_of(r, "gradient_accumulation_steps");
     p->auto_checkpointing = is(checkpointing, "auto");
     o->gradient_checkpointing = is(checkpointing, "true");
+    o->compute = is(text_of(r, "compute", 0), "bf16") ? FT_COMPUTE_BF16 : FT_COMPUTE_F32;
     o->save_steps = int_of(r, "save_steps");
     o->save_total_limit = int_of(r, "save_total_limit");
     o->eval_steps = int_of(r, "eval_steps");

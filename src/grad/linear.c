@@ -3,10 +3,20 @@
 
 void ft_grad__linear_dx(ft_tape *t, float *dx, const float *dy, int64_t T, const ft_param *w, bool add)
 {
-    size_t floats = ft_linear_parts(T, &w->t);
+    size_t floats = ft_linear_parts(T, ft_tensor_cols(&w->t), ft_tensor_rows(&w->t));
     float *parts = floats ? ft_grad__lend(t, floats) : NULL;
     if (!t->dry && (parts || !floats))
-        ft_linear_grad_x(dx, dy, T, &w->t, add, t->scratch, parts);
+        ft_linear_grad_x(t->engine, dx, dy, T, &w->t, add, t->scratch, parts);
+    ft_grad__give_back(t, parts);
+}
+
+void ft_grad__linear_dw(ft_tape *t, const ft_param *w, const float *dy, const float *x, int64_t T)
+{
+    int64_t out = ft_tensor_rows(&w->t), in = ft_tensor_cols(&w->t);
+    size_t floats = ft_linear_parts(out, in, T);
+    float *parts = floats ? ft_grad__lend(t, floats) : NULL;
+    if (!t->dry && (parts || !floats))
+        ft_linear_grad_w(t->engine, w->grad, dy, x, T, out, in, t->scratch, parts);
     ft_grad__give_back(t, parts);
 }
 
@@ -18,8 +28,8 @@ static void backward(ft_tape *t, const ft_node *n)
     float *dx = ft_grad__of(t, x, &add);
     if (dx)
         ft_grad__linear_dx(t, dx, y->g, x->rows, w, add);
-    if (!t->dry && w->trainable)
-        ft_linear_grad_w(w->grad, y->g, x->v, x->rows, y->cols, x->cols);
+    if (w->trainable)
+        ft_grad__linear_dw(t, w, y->g, x->v, x->rows);
     if (!t->dry && ft_grad__trains(bias))
         ft_linear_grad_bias(bias->grad, y->g, x->rows, y->cols);
 }
@@ -37,7 +47,7 @@ ft_var *ft_op_linear(ft_tape *t, ft_var *x, ft_param *w, ft_param *bias)
     if (!y)
         return NULL;
     if (!t->dry)
-        ft_linear_forward(y->v, x->v, x->rows, &w->t, bias ? bias->t.data : NULL, t->scratch);
+        ft_linear_forward(t->engine, y->v, x->v, x->rows, &w->t, bias ? bias->t.data : NULL, t->scratch);
     double once = 2.0 * (double)x->rows * (double)x->cols * (double)out;
     ft_grad__count(t, once, once * (x->needs_grad + w->trainable));
     x->kept |= t->record && w->trainable;

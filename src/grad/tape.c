@@ -82,6 +82,7 @@ void ft_tape_begin(ft_tape *t, bool record, uint64_t seed, uint64_t step)
     t->suspended = t->replaying = false;
     t->seed = seed;
     t->step = step;
+    t->engine = ft_engine_of(t->compute);
     t->stats.records = 0;
     t->stats.forward_flops = t->stats.backward_flops = 0;
     t->status = ft_grad__arena_begin(&t->values);
@@ -94,6 +95,11 @@ void ft_tape_begin(ft_tape *t, bool record, uint64_t seed, uint64_t step)
 void ft_tape_dry(ft_tape *t, bool dry)
 {
     t->dry = dry;
+}
+
+void ft_tape_compute(ft_tape *t, ft_compute compute)
+{
+    t->compute = compute;
 }
 
 void ft_tape_first_token(ft_tape *t, int64_t first)

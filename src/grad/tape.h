@@ -89,6 +89,8 @@ struct ft_tape {
     bool replaying;      /* running a block again: nothing is counted */
     bool dry;            /* nothing is computed: see ft_grad__run */
     uint64_t seed, step;
+    ft_compute compute;
+    const ft_engine *engine; /* for it, chosen at ft_tape_begin */
     float *scratch; /* ft_linear_scratch() floats */
     size_t scratch_floats;
     struct ft_rope_table *ropes;
@@ -144,6 +146,8 @@ bool ft_grad__check_weight(ft_tape *t, const ft_op *op, const ft_param *w, int64
 void ft_grad__scatter_add(ft_tape *t, float *dst, const int64_t *index, int64_t n, const float *src, int64_t cols, float scale);
 /* dx [T, in] (+)= dy w, with memory of the pool where the sum is long (linear.c). */
 void ft_grad__linear_dx(ft_tape *t, float *dx, const float *dy, int64_t T, const ft_param *w, bool add);
+/* w's gradient += dy^T x, likewise. */
+void ft_grad__linear_dw(ft_tape *t, const ft_param *w, const float *dy, const float *x, int64_t T);
 /* A copy of seg with its start, past and total in the tape's memory; NULL on failure. */
 const ft_segments *ft_grad__keep_segments(ft_tape *t, const ft_segments *seg);
 /* Segments cover T tokens in order. */

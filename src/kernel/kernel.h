@@ -108,18 +108,36 @@ ft_reader ft_kernel_reader(const ft_kernels *k, const ft_dtype *dtype);
 /* Name of the core that OpenBLAS chose its GEMM for. */
 const char *ft_blas_core(void);
 
+/* ---- engines: what multiplies ---- */
+
+/* What the operands of a product are rounded to; sums are f32 either way. */
+typedef enum ft_compute { FT_COMPUTE_F32, FT_COMPUTE_BF16 } ft_compute;
+typedef struct ft_engine ft_engine;
+extern const ft_engine *const ft_engines[]; /* all that were built; NULL at the end */
+const char *ft_engine_name(const ft_engine *e);
+ft_compute ft_engine_compute(const ft_engine *e);
+bool ft_engine_usable(const ft_engine *e); /* on this CPU, under the active path */
+/* The best usable one; where the CPU has none for bf16 it is that of f32, whose own compute says so. */
+const ft_engine *ft_engine_of(ft_compute compute);
+
 /* ---- linear over any stored dtype: w [out, in] ----
  * A weight that is not f32 is decoded tile by tile into a panel that stays in cache and never exists in f32 as a whole.
+ * With an engine of bf16 x, w and dy are rounded to it on their way into the product; up to FT_FEW_ROWS rows of x (as in
+ * decoding) are multiplied in f32 by any engine.
  * scratch: ft_linear_scratch() floats, undefined content, not shared by concurrent calls. */
+enum { FT_FEW_ROWS = 4 };
 size_t ft_linear_scratch(void);
 /* y [T, out] = x [T, in] w^T (+ bias [out], NULL: none). */
-void ft_linear_forward(float *y, const float *x, int64_t T, const ft_tensor *w, const float *bias, float *scratch);
-/* dx [T, in] (+)= dy [T, out] w. parts: ft_linear_parts() floats, undefined content; NULL where that is 0. */
-size_t ft_linear_parts(int64_t T, const ft_tensor *w);
-void ft_linear_grad_x(float *dx, const float *dy, int64_t T, const ft_tensor *w, bool add, float *scratch,
-                      float *parts);
-/* dw [out, in] += dy^T x. */
-void ft_linear_grad_w(float *dw, const float *dy, const float *x, int64_t T, int64_t out, int64_t in);
+void ft_linear_forward(const ft_engine *e, float *y, const float *x, int64_t T, const ft_tensor *w, const float *bias,
+                       float *scratch);
+/* Floats of `parts` below, undefined content, for a result [rows, cols] that is a sum over K; NULL where that is 0. */
+size_t ft_linear_parts(int64_t rows, int64_t cols, int64_t K);
+/* dx [T, in] (+)= dy [T, out] w: parts for T, in and out. */
+void ft_linear_grad_x(const ft_engine *e, float *dx, const float *dy, int64_t T, const ft_tensor *w, bool add,
+                      float *scratch, float *parts);
+/* dw [out, in] += dy^T x: parts for out, in and T. */
+void ft_linear_grad_w(const ft_engine *e, float *dw, const float *dy, const float *x, int64_t T, int64_t out, int64_t in,
+                      float *scratch, float *parts);
 /* dbias [out] += column sums of dy. */
 void ft_linear_grad_bias(float *dbias, const float *dy, int64_t T, int64_t out);
 

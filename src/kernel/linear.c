@@ -1,52 +1,34 @@
-/* Linear over any stored dtype: y = x w^T, dx = dy w, dw += dy^T x, as GEMMs over tiles of the result.
+/* Linear over any stored dtype: y = x w^T, dx = dy w, dw += dy^T x, as products over tiles of the result.
  *
- *            columns                     A tile of the result belongs to one thread from start to end. Its sum runs in
- *         +-----+-----+-----+            blocks of DEPTH: for each, the piece of w that is needed is decoded into the
- *    rows | 0,0 | 0,1 | 0,2 |            thread's panel [at most PANEL floats, it stays in L2] and handed to GEMM. f32
- *         +-----+-----+-----+            weights are used where they lie.
- *         | 1,0 | ...       |
- *         +-----+-----+-----+            The tile's size follows from the shape alone, so the result does not depend on
- *                                        the number of threads.
+ *            columns                     A tile of the result belongs to one thread from start to end. An engine
+ *         +-----+-----+-----+            (kernel/engine.h) makes it, out of pieces of the operands that it packs, and
+ *    rows | 0,0 | 0,1 | 0,2 |            decodes where w is stored in another dtype, into the thread's scratch.
+ *         +-----+-----+-----+
+ *         | 1,0 | ...       |            The tile's size follows from the shape alone, so the result does not depend on
+ *         +-----+-----+-----+            the number of threads.
  *
- * dx sums over the rows of w. A head has so many of them, and so few columns, that tiles would be small: its sum is cut
- * into PARTS, each with a result of its own, which are added in order at the end.
+ * A result of few tiles with a long sum (a head's dx over V, a small matrix's dw over T) keeps its tiles large, and its
+ * sum is cut into parts, each with a result of its own, which are added in order at the end.
  *
  * Few rows (decoding one token) are bound by reading w: each row of w is read once and multiplied as it is decoded.
  */
-#include "kernel/kernel.h"
 #include "base/threads.h"
+#include "kernel/engine.h"
 
-#include <cblas.h>
 #include <string.h>
 
 enum {
-    TILE = 512,  /* rows or columns of a tile at most */
-    DEPTH = 256, /* of a panel; a multiple of every dtype's block */
-    PANEL = TILE * DEPTH,
-    FEW = 4,       /* rows that go without GEMM */
-    FEW_ROWS = 64, /* rows of w in a tile of that */
+    TILE = FT_PANEL_COLS, /* rows or columns of a tile at most */
+    FEW_TILE = 64,        /* rows of w in a tile where there are few of x */
     WISHED_TILES = 8,
-    LOW_TILE = 128, /* rows and columns below which a tile is cut only for want of tiles */
+    LOW_TILE = 128, /* rows and columns below which a tile is not cut for want of tiles */
     ROUND = 32,
-    PARTS = 8,
-    LONG_SUM = PARTS * 1024
+    PART_SUM = 512 /* the least of a sum that a part takes */
 };
 
 size_t ft_linear_scratch(void)
 {
-    return (size_t)ft_threads() * PANEL;
-}
-
-const char *ft_blas_core(void)
-{
-    return openblas_get_corename();
-}
-
-void ft_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
-             const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
-{
-    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (blasint)m, (blasint)n,
-                (blasint)k, alpha, a, (blasint)lda, b, (blasint)ldb, beta, c, (blasint)ldc);
+    return (size_t)ft_threads() * ft_engine__room();
 }
 
 /* ---- tiles ---- */
@@ -103,6 +85,7 @@ static tile tile_at(const tiling *t, int64_t i)
 }
 
 typedef struct job {
+    const ft_engine *e;
     const ft_kernels *k;
     ft_reader reader;
     tiling tiles;
@@ -111,13 +94,15 @@ typedef struct job {
     const ft_tensor *w;
     int64_t T, out, in;
     bool add;
+    int64_t n_parts; /* of the sum, 1: none of their own */
     float *scratch, *parts;
 } job;
 
-static job job_of(float *to, const float *a, int64_t T, const ft_tensor *w, float *scratch)
+static job job_of(const ft_engine *e, float *to, const float *a, int64_t T, const ft_tensor *w, float *scratch)
 {
     const ft_kernels *k = ft_kernels_active();
-    return (job){.k = k,
+    return (job){.e = e,
+                 .k = k,
                  .reader = ft_kernel_reader(k, w->dtype),
                  .to = to,
                  .a = a,
@@ -128,30 +113,15 @@ static job job_of(float *to, const float *a, int64_t T, const ft_tensor *w, floa
                  .scratch = scratch};
 }
 
-static float *panel_of(const job *j)
+static float *room_of(const job *j)
 {
-    return j->scratch + (size_t)ft_thread_id() * PANEL;
+    return j->scratch + (size_t)ft_thread_id() * ft_engine__room();
 }
 
-/* Rows [r, r + rows) x columns [c, c + cols) of w in f32: where they lie, or decoded into the panel. */
-static const float *piece_of_w(const job *j, int64_t r, int64_t rows, int64_t c, int64_t cols, int64_t *ld)
+/* w as an operand: its vectors are its rows (k_inner) or its columns, from vector i and element k on. */
+static ft_operand weight_of(const job *j, bool k_inner, int64_t i, int64_t k)
 {
-    if (j->w->dtype == &ft_f32) {
-        *ld = j->in;
-        return (const float *)j->w->data + r * j->in + c;
-    }
-    float *panel = panel_of(j);
-    size_t skip = (size_t)(c / j->w->dtype->block_len) * j->w->dtype->block_bytes;
-    for (int64_t i = 0; i < rows; i++)
-        j->reader.decode((const char *)ft_tensor_row(j->w, r + i) + skip, cols, panel + i * cols);
-    *ld = cols;
-    return panel;
-}
-
-/* How much of the sum one GEMM takes: all of it where nothing has to be decoded. */
-static int64_t depth_of(const job *j, int64_t all)
-{
-    return j->w->dtype == &ft_f32 ? all : FT_MIN(all, (int64_t)DEPTH);
+    return (ft_operand){.w = j->w, .reader = j->reader, .ld = j->in, .k_inner = k_inner, .i = i, .k = k};
 }
 
 /* ---- y = x w^T ---- */
@@ -160,24 +130,20 @@ static void forward_tile(void *ctx, int64_t i)
 {
     const job *j = ctx;
     tile t = tile_at(&j->tiles, i);
-    int64_t depth = depth_of(j, j->in), ld;
     float *y = j->to + t.r * j->out + t.c;
     for (int64_t r = 0; j->b && r < t.rows; r++)
         memcpy(y + r * j->out, j->b + t.c, (size_t)t.cols * sizeof *y);
-    for (int64_t k = 0; k < j->in; k += depth) {
-        int64_t n = FT_MIN(depth, j->in - k);
-        const float *w = piece_of_w(j, t.c, t.cols, k, n, &ld);
-        ft_gemm(false, true, t.rows, t.cols, n, 1, j->a + t.r * j->in + k, j->in, w, ld, k || j->b ? 1 : 0, y, j->out);
-    }
+    ft_operand x = {.f = j->a, .ld = j->in, .k_inner = true, .i = t.r}, w = weight_of(j, true, t.c, 0);
+    ft_engine__multiply(j->e, y, j->out, t.rows, t.cols, j->in, &x, &w, j->b, room_of(j));
 }
 
-/* One tile of a few rows: FEW_ROWS rows of w, each against all T rows of x. */
+/* One tile of a few rows: FEW_TILE rows of w, each against all T rows of x. */
 static void forward_few(void *ctx, int64_t i)
 {
     const job *j = ctx;
-    int64_t end = FT_MIN(j->out, (i + 1) * FEW_ROWS);
+    int64_t end = FT_MIN(j->out, (i + 1) * FEW_TILE);
     bool fused = j->T == 1 && j->reader.dot;
-    for (int64_t o = i * FEW_ROWS; o < end; o++) {
+    for (int64_t o = i * FEW_TILE; o < end; o++) {
         const void *stored = ft_tensor_row(j->w, o);
         const float *w = stored;
         float bias = j->b ? j->b[o] : 0;
@@ -186,7 +152,7 @@ static void forward_few(void *ctx, int64_t i)
             continue;
         }
         if (j->w->dtype != &ft_f32) {
-            float *row = panel_of(j);
+            float *row = room_of(j);
             j->reader.decode(stored, j->in, row);
             w = row;
         }
@@ -195,81 +161,98 @@ static void forward_few(void *ctx, int64_t i)
     }
 }
 
-void ft_linear_forward(float *y, const float *x, int64_t T, const ft_tensor *w, const float *bias, float *scratch)
+void ft_linear_forward(const ft_engine *e, float *y, const float *x, int64_t T, const ft_tensor *w, const float *bias,
+                       float *scratch)
 {
-    job j = job_of(y, x, T, w, scratch);
+    job j = job_of(e, y, x, T, w, scratch);
     j.b = bias;
-    if (T <= FEW && (w->dtype == &ft_f32 || j.in <= PANEL)) {
-        ft_parallel((j.out + FEW_ROWS - 1) / FEW_ROWS, forward_few, &j);
+    if (T <= FT_FEW_ROWS && (w->dtype == &ft_f32 || j.in <= (int64_t)ft_engine__room())) {
+        ft_parallel((j.out + FEW_TILE - 1) / FEW_TILE, forward_few, &j);
         return;
     }
     j.tiles = tile_plan(T, j.out, 1);
     ft_parallel(tiles_of(&j.tiles), forward_tile, &j);
 }
 
-/* ---- dx = dy w ---- */
+/* ---- sums in parts ---- */
 
-/* Tile i of the sum over rows [from, to) of w; add: to what stands in dx. */
-static void grad_x_sum(const job *j, float *to, int64_t i, int64_t from, int64_t end, bool add)
+static int64_t count_parts(int64_t rows, int64_t cols, int64_t K)
 {
-    tile t = tile_at(&j->tiles, i);
-    int64_t depth = depth_of(j, end - from), ld;
-    float *dx = to + t.r * j->in + t.c;
-    for (int64_t k = from; k < end; k += depth) {
-        int64_t n = FT_MIN(depth, end - k);
-        const float *w = piece_of_w(j, k, n, t.c, t.cols, &ld);
-        ft_gemm(false, false, t.rows, t.cols, n, 1, j->a + t.r * j->out + k, j->out, w, ld, k > from || add ? 1 : 0, dx,
-                j->in);
+    int64_t tiles = ((rows + TILE - 1) / TILE) * ((cols + TILE - 1) / TILE);
+    return FT_MAX(FT_MIN((WISHED_TILES + tiles - 1) / tiles, K / PART_SUM), (int64_t)1);
+}
+
+size_t ft_linear_parts(int64_t rows, int64_t cols, int64_t K)
+{
+    int64_t n = count_parts(rows, cols, K);
+    return n > 1 ? (size_t)n * (size_t)rows * (size_t)cols : 0;
+}
+
+/* to[row] = or += the parts' rows, in order. */
+static void add_parts(void *ctx, int64_t row)
+{
+    const job *j = ctx;
+    int64_t cols = j->tiles.cols;
+    float *to = j->to + row * cols;
+    for (int64_t p = 0; p < j->n_parts; p++) {
+        const float *part = j->parts + (p * j->tiles.rows + row) * cols;
+        if (p || j->add)
+            j->k->axpy(to, 1, part, cols);
+        else
+            memcpy(to, part, (size_t)cols * sizeof *to);
     }
 }
+
+/* Makes j->to [rows, cols] (+)= a sum over K by calls of fn, whose number i is tile i % tiles of part i / tiles. */
+static void sum_up(job *j, void (*fn)(void *ctx, int64_t i), int64_t rows, int64_t cols, int64_t K, int64_t block_len)
+{
+    j->n_parts = count_parts(rows, cols, K);
+    if (j->n_parts == 1) {
+        j->tiles = tile_plan(rows, cols, block_len);
+        ft_parallel(tiles_of(&j->tiles), fn, j);
+        return;
+    }
+    j->tiles = (tiling){.rows = rows, .cols = cols, .unit = FT_MAX(block_len, (int64_t)ROUND)};
+    resize_tiles(&j->tiles, TILE, TILE);
+    ft_parallel(j->n_parts * tiles_of(&j->tiles), fn, j);
+    ft_parallel(rows, add_parts, j);
+}
+
+/* What call i of sum_up has to make: the tile, the stretch of the sum, and where it goes. */
+typedef struct share {
+    tile t;
+    int64_t from, n;
+    float *to; /* the tile's first element */
+    bool add;
+} share;
+
+static share share_of(const job *j, int64_t i, int64_t K)
+{
+    int64_t tiles = tiles_of(&j->tiles), part = i / tiles, cols = j->tiles.cols;
+    share s = {.t = tile_at(&j->tiles, i % tiles), .from = K * part / j->n_parts, .add = j->n_parts == 1 && j->add};
+    s.n = K * (part + 1) / j->n_parts - s.from;
+    s.to = (j->n_parts == 1 ? j->to : j->parts + part * j->tiles.rows * cols) + s.t.r * cols + s.t.c;
+    return s;
+}
+
+/* ---- dx = dy w ---- */
 
 static void grad_x_tile(void *ctx, int64_t i)
 {
     const job *j = ctx;
-    grad_x_sum(j, j->to, i, 0, j->out, j->add);
+    share s = share_of(j, i, j->out);
+    ft_operand dy = {.f = j->a, .ld = j->out, .k_inner = true, .i = s.t.r, .k = s.from};
+    ft_operand w = weight_of(j, false, s.t.c, s.from);
+    ft_engine__multiply(j->e, s.to, j->in, s.t.rows, s.t.cols, s.n, &dy, &w, s.add, room_of(j));
 }
 
-static void grad_x_part(void *ctx, int64_t i)
+void ft_linear_grad_x(const ft_engine *e, float *dx, const float *dy, int64_t T, const ft_tensor *w, bool add,
+                      float *scratch, float *parts)
 {
-    const job *j = ctx;
-    int64_t n = tiles_of(&j->tiles), part = i / n, step = (j->out + PARTS - 1) / PARTS;
-    grad_x_sum(j, j->parts + part * j->T * j->in, i % n, part * step, FT_MIN(j->out, (part + 1) * step), false);
-}
-
-static void add_parts(void *ctx, int64_t t)
-{
-    const job *j = ctx;
-    float *dx = j->to + t * j->in;
-    for (int64_t p = 0; p < PARTS; p++) {
-        const float *part = j->parts + (p * j->T + t) * j->in;
-        if (p || j->add)
-            j->k->axpy(dx, 1, part, j->in);
-        else
-            memcpy(dx, part, (size_t)j->in * sizeof *dx);
-    }
-}
-
-size_t ft_linear_parts(int64_t T, const ft_tensor *w)
-{
-    if (ft_tensor_rows(w) < LONG_SUM || T > TILE)
-        return 0;
-    return (size_t)PARTS * (size_t)T * (size_t)ft_tensor_cols(w);
-}
-
-void ft_linear_grad_x(float *dx, const float *dy, int64_t T, const ft_tensor *w, bool add, float *scratch, float *parts)
-{
-    job j = job_of(dx, dy, T, w, scratch);
+    job j = job_of(e, dx, dy, T, w, scratch);
     j.add = add;
-    if (ft_linear_parts(T, w)) {
-        j.parts = parts;
-        j.tiles = (tiling){.rows = T, .cols = j.in, .unit = FT_MAX(w->dtype->block_len, ROUND)};
-        resize_tiles(&j.tiles, TILE, TILE);
-        ft_parallel(PARTS * tiles_of(&j.tiles), grad_x_part, &j);
-        ft_parallel(T, add_parts, &j);
-        return;
-    }
-    j.tiles = tile_plan(T, j.in, w->dtype->block_len);
-    ft_parallel(tiles_of(&j.tiles), grad_x_tile, &j);
+    j.parts = parts;
+    sum_up(&j, grad_x_tile, T, j.in, j.out, w->dtype->block_len);
 }
 
 /* ---- dw += dy^T x ---- */
@@ -277,15 +260,19 @@ void ft_linear_grad_x(float *dx, const float *dy, int64_t T, const ft_tensor *w,
 static void grad_w_tile(void *ctx, int64_t i)
 {
     const job *j = ctx;
-    tile t = tile_at(&j->tiles, i);
-    ft_gemm(true, false, t.rows, t.cols, j->T, 1, j->a + t.r, j->out, j->b + t.c, j->in, 1, j->to + t.r * j->in + t.c,
-            j->in);
+    share s = share_of(j, i, j->T);
+    ft_operand dy = {.f = j->a, .ld = j->out, .i = s.t.r, .k = s.from};
+    ft_operand x = {.f = j->b, .ld = j->in, .i = s.t.c, .k = s.from};
+    ft_engine__multiply(j->e, s.to, j->in, s.t.rows, s.t.cols, s.n, &dy, &x, s.add, room_of(j));
 }
 
-void ft_linear_grad_w(float *dw, const float *dy, const float *x, int64_t T, int64_t out, int64_t in)
+void ft_linear_grad_w(const ft_engine *e, float *dw, const float *dy, const float *x, int64_t T, int64_t out, int64_t in,
+                      float *scratch, float *parts)
 {
-    job j = {.to = dw, .a = dy, .b = x, .T = T, .out = out, .in = in, .tiles = tile_plan(out, in, 1)};
-    ft_parallel(tiles_of(&j.tiles), grad_w_tile, &j);
+    job j = {.e = e, .k = ft_kernels_active(), .to = dw, .a = dy, .b = x, .T = T, .out = out, .in = in, .add = true};
+    j.scratch = scratch;
+    j.parts = parts;
+    sum_up(&j, grad_w_tile, out, in, T, 1);
 }
 
 /* ---- dbias += column sums ---- */

@@ -76,6 +76,15 @@ static ft_status make_moments(ft_stepper *s)
     return FT_OK;
 }
 
+static ft_status make_tape(ft_stepper *s)
+{
+    FT_RETURN(ft_tape_new(&s->tape));
+    ft_tape_compute(s->tape, s->o->compute);
+    if (ft_engine_compute(ft_engine_of(s->o->compute)) != s->o->compute)
+        ft_note(FT_WARN, "compute: bf16 needs a CPU with AVX512-BF16, f32 is used");
+    return FT_OK;
+}
+
 static ft_status check_options(const ft_train_options *o, const ft_rows *rows, const ft_model *m)
 {
     if (!rows->n)
@@ -99,7 +108,7 @@ static ft_status set_up(ft_stepper *s)
     s->warmup_steps = o->warmup_steps > 0 ? o->warmup_steps : (int64_t)warmup;
     FT_RETURN(make_tiles(s));
     FT_RETURN(make_moments(s));
-    return ft_tape_new(&s->tape);
+    return make_tape(s);
 }
 
 ft_status ft_stepper_new(ft_stepper **out, ft_model *m, const ft_rows *rows, const ft_train_options *o)

@@ -46,6 +46,7 @@ typedef struct ft_train_options {
     int64_t warmup_steps;
     double warmup_ratio, max_grad_norm;
     bool gradient_checkpointing;
+    ft_compute compute; /* of the products of a step; evaluations are f32 */
     int64_t save_steps, save_total_limit, eval_steps, logging_steps; /* 0: per epoch; off; per epoch; 1 */
     int64_t early_stopping_patience;             /* evaluations without a better score; 0: off */
     const ft_metric *metric_for_best;            /* NULL: the eval loss */

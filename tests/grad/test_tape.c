@@ -100,6 +100,56 @@ START_TEST(a_step_has_the_same_bits_for_any_team)
 }
 END_TEST
 
+/* |a - b| / |b| over all gradients. */
+static double gradients_apart(const mini *a, const mini *b)
+{
+    double apart = 0, size = 0;
+    for (int i = 0; i < a->n; i++)
+        for (int64_t k = 0; a->all[i]->grad && k < elements(a->all[i]); k++) {
+            double x = a->all[i]->grad[k], y = b->all[i]->grad[k];
+            apart += (x - y) * (x - y);
+            size += y * y;
+        }
+    return sqrt(apart / size);
+}
+
+static void round_weights(mini *m)
+{
+    for (int i = 0; i < m->n; i++) {
+        float *w = (float *)m->all[i]->t.data;
+        for (int64_t k = 0; m->all[i]->t.ndim == 2 && k < elements(m->all[i]); k++)
+            w[k] = ft_bf16_to_f32(ft_f32_to_bf16(w[k]));
+    }
+}
+
+/* How far rounding moves a step depends on the model: f32 with weights rounded beforehand says how much. bf16 rounds one
+ * operand of every product more, by no more, so it may be off by about twice that. */
+START_TEST(a_step_in_bf16_is_as_near_as_rounded_operands_let_it)
+{
+    enum { EXACT, WEIGHTS, BF16 };
+    mini m[3];
+    ft_loss loss[3] = {{0}};
+    bool here = ft_engine_compute(ft_engine_of(FT_COMPUTE_BF16)) == FT_COMPUTE_BF16;
+    for (int k = 0; k < 3; k++) {
+        ft_tape *t = new_tape();
+        ft_tape_compute(t, k == BF16 ? FT_COMPUTE_BF16 : FT_COMPUTE_F32);
+        mini_new(&m[k], true);
+        if (k == WEIGHTS)
+            round_weights(&m[k]);
+        ck_assert_ok(mini_step(&m[k], t, &loss[k], 4));
+        ft_tape_free(t);
+    }
+    double apart = gradients_apart(&m[BF16], &m[EXACT]), from_weights = gradients_apart(&m[WEIGHTS], &m[EXACT]);
+    if (here)
+        ck_assert_msg(apart > from_weights / 3 && apart < 3 * from_weights, "gradients in bf16 are off by %g, by rounded weights %g",
+                      apart, from_weights);
+    else
+        same_gradients(&m[BF16], &m[EXACT]);
+    for (int k = 0; k < 3; k++)
+        mini_free(&m[k]);
+}
+END_TEST
+
 /* The whole model's gradient along a direction, against the loss there and back. */
 START_TEST(the_loss_falls_as_the_gradient_says)
 {
@@ -416,6 +466,7 @@ END_TEST
 int main(void)
 {
     FT_TESTS("grad/tape", a_checkpointed_step_has_the_same_bits, a_step_has_the_same_bits_for_any_team,
+             a_step_in_bf16_is_as_near_as_rounded_operands_let_it,
              the_loss_falls_as_the_gradient_says, a_steady_step_allocates_nothing, memory_settles_after_growth,
              without_records_nothing_has_a_gradient, argmax_goes_to_the_caller,
              decoding_through_a_cache_sees_the_whole_row, rewinding_keeps_what_is_asked,

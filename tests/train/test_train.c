@@ -225,6 +225,39 @@ START_TEST(checkpointing_does_not_change_a_bit)
 }
 END_TEST
 
+static char note[200];
+
+static void take_note(void *ctx, ft_note_level level, const char *text)
+{
+    snprintf(note, sizeof note, "%s", text);
+}
+
+/* Three runs: f32, bf16, and bf16 on a CPU path that has none, which says so and computes in f32. */
+START_TEST(compute_in_bf16_is_another_run_or_says_that_it_is_not)
+{
+    bool here = ft_engine_compute(ft_engine_of(FT_COMPUTE_BF16)) == FT_COMPUTE_BF16;
+    double loss[3];
+    ft_note_sink(take_note, NULL);
+    for (int k = 0; k < 3; k++) {
+        const char *dir = ft_test_dir();
+        ft_model *m = fresh_model(dir, false);
+        ft_train_options o = options(dir);
+        seen s = {0};
+        o.compute = k ? FT_COMPUTE_BF16 : FT_COMPUTE_F32;
+        note[0] = 0;
+        ft_kernels_use(k == 2 ? ft_kernel_paths[0] : NULL);
+        ck_assert_ok(run(m, &o, &s, NULL));
+        ck_assert_int_eq(strstr(note, "f32 is used") != NULL, k == 2 || (k == 1 && !here));
+        loss[k] = s.loss[11];
+        ft_model_free(m);
+    }
+    ft_kernels_use(NULL);
+    ck_assert_double_eq_tol(loss[2], loss[0], 1e-4 * loss[0]);
+    ck_assert_double_eq_tol(loss[1], loss[0], 0.05 * loss[0]);
+    ck_assert_msg((loss[1] != loss[0]) == here, "bf16 %s", here ? "changes nothing" : "changes something");
+}
+END_TEST
+
 START_TEST(a_loss_that_is_no_number_stops_the_run)
 {
     const char *dir = ft_test_dir();
@@ -409,6 +442,7 @@ int main(void)
 {
     FT_TESTS("train", accumulation_never_changes_the_loss, accumulation_never_changes_the_loss_with_dropout, resume_is_exact_for_all_weights,
              resume_is_exact_for_an_adapter_with_dropout, threads_do_not_change_a_bit, checkpointing_does_not_change_a_bit,
+             compute_in_bf16_is_another_run_or_says_that_it_is_not,
              a_loss_that_is_no_number_stops_the_run, patience_ends_the_run_and_the_best_weights_stay,
              a_damaged_checkpoint_is_named_and_the_one_before_offered, another_recipe_is_refused_with_the_difference,
              other_rows_or_another_base_are_refused_by_name,

@@ -1,0 +1,77 @@
+/* Inside the kernel room: what multiplies. An engine is a row of kernel/engines.def: the compute dtype, the CPU that it
+ * needs, and either BLAS (micro NULL) or functions of its own that pack operands and multiply a small tile.
+ *
+ *   c [m, n] (+)= a [m, K] b [K, n], K in blocks of at most FT_UNITS units:
+ *
+ *                 +------- panel: b in strips of `cols` columns, unit after unit; stays in L2 -------+
+ *                 |  u0: col 0 .. cols-1 | u1: ...        | next strip                               |
+ *                 +----------------------------------------------------------------------------------+
+ *     stripe: `rows` rows of a, in L1     -> micro: a tile [rows, cols] of c in registers, over all units of the block
+ *
+ * A unit is 4 bytes: one f32, or a pair of bf16 that are neighbours along K. So the layouts are the same for all compute
+ * dtypes. A stripe has one of two layouts: FT_BY_ROW, unit p of row i at [i * FT_ROW_UNITS + p] (K is contiguous in the
+ * source), or FT_BY_UNIT, at [p * rows + i] (K is not).
+ *
+ * Edges: a strip is filled up with zeros to `cols`; rows that a stripe lacks are never read; an odd K gets a zero.
+ */
+#ifndef FETTLE_KERNEL_ENGINE_H
+#define FETTLE_KERNEL_ENGINE_H
+
+#include "kernel/kernel.h"
+
+enum {
+    FT_UNITS = 256,               /* of a block: 256 f32 or 512 bf16, a multiple of every dtype's block */
+    FT_ROW_UNITS = FT_UNITS + 16, /* so that rows of a stripe do not fall into the same sets of a cache */
+    FT_STRIPE = 16,               /* rows of a stripe at most */
+    FT_STRIP = 64,                /* columns of a strip at most */
+    FT_SLACK = 16                 /* units behind a stripe that packing may write to */
+};
+
+typedef enum ft_layout { FT_BY_ROW, FT_BY_UNIT } ft_layout;
+
+/* One tile: c [rows, cols] = or += stripe [rows] x strip, over `units` units. rows and cols are at most the engine's. */
+typedef struct ft_micro {
+    float *c;
+    int64_t ldc, rows, cols, units;
+    const uint32_t *stripe, *strip;
+    ft_layout layout;
+    bool add;
+} ft_micro;
+
+extern const ft_kernels ft_kernels_ref, ft_kernels_avx2, ft_kernels_avx512; /* those that were built */
+
+struct ft_engine {
+    const char *name;
+    ft_compute compute;
+    const ft_kernels *path; /* the first CPU path that it serves */
+    bool (*usable)(void);   /* on this CPU; NULL: wherever that path is */
+    /* 0 and NULL from here on: BLAS */
+    int64_t rows, cols; /* of a tile */
+    int64_t pair;       /* elements of a unit */
+    /* to: FT_BY_ROW from a [rows, K] */
+    void (*pack_rows)(uint32_t *to, const float *a, int64_t ld, int64_t rows, int64_t K);
+    /* to: unit p of vector i at [p * width + i], from vectors i < n of a: element (i, k) lies at a[i * ld + k] for
+     * pack_turned, at a[k * ld + i] for pack_straight. Vectors n .. width - 1 become zero, those past width undefined. */
+    void (*pack_turned)(uint32_t *to, int64_t width, const float *a, int64_t ld, int64_t n, int64_t K);
+    void (*pack_straight)(uint32_t *to, int64_t width, const float *a, int64_t ld, int64_t n, int64_t K);
+    void (*micro)(const ft_micro *m);
+};
+
+/* An operand of a product, vectors of K elements: the rows of a, the columns of b. */
+typedef struct ft_operand {
+    const float *f;     /* f32 in memory ... */
+    const ft_tensor *w; /* ... or NULL, and then a stored weight, read by */
+    ft_reader reader;
+    int64_t ld;   /* from row to row of what is stored */
+    bool k_inner; /* element k of vector i: row i, column k of what is stored; else row k, column i */
+    int64_t i, k; /* the first vector and the first element that take part */
+} ft_operand;
+
+enum { FT_PANEL_COLS = 512 };
+/* Floats that one product works in. */
+size_t ft_engine__room(void);
+/* c [m, n] = or += a b over K, n at most FT_PANEL_COLS. b may be a stored weight, a may not. room: undefined content. */
+void ft_engine__multiply(const ft_engine *e, float *c, int64_t ldc, int64_t m, int64_t n, int64_t K, const ft_operand *a,
+                         const ft_operand *b, bool add, float *room);
+
+#endif

@@ -102,7 +102,7 @@ static void add_to_loss(const chunks *c, int64_t n, ft_loss *loss)
     }
 }
 
-/* Loss of the chunk's n rows, their gradient for the logits, and dW. */
+/* Loss of the chunk's n rows, and their gradient for the logits. */
 static void loss_of_chunk(ft_tape *t, chunks *c, int64_t n, const ft_var *x, ft_param *w, ft_loss *loss)
 {
     int64_t C = x->cols;

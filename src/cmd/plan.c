@@ -96,6 +96,7 @@ static void plan_rows(ft_plan *p, ft_recipe *r)
                           : is(overlong, "truncate") ? FT_OVERLONG_TRUNCATE
                                                      : FT_OVERLONG_ERROR;
     p->rows.train_on_inputs = bool_of(r, "train_on_inputs");
+    p->rows.train_on_last = is(text_of(r, "train_on", 0), "last");
     p->rows.pack_text = bool_of(r, "pack_text");
     p->dedup = bool_of(r, "dedup");
     p->val_set_size = float_of(r, "val_set_size");

@@ -1,8 +1,8 @@
 /* Chats: OpenAI messages, ShareGPT conversations, Alpaca instructions.
  *
- * ShareGPT's function_call is an assistant turn and its observation a tool turn, as text. A row's `tools` go into the
- * system message as text (counted and noted: a model's own template may render them otherwise). What no template here
- * can render (tool_calls, reasoning_content, images) is refused, never dropped.
+ * What a chat template may ask for beside role and content goes along with its message as JSON: calls of functions,
+ * reasoning, names; a row's tools go along with the row (tools.c). ShareGPT's function_call is an assistant turn that
+ * calls, its observation a tool turn. What no text model can be given (images) is refused, never dropped.
  */
 #include "data/data_room.h"
 
@@ -48,14 +48,19 @@ static ft_status join_parts(ft_data__reader *rd, const json_t *parts, ft_buf *ou
     return FT_OK;
 }
 
-static ft_status content_of(ft_data__reader *rd, const json_t *message, const char *key, ft_str *out)
+/* members: gets the content where it is no text (none, of a turn that only calls functions). */
+static ft_status content_of(ft_data__reader *rd, const json_t *message, const char *key, json_t *members, ft_str *out)
 {
     const json_t *v = json_object_get(message, key);
+    bool calls = json_object_get(members, "tool_calls");
+    *out = (ft_str){"", 0};
     if (json_is_array(v)) {
         FT_RETURN(join_parts(rd, v, &rd->text));
         *out = (ft_str){rd->text.p, rd->text.n};
         return FT_OK;
     }
+    if (calls && (!v || json_is_null(v)))
+        return json_object_set_new(members, "content", json_null()) ? FT_ENOMEM : FT_OK;
     if (!json_is_string(v))
         return ft_data__fail(rd, FT_EINPUT, "message %zu: \"%s\" is missing or no text", rd->n + 1, key);
     *out = (ft_str){json_string_value(v), json_string_length(v)};
@@ -85,14 +90,29 @@ static bool says_something(const json_t *v)
            !(json_is_string(v) && json_string_length(v) == 0);
 }
 
-static ft_status refuse_unrendered(const ft_data__reader *rd, const json_t *message)
+static ft_status refuse_images(const ft_data__reader *rd, const json_t *message)
 {
-    static const char *const keys[] = {"tool_calls", "function_call", "reasoning_content", "images"};
+    static const char *const keys[] = {"images", "videos", "audios"};
     for (size_t i = 0; i < FT_COUNT(keys); i++)
         if (says_something(json_object_get(message, keys[i])))
-            return ft_data__fail(rd, FT_EUNSUPPORTED, "message %zu: \"%s\" is rendered by no chat template here",
-                                 rd->n + 1, keys[i]);
+            return ft_data__fail(rd, FT_EUNSUPPORTED, "message %zu: \"%s\", only text is supported", rd->n + 1, keys[i]);
     return FT_OK;
+}
+
+/* ShareGPT's turn of a call, whose text is JSON: its calls instead. *members may be replaced. */
+static ft_status calls_of_text(ft_data__reader *rd, const json_t *role, ft_str *content, json_t **members)
+{
+    json_t *calls = NULL;
+    const char *word = json_string_value(role);
+    if (!word || strcmp(word, "function_call") != 0)
+        return FT_OK;
+    FT_RETURN(ft_data__call_text(rd, *content, &calls));
+    if (!calls)
+        return FT_OK;
+    json_decref(*members);
+    *members = calls;
+    *content = (ft_str){"", 0};
+    return json_object_set_new(calls, "content", json_null()) ? FT_ENOMEM : FT_OK;
 }
 
 static ft_status read_message(ft_data__reader *rd, const json_t *m, const char *role_key, const char *content_key,
@@ -100,80 +120,64 @@ static ft_status read_message(ft_data__reader *rd, const json_t *m, const char *
 {
     ft_str content;
     ft_role role = FT_USER;
+    json_t *members = NULL;
+    ft_status st = FT_OK;
     if (!json_is_object(m))
         return ft_data__fail(rd, FT_EINPUT, "message %zu is no map", rd->n + 1);
-    FT_RETURN(refuse_unrendered(rd, m));
+    FT_RETURN(refuse_images(rd, m));
     FT_RETURN(role_of(rd, json_object_get(m, role_key), &role));
     bool supervised = supervise && role == FT_ASSISTANT;
     FT_RETURN(supervised_flag(rd, m, &supervised));
-    FT_RETURN(content_of(rd, m, content_key, &content));
-    return ft_data__message(rd, role, content, supervised);
+    FT_RETURN(ft_data__members(rd, m, &members));
+    FT_TRY(content_of(rd, m, content_key, members, &content));
+    FT_TRY(calls_of_text(rd, json_object_get(m, role_key), &content, &members));
+    FT_TRY(ft_data__message(rd, role, content, supervised));
+    st = ft_data__extra(rd, members);
+done:
+    json_decref(members);
+    return st;
 }
 
-static ft_status read_messages(ft_data__reader *rd, const json_t *list, size_t first, const char *role_key,
+static ft_status read_messages(ft_data__reader *rd, const json_t *list, const char *role_key,
                                const char *content_key, bool supervise)
 {
     if (!json_is_array(list))
         return ft_data__fail(rd, FT_EINPUT, "expected a list of messages");
-    for (size_t i = first; i < json_array_size(list); i++)
+    for (size_t i = 0; i < json_array_size(list); i++)
         FT_RETURN(read_message(rd, json_array_get(list, i), role_key, content_key, supervise));
     return FT_OK;
 }
 
 ft_status ft_data__messages(ft_data__reader *rd, const json_t *list, bool supervise)
 {
-    return read_messages(rd, list, 0, "role", "content", supervise);
+    return read_messages(rd, list, "role", "content", supervise);
 }
 
-/* ---- system and tools ---- */
+/* ---- system ---- */
 
-static ft_status put_tools(ft_data__reader *rd, const json_t *row, ft_buf *out)
-{
-    const json_t *tools = json_object_get(row, "tools");
-    size_t before = out->n;
-    if (!says_something(tools) || (json_is_string(tools) && strcmp(json_string_value(tools), "[]") == 0))
-        return FT_OK;
-    FT_RETURN(ft_buf_puts(out, before ? "\n\n# Tools\n\n" : "# Tools\n\n"));
-    rd->with_tools++;
-    return ft_data__put_value(rd, tools, out);
-}
-
-/* The system message: the row's "system" or the first message's text, and the tools. *taken: the first was used. */
-static ft_status put_system(ft_data__reader *rd, const json_t *row, const json_t *first, const char *role_key,
-                            const char *content_key, bool *taken)
+/* The row's "system" text as the first message. */
+static ft_status read_system(ft_data__reader *rd, const json_t *row, const json_t *first, const char *role_key)
 {
     const json_t *system = json_object_get(row, "system");
     const char *role = json_string_value(json_object_get(first, role_key));
-    ft_buf text = {0};
-    ft_str content;
-    ft_status st = FT_OK;
-    *taken = role && strcmp(role, "system") == 0;
-    if (says_something(system) && *taken)
+    ft_str text;
+    if (!says_something(system))
+        return FT_OK;
+    if (role && strcmp(role, "system") == 0)
         return ft_data__fail(rd, FT_EINPUT, "a \"system\" text and a system message");
-    if (says_something(system))
-        FT_TRY(ft_data__put_value(rd, system, &text));
-    if (*taken) {
-        FT_TRY(refuse_unrendered(rd, first));
-        FT_TRY(content_of(rd, first, content_key, &content));
-        FT_TRY(ft_buf_put(&text, content.p, content.n));
-    }
-    FT_TRY(put_tools(rd, row, &text));
-    if (text.n || *taken)
-        FT_TRY(ft_data__message(rd, FT_SYSTEM, (ft_str){text.p, text.n}, false));
-done:
-    ft_buf_free(&text);
-    return st;
+    FT_RETURN(ft_data__text(rd, row, "system", &text));
+    return ft_data__message(rd, FT_SYSTEM, text, false);
 }
 
 static ft_status read_chat(ft_data__reader *rd, const json_t *row, const char *key, const char *role_key,
                            const char *content_key)
 {
     const json_t *list = json_object_get(row, key);
-    bool taken;
     if (!json_is_array(list) || json_array_size(list) == 0)
         return ft_data__fail(rd, FT_EINPUT, "\"%s\" is no list with messages", key);
-    FT_RETURN(put_system(rd, row, json_array_get(list, 0), role_key, content_key, &taken));
-    FT_RETURN(read_messages(rd, list, taken, role_key, content_key, true));
+    FT_RETURN(ft_data__tools(rd, row));
+    FT_RETURN(read_system(rd, row, json_array_get(list, 0), role_key));
+    FT_RETURN(read_messages(rd, list, role_key, content_key, true));
     return ft_data__example(rd, FT_CHAT);
 }
 
@@ -227,8 +231,8 @@ static ft_status read_history(ft_data__reader *rd, const json_t *history)
 static ft_status read_alpaca(ft_data__reader *rd, const json_t *row)
 {
     ft_str instruction, input = {0}, output;
-    bool taken;
-    FT_RETURN(put_system(rd, row, NULL, "", "", &taken));
+    FT_RETURN(ft_data__tools(rd, row));
+    FT_RETURN(read_system(rd, row, NULL, "role"));
     FT_RETURN(read_history(rd, json_object_get(row, "history")));
     FT_RETURN(ft_data__text(rd, row, "instruction", &instruction));
     FT_RETURN(ft_data__text(rd, row, "output", &output));

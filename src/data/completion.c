@@ -8,6 +8,9 @@ static bool matches(const json_t *row)
 
 static ft_status read_chat(ft_data__reader *rd, const json_t *row)
 {
+    if (!json_is_array(json_object_get(row, "completion")))
+        return ft_data__fail(rd, FT_EINPUT, "\"prompt\" is a list of messages and \"completion\" is not");
+    FT_RETURN(ft_data__tools(rd, row));
     FT_RETURN(ft_data__messages(rd, json_object_get(row, "prompt"), false));
     FT_RETURN(ft_data__messages(rd, json_object_get(row, "completion"), true));
     return ft_data__example(rd, FT_CHAT);

@@ -15,8 +15,10 @@ const char *ft_role_name(ft_role role);
 
 typedef struct ft_message {
     ft_role role;
-    ft_str content;
+    ft_str content;  /* empty where `extra` has another */
     bool supervised; /* assistant turns, unless the row says "train": false */
+    ft_str extra;    /* a JSON map of what else a chat template may ask for: tool_calls, reasoning_content, name, ..., and
+                        a content that is no text; n 0: nothing */
 } ft_message;
 
 typedef enum ft_example_kind {
@@ -29,6 +31,7 @@ typedef struct ft_example {
     ft_example_kind kind;
     ft_message *messages;
     size_t n;
+    ft_str tools; /* a JSON list of the functions that a chat may call; n 0: none */
     int32_t file; /* index into the dataset's files */
     int64_t row;  /* line of a JSONL, CSV or text file; index of a JSON array; from 1 */
 } ft_example;

@@ -21,9 +21,10 @@ typedef struct ft_data__reader {
     bool named;                  /* the format was asked for by name, not recognised */
     int32_t file;
     int64_t row;                 /* line or index of the current row */
-    int64_t rows, with_tools;    /* read so far; those whose tools went into the system message */
+    int64_t rows;                /* read so far */
     ft_message *messages;        /* [n] of the current row; their texts are the dataset's already */
     size_t n, cap;
+    ft_str tools;                /* of the current row, the dataset's too */
     ft_buf text;                 /* scratch */
 } ft_data__reader;
 
@@ -52,16 +53,27 @@ ft_status ft_data__add_from(ft_dataset *d, const ft_dataset *other, const ft_exa
 ft_status ft_data__fail(const ft_data__reader *rd, ft_status kind, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 ft_status ft_data__message(ft_data__reader *rd, ft_role role, ft_str content, bool supervised);
+/* Further members of the message that was added last; an empty map is none. */
+ft_status ft_data__extra(ft_data__reader *rd, const json_t *members);
 /* Ends the row: its messages become an example. */
 ft_status ft_data__example(ft_data__reader *rd, ft_example_kind kind);
 /* A member that must be a text. */
 ft_status ft_data__text(const ft_data__reader *rd, const json_t *row, const char *key, ft_str *out);
 /* A scalar as text (numbers, true, false; null is empty), lists and maps as compact JSON; appended. */
 ft_status ft_data__put_value(const ft_data__reader *rd, const json_t *value, ft_buf *out);
+/* The value's JSON text, kept in the dataset. */
+ft_status ft_data__keep_json(ft_data__reader *rd, const json_t *value, ft_str *out);
 ft_status ft_data__row(ft_data__reader *rd, const json_t *row);
 
 /* chat.c: a list of {"role", "content"} maps; supervise: assistant turns are targets unless they say "train": false. */
 ft_status ft_data__messages(ft_data__reader *rd, const json_t *list, bool supervise);
+/* tools.c: the row's "tools", a list or the JSON text of one, kept for its example. */
+ft_status ft_data__tools(ft_data__reader *rd, const json_t *row);
+/* Members of a message that a chat template may ask for beside role and content, as a new map: calls of functions in
+ * one form, whatever form they came in. */
+ft_status ft_data__members(ft_data__reader *rd, const json_t *message, json_t **out);
+/* A text of ShareGPT's role function_call as a map with "tool_calls", NULL where it is no JSON of calls. */
+ft_status ft_data__call_text(ft_data__reader *rd, ft_str text, json_t **out);
 
 /* Nothing but white space. */
 bool ft_data__blank(ft_str s);

@@ -123,10 +123,14 @@ ft_status ft_data__add_from(ft_dataset *d, const ft_dataset *other, const ft_exa
     ft_example copy = *e;
     FT_RETURN(ft_data__init(d));
     FT_RETURN(ft_data__add_file(d, other->files[e->file], &copy.file));
+    if (e->tools.n)
+        FT_RETURN(ft_data__keep(d, e->tools, &copy.tools));
     FT_RETURN(ft_data__add(d, &copy));
     for (size_t i = 0; i < e->n; i++) {
         ft_message *m = &d->examples[d->n - 1].messages[i];
         FT_RETURN(ft_data__keep(d, e->messages[i].content, &m->content));
+        if (m->extra.n)
+            FT_RETURN(ft_data__keep(d, e->messages[i].extra, &m->extra));
     }
     return FT_OK;
 }

@@ -25,18 +25,23 @@ static size_t prompt_messages(const ft_example *e)
 
 static uint64_t hash_messages(const ft_example *e, size_t n)
 {
-    uint64_t h = (uint64_t)e->kind;
-    for (size_t i = 0; i < n; i++)
-        h = ft_hash(e->messages[i].content.p, e->messages[i].content.n, h + (uint64_t)e->messages[i].role);
+    uint64_t h = ft_hash(e->tools.p, e->tools.n, (uint64_t)e->kind);
+    for (size_t i = 0; i < n; i++) {
+        const ft_message *m = &e->messages[i];
+        h = ft_hash(m->content.p, m->content.n, h + (uint64_t)m->role);
+        h = ft_hash(m->extra.p, m->extra.n, h);
+    }
     return h;
 }
 
 static bool same_messages(const ft_example *a, const ft_example *b, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        if (a->messages[i].role != b->messages[i].role || !ft_str_eq(a->messages[i].content, b->messages[i].content))
+    for (size_t i = 0; i < n; i++) {
+        const ft_message *x = &a->messages[i], *y = &b->messages[i];
+        if (x->role != y->role || !ft_str_eq(x->content, y->content) || !ft_str_eq(x->extra, y->extra))
             return false;
-    return a->kind == b->kind;
+    }
+    return a->kind == b->kind && ft_str_eq(a->tools, b->tools);
 }
 
 static bool same_row(const ft_example *a, const ft_example *b)
@@ -75,7 +80,7 @@ static ft_status remember(ft_map *m, uint64_t hash, size_t i)
 static bool empty(const ft_example *e)
 {
     for (size_t i = 0; i < e->n; i++)
-        if (e->messages[i].supervised && !ft_data__blank(e->messages[i].content))
+        if (e->messages[i].supervised && (!ft_data__blank(e->messages[i].content) || e->messages[i].extra.n))
             return false;
     return true;
 }

@@ -10,4 +10,5 @@ src_libfettle_la_SOURCES += \
 	%D%/read.c \
 	%D%/reader.c \
 	%D%/split.c \
-	%D%/template.c
+	%D%/template.c \
+	%D%/tools.c

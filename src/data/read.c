@@ -288,9 +288,6 @@ ft_status ft_dataset_read(ft_dataset *d, const ft_data_source *source, const cha
         st = FT_EINPUT;
     if (st != FT_OK)
         goto done;
-    if (rd.with_tools)
-        ft_note(FT_WARN, "%s: tools of %lld row%s stand in the system message as text", source->path,
-                (long long)rd.with_tools, rd.with_tools == 1 ? "" : "s");
     if (format)
         *format = rd.format->name;
 done:

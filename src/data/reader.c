@@ -47,8 +47,10 @@ ft_status ft_data__message(ft_data__reader *rd, ft_role role, ft_str content, bo
 
 ft_status ft_data__example(ft_data__reader *rd, ft_example_kind kind)
 {
-    ft_example e = {.kind = kind, .messages = rd->messages, .n = rd->n, .file = rd->file, .row = rd->row};
+    ft_example e = {
+        .kind = kind, .messages = rd->messages, .n = rd->n, .tools = rd->tools, .file = rd->file, .row = rd->row};
     rd->n = 0;
+    rd->tools = (ft_str){0};
     rd->rows++;
     return ft_data__add(rd->d, &e);
 }
@@ -89,6 +91,20 @@ ft_status ft_data__put_value(const ft_data__reader *rd, const json_t *value, ft_
     if (json_dump_callback(value, put_dump, out, JSON_ENCODE_ANY) != 0)
         return ft_data__fail(rd, FT_ENOMEM, "a value cannot be written as text");
     return FT_OK;
+}
+
+ft_status ft_data__keep_json(ft_data__reader *rd, const json_t *value, ft_str *out)
+{
+    rd->text.n = 0;
+    FT_RETURN(ft_data__put_value(rd, value, &rd->text));
+    return ft_data__keep(rd->d, (ft_str){rd->text.p, rd->text.n}, out);
+}
+
+ft_status ft_data__extra(ft_data__reader *rd, const json_t *members)
+{
+    if (json_object_size(members) == 0)
+        return FT_OK;
+    return ft_data__keep_json(rd, members, &rd->messages[rd->n - 1].extra);
 }
 
 /* ---- rows ---- */
@@ -162,5 +178,6 @@ ft_status ft_data__row(ft_data__reader *rd, const json_t *row)
                              rd->format->keys, rd->named ? "that was asked for" : "of the rows before it");
     }
     rd->n = 0;
+    rd->tools = (ft_str){0};
     return rd->format->read(rd, row);
 }

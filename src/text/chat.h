@@ -1,75 +1,100 @@
-/* Inside of the text room: chat templates and the spans they make of messages.
+/* Inside of the text room: chat templates, what they make of messages, and the ids of that.
  *
- * A template turns messages into spans. Control spans are the template's own tokens; plain spans are its words and what
- * people wrote, and are never searched for control tokens: a message cannot forge one. Neighbouring plain spans are one
- * text to the tokenizer. A span that is to be learned says so, and of which message it is the answer.
- * A template interpreter would be one more row: it fills the same spans.
+ *   messages -> variables -> the template's Jinja -> text, with a mark for each byte that people wrote   (chat.c)
+ *            -> rows: a text and the turns in it that are to be learned                                  (turns.c)
+ *            -> ids, a mask of targets, where answers begin                                              (spans.c)
+ *
+ * Control tokens are found in the template's own bytes alone: a message cannot forge one. Plain rows are spans instead:
+ * pieces of one text that are to be learned or not.
  */
 #ifndef FETTLE_TEXT_CHAT_H
 #define FETTLE_TEXT_CHAT_H
 
+#include "text/jinja.h"
 #include "text/rows.h"
 
-typedef enum ft_span_kind {
-    FT_SPAN_PLAIN,
-    FT_SPAN_CONTROL, /* the text of a control token; where the tokenizer has no such token it is spelled out */
-    FT_SPAN_EOS
-} ft_span_kind;
-
-typedef struct ft_span {
-    ft_span_kind kind;
-    ft_str text;     /* borrowed: of a literal or of a message */
-    bool supervised;
-    int32_t answer;  /* message whose answer begins here, -1 */
-} ft_span;
-
-typedef struct ft_spans {
-    ft_span *p;
-    size_t n, cap;
-} ft_spans;
-ft_status ft_span__put(ft_spans *s, ft_span_kind kind, ft_str text, bool supervised, int32_t answer);
-/* Shorthands for a template's own words, not supervised. */
-ft_status ft_span__plain(ft_spans *s, const char *text);
-ft_status ft_span__control(ft_spans *s, const char *text);
-void ft_spans__free(ft_spans *s);
-
+/* A family of templates, a row of templates.def; a tokenizer has one of its own for the model's template text. */
 struct ft_chat_template {
     const char *name;
-    bool begins_with_bos; /* the text opens with BOS, so what follows is not the start of a text */
-    /* The model's own template text is of this kind. */
+    /* A model's own template text is of this family, so that its Ollama template is this one. */
     bool (*recognises)(const char *text);
-    /* Spans of a conversation, without BOS; with `ask`, up to where the next assistant turn begins. What the template
-     * cannot say is FT_EINPUT or FT_EUNSUPPORTED. */
-    ft_status (*render)(ft_spans *out, const ft_message *messages, size_t n, bool ask);
-    /* What stands around a default system message in the model's own template text; NULL: none is looked for. */
-    const char *system_open, *system_close;
-    /* Where the model's own template text holds the first, chats are built with the second as a remark; NULL: none. */
-    const char *differs_where, *differs_how;
-    const char *ollama, *jinja;
+    /* The text that is run. Of a row: written here, so that it can be chosen by name; NULL: only recognised. */
+    const char *jinja, *jinja_with_tools; /* with_tools NULL: the same */
+    const char *ollama;
     const char *const *stops; /* NULL at the end */
 };
+/* The model's own template: its texts with the name, Ollama template and stops of the family that recognises it. */
+ft_chat_template ft_chat__own(const char *jinja, const char *jinja_with_tools);
 
 /* The text without white space at either end. */
 ft_str ft_chat__trim(ft_str s);
-/* Spans of a conversation, the default system message put first where the conversation brings none (system: its text,
- * empty for none; must outlive the spans). */
-ft_status ft_chat__render(ft_spans *out, const ft_chat_template *t, ft_str system, const ft_message *messages, size_t n,
-                          bool ask);
 
-/* Ids of spans, and where they are targets. */
-typedef struct ft_answer {
-    int32_t at;      /* index of its first token */
+/* ---- chat.c: rendering ---- */
+
+typedef struct ft_renderer {
+    const ft_tokenizer *tok;
+    ft_jinja *jinja, *with_tools; /* with_tools NULL: the same */
+} ft_renderer;
+ft_status ft_renderer__open(ft_renderer *r, const ft_chat_template *t, const ft_tokenizer *tok);
+void ft_renderer__close(ft_renderer *r);
+
+typedef struct ft_rendered {
+    ft_buf text, marks; /* [text.n] bytes each */
+} ft_rendered;
+void ft_rendered__free(ft_rendered *r);
+/* Variables of a conversation (json_decref); messages[i] is item i of its "messages". tools: a JSON list, n 0: none. */
+ft_status ft_renderer__variables(const ft_renderer *r, const ft_message *messages, size_t n, ft_str tools, json_t **out);
+/* The first n messages; ask: and what begins the assistant's next turn. */
+ft_status ft_renderer__render(const ft_renderer *r, json_t *variables, size_t n, bool ask, ft_rendered *out);
+
+/* ---- turns.c: what is to be learned ---- */
+
+typedef struct ft_turn {
+    size_t from, end, to; /* bytes: the answer is [from, end), its end token [end, to) */
     int32_t message;
+} ft_turn;
+typedef struct ft_chat_row {
+    ft_rendered r;
+    ft_turn *turns; /* [n], in order */
+    size_t n;
+    bool ends;      /* no token ends the last turn: the tokenizer's end token goes behind it */
+} ft_chat_row;
+typedef struct ft_chat_rows {
+    ft_chat_row *p;
+    size_t n;
+} ft_chat_rows;
+/* One row, or several where the template renders an earlier turn otherwise once later ones follow it (Qwen3 leaves its
+ * thinking out): each such turn is learned in the row in which it was the last. last: only the last answer.
+ * FT_EUNSUPPORTED where the template does not tell the answer from what is given. */
+ft_status ft_turns__find(ft_chat_rows *out, const ft_renderer *r, const ft_example *e, bool last);
+void ft_chat_rows__free(ft_chat_rows *rows);
+
+/* ---- spans.c: ids ---- */
+
+typedef enum ft_span_kind { FT_SPAN_PLAIN, FT_SPAN_EOS } ft_span_kind;
+typedef struct ft_span {
+    ft_span_kind kind;
+    ft_str text; /* borrowed */
+    bool supervised, answer;
+} ft_span;
+
+/* Ids, and where they are targets. */
+typedef struct ft_answer {
+    int32_t at;       /* index of its first token */
+    size_t text, n;   /* what it says: bytes of `said` */
 } ft_answer;
 typedef struct ft_encoded {
     ft_ids ids;
     ft_buf mask;        /* [ids.n] bytes: 1 where the token is a target */
+    ft_buf said;
     ft_answer *answers; /* [n_answers], in order */
     size_t n_answers;
     bool merged;        /* tokens merged across the border of a prompt and its answer */
 } ft_encoded;
-/* bos: BOS goes first. at_start: the text behind it is the start of a text (what SentencePiece marks with a space). */
-ft_status ft_spans__encode(ft_encoded *out, const ft_spans *s, const ft_tokenizer *tok, bool bos, bool at_start);
+/* bos: BOS goes first. */
+ft_status ft_spans__encode(ft_encoded *out, const ft_span *s, size_t n, const ft_tokenizer *tok, bool bos);
+/* BOS goes first where the tokenizer adds one and the text does not begin with it. */
+ft_status ft_chat__encode(ft_encoded *out, const ft_chat_row *row, const ft_tokenizer *tok);
 void ft_encoded__free(ft_encoded *e);
 
 #endif

@@ -229,6 +229,9 @@ static ft_status load_special(ft_tokenizer *t)
     m = get(t, "tokenizer.chat_template");
     if (m && ft_meta_str(m, &text) && !(t->chat_template = ft_strndup(text.p, text.n)))
         return FT_ENOMEM;
+    m = get(t, "tokenizer.chat_template.tool_use");
+    if (m && ft_meta_str(m, &text) && !(t->tool_template = ft_strndup(text.p, text.n)))
+        return FT_ENOMEM;
     return FT_OK;
 }
 

@@ -28,10 +28,27 @@ src_libfettle_la_SOURCES += \
 	%D%/wordpiece.c \
 	%D%/write_hf.c
 src_libfettle_la_SOURCES += \
-	%D%/chat.h \
+	%D%/jinja.h %D%/jinja_impl.h \
+	%D%/jinja_call.c \
+	%D%/jinja_eval.c \
+	%D%/jinja_expr.c \
+	%D%/jinja_filters.c %D%/jinja_filters.def \
+	%D%/jinja_functions.c %D%/jinja_functions.def \
+	%D%/jinja_json.c \
+	%D%/jinja_lex.c \
+	%D%/jinja_methods.c %D%/jinja_methods.def \
+	%D%/jinja_parse.c \
+	%D%/jinja_run.c \
+	%D%/jinja_sequences.c \
+	%D%/jinja_tests.c %D%/jinja_tests.def \
+	%D%/jinja_text.c \
+	%D%/jinja_value.c
+src_libfettle_la_SOURCES += \
+	%D%/chat.c %D%/chat.h \
 	%D%/chat_chatml.c \
 	%D%/chat_llama2.c \
 	%D%/chat_llama3.c \
 	%D%/rows.c %D%/rows.h \
 	%D%/spans.c \
-	%D%/templates.c %D%/templates.def
+	%D%/templates.c %D%/templates.def \
+	%D%/turns.c

@@ -16,7 +16,8 @@
 enum { TILE = 32 };
 
 typedef struct result {
-    ft_encoded e;
+    ft_encoded *e; /* [n] */
+    size_t n;
     ft_status st;
     char *error;
 } result;
@@ -26,29 +27,20 @@ typedef struct builder {
     const ft_dataset *d;
     const ft_tokenizer *tok;
     const ft_rows_options *o;
-    ft_buf system;   /* the model's default system message */
+    ft_renderer chat;
     result *results; /* [d->n] */
     size_t cap;      /* of out->p */
     ft_ids piece;    /* of packed text, not yet a row */
     int64_t piece_example;
     ft_finding overlong, silent, merged, emptied;
-    int64_t longest;
+    int64_t longest, split; /* split: chats that became several rows */
 } builder;
 
 /* ---- one example to ids ---- */
 
-static bool wants_bos(const ft_tokenizer *tok, const ft_chat_template *chat)
+static bool wants_bos(const ft_tokenizer *tok)
 {
-    return ft_tokenizer_bos(tok) >= 0 && (ft_tokenizer_add_bos(tok) || (chat && chat->begins_with_bos));
-}
-
-/* A template's end token that the tokenizer lacks was spelled out: generation would not know where to stop. */
-static bool lacks_end(const ft_spans *s, const ft_tokenizer *tok)
-{
-    size_t i = s->n;
-    while (i > 0 && !s->p[i - 1].supervised)
-        i--;
-    return i > 0 && s->p[i - 1].kind == FT_SPAN_CONTROL && ft_tokenizer_find(tok, s->p[i - 1].text) < 0;
+    return ft_tokenizer_bos(tok) >= 0 && ft_tokenizer_add_bos(tok);
 }
 
 static ft_status no_template(void)
@@ -64,43 +56,63 @@ static ft_status no_template(void)
     return st;
 }
 
-static ft_status chat_spans(const builder *b, const ft_example *e, ft_spans *s)
-{
-    if (!b->o->chat)
-        return no_template();
-    FT_RETURN(ft_chat__render(s, b->o->chat, (ft_str){b->system.p, b->system.n}, e->messages, e->n, false));
-    return lacks_end(s, b->tok) ? ft_span__put(s, FT_SPAN_EOS, ft_str_of(""), true, -1) : FT_OK;
-}
-
-static ft_status plain_spans(const ft_example *e, ft_spans *s)
-{
-    bool prompt = e->kind == FT_COMPLETION;
-    if (prompt)
-        FT_RETURN(ft_span__put(s, FT_SPAN_PLAIN, e->messages[0].content, false, -1));
-    FT_RETURN(ft_span__put(s, FT_SPAN_PLAIN, e->messages[prompt].content, true, prompt ? 1 : -1));
-    return ft_span__put(s, FT_SPAN_EOS, ft_str_of(""), true, -1);
-}
-
 static bool packed(const builder *b, const ft_example *e)
 {
     return b->o->pack_text && e->kind == FT_TEXT;
 }
 
-static ft_status encode_example(const builder *b, const ft_example *e, ft_encoded *out)
+static ft_status make_room(result *r, size_t n)
 {
-    ft_spans s = {0};
-    bool chat = e->kind == FT_CHAT;
+    r->e = ft_alloc(n, sizeof *r->e);
+    r->n = r->e ? n : 0;
+    return r->e ? FT_OK : FT_ENOMEM;
+}
+
+static ft_status encode_plain(const builder *b, const ft_example *e, result *r)
+{
+    bool prompt = e->kind == FT_COMPLETION;
+    ft_span spans[] = {{.text = e->messages[0].content},
+                       {.text = e->messages[prompt].content, .supervised = true, .answer = prompt},
+                       {.kind = FT_SPAN_EOS, .supervised = true}};
+    FT_RETURN(make_room(r, 1));
+    return ft_spans__encode(r->e, spans + !prompt, FT_COUNT(spans) - !prompt, b->tok, !packed(b, e) && wants_bos(b->tok));
+}
+
+static ft_status encode_chat(const builder *b, const ft_example *e, result *r)
+{
+    ft_chat_rows rows;
     ft_status st = FT_OK;
-    FT_TRY(chat ? chat_spans(b, e, &s) : plain_spans(e, &s));
-    bool bos = !packed(b, e) && wants_bos(b->tok, chat ? b->o->chat : NULL);
-    FT_TRY(ft_spans__encode(out, &s, b->tok, bos, !(chat && b->o->chat->begins_with_bos)));
-    if (b->o->train_on_inputs && out->mask.n)
-        memset(out->mask.p, 1, out->mask.n);
-    if (out->mask.n)
-        out->mask.p[0] = 0;
+    if (!b->chat.jinja)
+        return no_template();
+    FT_RETURN(ft_turns__find(&rows, &b->chat, e, b->o->train_on_last));
+    FT_TRY(make_room(r, rows.n));
+    for (size_t i = 0; i < rows.n; i++)
+        FT_TRY(ft_chat__encode(&r->e[i], &rows.p[i], b->tok));
 done:
-    ft_spans__free(&s);
+    ft_chat_rows__free(&rows);
     return st;
+}
+
+static ft_status encode_example(const builder *b, const ft_example *e, result *r)
+{
+    FT_RETURN(e->kind == FT_CHAT ? encode_chat(b, e, r) : encode_plain(b, e, r));
+    for (size_t i = 0; i < r->n; i++) {
+        ft_buf *mask = &r->e[i].mask;
+        if (b->o->train_on_inputs && mask->n)
+            memset(mask->p, 1, mask->n);
+        if (mask->n)
+            mask->p[0] = 0;
+    }
+    return FT_OK;
+}
+
+static void result_free(result *r)
+{
+    for (size_t i = 0; i < r->n; i++)
+        ft_encoded__free(&r->e[i]);
+    ft_free(r->e);
+    ft_free(r->error);
+    *r = (result){0};
 }
 
 static void encode_tile(void *ctx, int64_t tile)
@@ -109,7 +121,7 @@ static void encode_tile(void *ctx, int64_t tile)
     size_t end = FT_MIN((size_t)(tile + 1) * TILE, b->d->n);
     for (size_t i = (size_t)tile * TILE; i < end; i++) {
         result *r = &b->results[i];
-        r->st = encode_example(b, &b->d->examples[i], &r->e);
+        r->st = encode_example(b, &b->d->examples[i], r);
         if (r->st != FT_OK)
             r->error = ft_strdup(ft_error()); /* messages are the thread's own */
     }
@@ -154,19 +166,23 @@ static ft_status add_row(builder *b, const int32_t *ids, const char *mask, size_
 }
 
 /* prompt_n and answer: of the last answer that begins within the row's n tokens. */
-static void set_answer(const builder *b, const ft_example *e, const ft_encoded *enc, size_t n, ft_row *row)
+static ft_status set_answer(const builder *b, const ft_example *e, const ft_encoded *enc, size_t n, ft_row *row)
 {
-    row->prompt_n = e->kind == FT_TEXT && wants_bos(b->tok, NULL);
-    for (size_t i = 0; i < enc->n_answers && (size_t)enc->answers[i].at < n; i++) {
-        row->prompt_n = enc->answers[i].at;
-        row->answer = ft_chat__trim(e->messages[enc->answers[i].message].content);
-    }
+    const ft_answer *last = NULL;
+    row->prompt_n = e->kind == FT_TEXT && wants_bos(b->tok);
+    for (size_t i = 0; i < enc->n_answers && (size_t)enc->answers[i].at < n; i++)
+        last = &enc->answers[i];
+    if (!last)
+        return FT_OK;
+    char *text = ft_arena_strndup(b->out->arena, enc->said.p + last->text, last->n);
+    row->prompt_n = last->at;
+    row->answer = (ft_str){text, last->n};
+    return text ? FT_OK : FT_ENOMEM;
 }
 
-static ft_status finish_row(builder *b, size_t i)
+static ft_status finish_row(builder *b, size_t i, const ft_encoded *enc)
 {
     const ft_example *e = &b->d->examples[i];
-    const ft_encoded *enc = &b->results[i].e;
     size_t n = enc->ids.n, max = (size_t)b->o->max_tokens;
     bool cut = n > max;
     if (cut) {
@@ -183,8 +199,16 @@ static ft_status finish_row(builder *b, size_t i)
     if (enc->merged)
         ft_finding_add(&b->merged, b->d, e);
     ft_row row = {.example = (int64_t)i};
-    set_answer(b, e, enc, n, &row);
+    FT_RETURN(set_answer(b, e, enc, n, &row));
     return add_row(b, enc->ids.p, enc->mask.p, n, row);
+}
+
+static ft_status finish_example(builder *b, size_t i)
+{
+    for (size_t k = 0; k < b->results[i].n; k++)
+        FT_RETURN(finish_row(b, i, &b->results[i].e[k]));
+    b->split += b->results[i].n > 1;
+    return FT_OK;
 }
 
 /* ---- packed text ---- */
@@ -200,20 +224,20 @@ static ft_status flush_piece(builder *b)
     if (!mask)
         return FT_ENOMEM;
     memset(mask + 1, 1, n - 1);
-    st = add_row(b, b->piece.p, mask, n, (ft_row){.example = b->piece_example, .prompt_n = wants_bos(b->tok, NULL)});
+    st = add_row(b, b->piece.p, mask, n, (ft_row){.example = b->piece_example, .prompt_n = wants_bos(b->tok)});
     ft_free(mask);
     return st;
 }
 
 static ft_status pack(builder *b, size_t i)
 {
-    const ft_ids *ids = &b->results[i].e.ids;
+    const ft_ids *ids = &b->results[i].e[0].ids;
     for (size_t k = 0; k < ids->n; k++) {
         if (b->piece.n == (size_t)b->o->max_tokens)
             FT_RETURN(flush_piece(b));
         if (b->piece.n == 0) {
             b->piece_example = (int64_t)i;
-            if (wants_bos(b->tok, NULL))
+            if (wants_bos(b->tok))
                 FT_RETURN(ft_ids_put(&b->piece, ft_tokenizer_bos(b->tok)));
         }
         FT_RETURN(ft_ids_put(&b->piece, ids->p[k]));
@@ -250,23 +274,37 @@ static ft_status report(builder *b)
     return out->n ? FT_OK : ft_fail(FT_EINPUT, "no rows are left");
 }
 
-/* What a chat's row has otherwise than the model's own template would. */
-static void say_differences(const builder *b)
+static bool any_chat(const ft_dataset *d)
 {
+    for (size_t i = 0; i < d->n; i++)
+        if (d->examples[i].kind == FT_CHAT)
+            return true;
+    return false;
+}
+
+static void say_of_chats(const builder *b)
+{
+    ft_finding unseen = {0};
     const ft_chat_template *t = b->o->chat;
-    const char *own = ft_tokenizer_chat_template(b->tok);
-    bool any = false;
-    for (size_t i = 0; i < b->d->n && !any; i++)
-        any = b->d->examples[i].kind == FT_CHAT;
-    if (any && t && t->differs_where && own && strstr(own, t->differs_where))
-        ft_note(FT_WARN, "chat template %s: %s", t->name, t->differs_how);
+    for (size_t i = 0; t && t->jinja && !strstr(t->jinja, "tools") && !t->jinja_with_tools && i < b->d->n; i++)
+        if (b->d->examples[i].tools.n)
+            ft_finding_add(&unseen, b->d, &b->d->examples[i]);
+    ft_finding_note(&unseen, FT_WARN, "with tools, which the chat template does not show");
+    if (b->chat.jinja && ft_jinja_dated(b->chat.jinja))
+        ft_note(FT_NOTE, "the chat template writes today's date into its texts: another day's rows are others");
+    if (b->split)
+        ft_note(FT_NOTE,
+                "%lld chat%s became several rows: the chat template renders earlier answers otherwise once later turns "
+                "follow, each is learned as it is given when it is the last",
+                (long long)b->split, b->split == 1 ? "" : "s");
 }
 
 static ft_status encode_all(builder *b)
 {
     if (b->o->max_tokens < 2)
         return ft_fail(FT_EINPUT, "rows of at most %lld tokens, at least 2 are needed", (long long)b->o->max_tokens);
-    FT_RETURN(ft_chat_template_system(b->o->chat, b->tok, &b->system));
+    if (b->o->chat && any_chat(b->d))
+        FT_RETURN(ft_renderer__open(&b->chat, b->o->chat, b->tok));
     if (!(b->results = ft_alloc(b->d->n, sizeof *b->results)) || !(b->out->arena = ft_arena_new((size_t)1 << 20, 0)))
         return FT_ENOMEM;
     ft_parallel((int64_t)((b->d->n + TILE - 1) / TILE), encode_tile, b);
@@ -283,19 +321,17 @@ ft_status ft_rows_build(ft_rows *out, const ft_dataset *d, const ft_tokenizer *t
     *b = (builder){.out = out, .d = d, .tok = tok, .o = o};
     FT_TRY(encode_all(b));
     for (size_t i = 0; i < d->n; i++) {
-        FT_TRY(packed(b, &d->examples[i]) ? pack(b, i) : finish_row(b, i));
-        ft_encoded__free(&b->results[i].e);
+        FT_TRY(packed(b, &d->examples[i]) ? pack(b, i) : finish_example(b, i));
+        result_free(&b->results[i]);
     }
     FT_TRY(flush_piece(b));
     FT_TRY(report(b));
-    say_differences(b);
+    say_of_chats(b);
 done:
-    for (size_t i = 0; b->results && i < d->n; i++) {
-        ft_encoded__free(&b->results[i].e);
-        ft_free(b->results[i].error);
-    }
+    for (size_t i = 0; b->results && i < d->n; i++)
+        result_free(&b->results[i]);
     ft_free(b->results);
-    ft_buf_free(&b->system);
+    ft_renderer__close(&b->chat);
     ft_ids_free(&b->piece);
     ft_free(b);
     if (st != FT_OK)
@@ -325,26 +361,38 @@ uint64_t ft_rows_hash(const ft_rows *r)
 
 /* ---- prompts ---- */
 
+static ft_status render_prompt(ft_encoded *out, const ft_message *messages, size_t n, const ft_tokenizer *tok,
+                               const ft_chat_template *chat)
+{
+    ft_renderer r;
+    ft_chat_row row = {0};
+    json_t *vars = NULL;
+    ft_status st = FT_OK;
+    FT_RETURN(ft_renderer__open(&r, chat, tok));
+    FT_TRY(ft_renderer__variables(&r, messages, n, (ft_str){0}, &vars));
+    FT_TRY(ft_renderer__render(&r, vars, n, true, &row.r));
+    st = ft_chat__encode(out, &row, tok);
+done:
+    json_decref(vars);
+    ft_rendered__free(&row.r);
+    ft_renderer__close(&r);
+    return st;
+}
+
 ft_status ft_prompt_ids(ft_ids *out, const ft_message *messages, size_t n, const ft_tokenizer *tok,
                         const ft_chat_template *chat)
 {
-    ft_spans s = {0};
     ft_encoded e = {0};
-    ft_buf system = {0};
     ft_status st = FT_OK;
     if (!chat && n != 1)
         return no_template();
-    FT_TRY(ft_chat_template_system(chat, tok, &system));
     if (chat)
-        FT_TRY(ft_chat__render(&s, chat, (ft_str){system.p, system.n}, messages, n, true));
+        FT_TRY(render_prompt(&e, messages, n, tok, chat));
     else
-        FT_TRY(ft_span__put(&s, FT_SPAN_PLAIN, messages[0].content, false, -1));
-    FT_TRY(ft_spans__encode(&e, &s, tok, wants_bos(tok, chat), !(chat && chat->begins_with_bos)));
+        FT_TRY(ft_spans__encode(&e, &(ft_span){.text = messages[0].content}, 1, tok, wants_bos(tok)));
     for (size_t i = 0; i < e.ids.n; i++)
         FT_TRY(ft_ids_put(out, e.ids.p[i]));
 done:
-    ft_buf_free(&system);
     ft_encoded__free(&e);
-    ft_spans__free(&s);
     return st;
 }

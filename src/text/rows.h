@@ -3,9 +3,10 @@
  * Exactly one BOS (where the model has one). Only completion and assistant tokens are supervised, the end-of-turn token
  * among them; masks go by position, never by token id. Prompt and completion are tokenized as one text and split where
  * the prompt's own tokens end; a row whose tokens merge across that border is split before the merged token, counted.
- * Templates (text/templates.def): chatml, llama2, llama3 and "none"; picked by name or from the model's own text.
+ * A chat template is the model's own, run as it is (Jinja), or one of text/templates.def by its name. What is learned is
+ * found by rendering; an answer that the template renders otherwise once later turns follow it is a row of its own.
  * What people wrote is never searched for control tokens: a row cannot forge one.
- * Ownership: ft_rows own ids and masks; answers are borrowed from the dataset, which must outlive them.
+ * Ownership: ft_rows own ids, masks and answers.
  */
 #ifndef FETTLE_TEXT_ROWS_H
 #define FETTLE_TEXT_ROWS_H
@@ -18,7 +19,7 @@ typedef struct ft_row {
     uint8_t *mask;     /* [n]: 1 where ids[i] is a target (never at 0) */
     int32_t n;
     int32_t prompt_n;  /* tokens of the prompt of the last supervised answer: generation starts behind them */
-    ft_str answer;     /* text of that answer (borrowed from the dataset), what metrics compare with; trimmed */
+    ft_str answer;     /* text of that answer as it is rendered, what metrics compare with; trimmed */
     int64_t example;   /* index in the dataset */
 } ft_row;
 
@@ -27,26 +28,23 @@ typedef struct ft_rows {
     size_t n;
     int64_t tokens, supervised; /* totals */
     int64_t dropped, truncated, merged_border; /* too long and dropped; too long and cut; see above */
-    ft_arena *arena;            /* owns ids and masks */
+    ft_arena *arena;            /* owns ids, masks, answers */
 } ft_rows;
 
 typedef enum ft_overlong { FT_OVERLONG_ERROR, FT_OVERLONG_DROP, FT_OVERLONG_TRUNCATE } ft_overlong;
 
-typedef struct ft_chat_template ft_chat_template; /* a row of the table */
-/* name: a table name, "none", or NULL / "auto": recognised from the tokenizer's own template text (tok may be NULL).
- * *out is NULL for none, and when the model brings no template: chat rows are then an error that names the choices. A
- * model whose template is none of the table gets one that is called "unknown": plain rows work, chats are
- * FT_EUNSUPPORTED with the choices. An unknown name is FT_EUNSUPPORTED at once. */
+typedef struct ft_chat_template ft_chat_template;
+/* name: of the table, "none", or NULL / "auto": the model's own (tok may be NULL). *out is borrowed from the table or
+ * the tokenizer. It is NULL for none, and when the model brings no template: chat rows are then an error that names the
+ * choices. That a model's own template cannot be run is said when a chat needs it. An unknown name is FT_EUNSUPPORTED. */
 ft_status ft_chat_template_pick(const ft_chat_template **out, const char *name, const ft_tokenizer *tok);
+/* Its name in the table; the model's own: of the family that it is of, "own" where it is of none. */
 const char *ft_chat_template_name(const ft_chat_template *t);
 /* The Go template for an Ollama Modelfile and the stop strings, NULL-terminated. t NULL: plain completion. */
 const char *ft_chat_template_ollama(const ft_chat_template *t);
 const char *const *ft_chat_template_stops(const ft_chat_template *t);
-/* Jinja text for tokenizer.chat_template where the model brings none; NULL for none and unknown. */
+/* The text that is run; NULL for none. */
 const char *ft_chat_template_jinja(const ft_chat_template *t);
-/* Appends the system message that the model's own template puts before a chat that brings none (Qwen2.5, SmolLM2); rows
- * and prompts have it too. Nothing when there is no such message. */
-ft_status ft_chat_template_system(const ft_chat_template *t, const ft_tokenizer *tok, ft_buf *out);
 /* The i-th name that ft_chat_template_pick takes, "auto" and "none" first; NULL behind the last. */
 const char *ft_chat_template_choice(size_t i);
 
@@ -55,6 +53,7 @@ typedef struct ft_rows_options {
     int64_t max_tokens;           /* sequence_len */
     ft_overlong on_overlong;
     bool train_on_inputs;         /* supervise prompts too */
+    bool train_on_last;           /* of a chat's answers only the last */
     bool pack_text;               /* FT_TEXT rows: join with EOS and cut into max_tokens pieces (pretraining) */
 } ft_rows_options;
 /* All rows of a dataset (tokenized on all threads, order kept). Rows with nothing supervised are FT_EINPUT with their

@@ -1,7 +1,7 @@
 /* Special ids and the chat template from the files beside an HF tokenizer. All of them are optional.
  *
  *   tokenizer_config.json    bos_token, eos_token, unk_token, pad_token (text, or an object with "content"),
- * add_bos_token, chat_template (text, or a list of {"name", "template"}: "default" is taken) special_tokens_map.json
+ * add_bos_token, chat_template (text, or a list of {"name", "template"}: "default" and "tool_use" are taken) special_tokens_map.json
  * the same tokens, where the first does not speak of them generation_config.json, config.json  bos_token_id,
  * pad_token_id where neither speaks; every eos_token_id (a number or a list) ends a text chat_template.jinja,
  * chat_template.json  the template, before that of tokenizer_config.json
@@ -76,6 +76,14 @@ static ft_status read_ids(ft_tokenizer *t, const json_t *j, tokens *k)
     return read_eos_ids(t, eos);
 }
 
+static ft_status keep_text(char **out, const json_t *text)
+{
+    if (!json_is_string(text) || *out)
+        return FT_OK;
+    *out = ft_strndup(json_string_value(text), json_string_length(text));
+    return *out ? FT_OK : FT_ENOMEM;
+}
+
 static ft_status keep_template(ft_tokenizer *t, const json_t *v)
 {
     size_t i;
@@ -88,12 +96,11 @@ static ft_status keep_template(ft_tokenizer *t, const json_t *v)
             const char *name = json_string_value(json_object_get(item, "name"));
             if (name && strcmp(name, "default") == 0)
                 text = json_object_get(item, "template");
+            if (name && strcmp(name, "tool_use") == 0 && !t->chat_template)
+                FT_RETURN(keep_text(&t->tool_template, json_object_get(item, "template")));
         }
     }
-    if (!json_is_string(text) || t->chat_template)
-        return FT_OK;
-    t->chat_template = ft_strndup(json_string_value(text), json_string_length(text));
-    return t->chat_template ? FT_OK : FT_ENOMEM;
+    return keep_text(&t->chat_template, text);
 }
 
 static ft_status read_templates(ft_tokenizer *t, const char *dir)

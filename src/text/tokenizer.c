@@ -180,6 +180,7 @@ ft_status ft_tokenizer_open(ft_tokenizer **out, const char *path)
     ft_added__finish(&t->raw);
     ft_added__finish(&t->raw_special);
     ft_added__finish(&t->normalized);
+    t->own_template = ft_chat__own(t->chat_template, t->tool_template);
 done:
     if (st == FT_OK)
         *out = t;
@@ -222,6 +223,7 @@ void ft_tokenizer_free(ft_tokenizer *t)
     ft_free(t->chars.slots);
     ft_free(t->stops);
     ft_free(t->chat_template);
+    ft_free(t->tool_template);
     ft_free(t->path);
     if (t->container)
         ft_container_close(t->container);
@@ -334,30 +336,90 @@ static ft_status encode_fragment(encoding *e, ft_str text, bool first)
     return encode_plain(e, (ft_str){text.p + at, text.n - at}, first && at == 0);
 }
 
-ft_status ft_tokenizer_encode(const ft_tokenizer *t, ft_str text, bool parse_special, ft_ids *out)
+/* Where the token's own bytes begin in a match that begins at `start`, maybe with white space. */
+static size_t own_bytes(const ft_added_token *token, ft_str text, size_t start)
 {
-    return ft_tokenizer__encode_part(t, text, parse_special, true, out);
+    while (memcmp(text.p + start, token->text.p, token->text.n) != 0)
+        start++;
+    return start;
 }
 
-ft_status ft_tokenizer__encode_part(const ft_tokenizer *t, ft_str text, bool parse_special, bool at_start, ft_ids *out)
+/* The next token to cut out: none that is a control token and has a marked byte (marks NULL: any). */
+static const ft_added_token *next_cut(const ft_tokenizer *t, const ft_added *added, ft_str text, const char *marks,
+                                      size_t from, size_t *start, size_t *end)
+{
+    const ft_added_token *token;
+    while ((token = ft_added__next(added, text, from, start, end))) {
+        if (!marks || t->vocab.type[token->id] != FT_TOKEN_CONTROL)
+            break;
+        size_t own = own_bytes(token, text, *start);
+        if (!memchr(marks + own, 1, token->text.n))
+            break;
+        from = own + 1;
+    }
+    return token;
+}
+
+static ft_status add_cut(ft_cuts *cuts, size_t bytes, size_t ids)
+{
+    if (!cuts)
+        return FT_OK;
+    if (cuts->n == cuts->cap) {
+        size_t cap = cuts->cap ? cuts->cap * 2 : 16;
+        ft_cut *p = ft_resize(cuts->p, cap, sizeof *p);
+        if (!p)
+            return FT_ENOMEM;
+        cuts->p = p;
+        cuts->cap = cap;
+    }
+    cuts->p[cuts->n++] = (ft_cut){bytes, ids};
+    return FT_OK;
+}
+
+static ft_status encode(const ft_tokenizer *t, ft_str text, const ft_added *added, const char *marks, bool at_start,
+                        ft_ids *out, ft_cuts *cuts)
 {
     ft_status st = FT_OK;
     encoding e = {.t = t, .out = out};
-    const ft_added *added = parse_special ? &t->raw_special : &t->raw;
     const ft_added_token *token;
-    size_t at = 0, start, end;
+    size_t at = 0, start, end, before = out->n;
     FT_RETURN(ft_scratch__take(t, &e.s));
-    while ((token = ft_added__next(added, text, at, &start, &end))) {
+    while ((token = next_cut(t, added, text, marks, at, &start, &end))) {
         if (start > at)
             FT_TRY(encode_fragment(&e, (ft_str){text.p + at, start - at}, at_start && at == 0));
         FT_TRY(ft_ids_put(out, token->id));
         at = end;
+        FT_TRY(add_cut(cuts, at, out->n - before));
     }
     if (at < text.n)
         st = encode_fragment(&e, (ft_str){text.p + at, text.n - at}, at_start && at == 0);
 done:
     ft_scratch__give(t, e.s);
     return st;
+}
+
+ft_status ft_tokenizer_encode(const ft_tokenizer *t, ft_str text, bool parse_special, ft_ids *out)
+{
+    return encode(t, text, parse_special ? &t->raw_special : &t->raw, NULL, true, out, NULL);
+}
+
+ft_status ft_tokenizer__encode_marked(const ft_tokenizer *t, ft_str text, const char *marks, bool at_start, ft_ids *out,
+                                      ft_cuts *cuts)
+{
+    return encode(t, text, marks ? &t->raw_special : &t->raw, marks, at_start, out, cuts);
+}
+
+bool ft_tokenizer__control(const ft_tokenizer *t, ft_str text, const char *marks, size_t from, size_t *start, size_t *end)
+{
+    const ft_added_token *token;
+    while ((token = next_cut(t, &t->raw_special, text, marks, from, start, end))) {
+        *start = own_bytes(token, text, *start);
+        *end = *start + token->text.n;
+        if (t->vocab.type[token->id] == FT_TOKEN_CONTROL || ft_tokenizer_is_stop(t, token->id))
+            return true;
+        from = *end;
+    }
+    return false;
 }
 
 /* ---- decoding ---- */

@@ -11,6 +11,7 @@
 
 #include "base/os.h"
 #include "text/added.h"
+#include "text/chat.h"
 #include "text/ggml_pre.h"
 #include "text/merges.h"
 #include "text/normalizers.h"
@@ -89,7 +90,8 @@ struct ft_tokenizer {
     bool add_bos, add_eos;
     int32_t *stops; /* [n_stops] */
     size_t n_stops, cap_stops;
-    char *chat_template;
+    char *chat_template, *tool_template; /* tool_template: another one for chats with tools; NULL: none */
+    ft_chat_template own_template;       /* of these two */
 };
 
 struct ft_word_kind {
@@ -132,8 +134,21 @@ struct ft_vocabulary {
 /* ---- tokenizer.c ---- */
 /* An id out of range is left out. */
 ft_status ft_tokenizer__add_stop(ft_tokenizer *t, int64_t id);
-/* As ft_tokenizer_encode; at_start: nothing stands before the text. */
-ft_status ft_tokenizer__encode_part(const ft_tokenizer *t, ft_str text, bool parse_special, bool at_start, ft_ids *out);
+/* Places of a text behind tokens that were cut out of it, and how many ids stand before them. */
+typedef struct ft_cut {
+    size_t bytes, ids;
+} ft_cut;
+typedef struct ft_cuts {
+    ft_cut *p;
+    size_t n, cap;
+} ft_cuts;
+/* As ft_tokenizer_encode; at_start: nothing stands before the text. marks [text.n]: control tokens are parsed where none of their own bytes has a mark (1);
+ * NULL: none is parsed. cuts (may be NULL) is added to. */
+ft_status ft_tokenizer__encode_marked(const ft_tokenizer *t, ft_str text, const char *marks, bool at_start, ft_ids *out,
+                                      ft_cuts *cuts);
+/* The first control token, or one that ends a turn, at or behind `from` without a marked byte: its bytes [*start, *end).
+ * False when there is none. */
+bool ft_tokenizer__control(const ft_tokenizer *t, ft_str text, const char *marks, size_t from, size_t *start, size_t *end);
 /* Ids of a word through the scratch's cache. */
 ft_status ft_tokenizer__word(const ft_tokenizer *t, ft_scratch *s, ft_str word, ft_ids *out);
 ft_status ft_ids__reserve(ft_ids *ids, size_t n);

@@ -230,7 +230,12 @@ static ft_status write_config(const ft_tokenizer *t, const char *path)
                   decoder, "bos_token", token_or_null(t, t->bos), "clean_up_tokenization_spaces", 0, "eos_token",
                   token_or_null(t, t->eos), "pad_token", token_or_null(t, t->pad), "tokenizer_class",
                   "PreTrainedTokenizerFast", "unk_token", token_or_null(t, t->unk));
-    if (j && t->chat_template && json_object_set_new(j, "chat_template", json_string(t->chat_template)))
+    json_t *template = t->tool_template ? json_pack("[{s:s, s:s}, {s:s, s:s}]", "name", "default", "template",
+                                                    t->chat_template, "name", "tool_use", "template", t->tool_template)
+                                        : json_string(t->chat_template);
+    if (!j || !t->chat_template)
+        json_decref(template);
+    else if (json_object_set_new(j, "chat_template", template))
         st = FT_ENOMEM;
     st = st != FT_OK || !j ? ft_fail(FT_ENOMEM, "%s: out of memory, or a text that is not UTF-8", path)
                            : ft_json_write(j, path);

@@ -94,13 +94,50 @@ START_TEST(openai_chats)
     ck_assert_int_eq(d.examples[0].kind, FT_CHAT);
     ck_assert_str_eq(told(&d.examples[0]), "system:s|user:uv|assistant:a|tool:t|assistant*:b");
     ft_dataset_free(&d);
-    d = rows_of(
-        "b.jsonl",
-        "{\"messages\": [{\"role\": \"user\", \"content\": \"u\"}], \"tools\": [{\"name\": \"f\", \"n\": 1}]}\n",
+}
+END_TEST
+
+static const char *json_of(ft_str s)
+{
+    static char buf[512];
+    snprintf(buf, sizeof buf, "%.*s", (int)s.n, s.p);
+    return buf;
+}
+
+START_TEST(tools_and_calls_go_along_in_one_form)
+{
+    static const char call[] = "{\"tool_calls\": [{\"type\": \"function\", \"function\": {\"name\": \"f\", \"arguments\": {\"x\": 1}}}], "
+                               "\"content\": null}";
+    enter();
+    ft_dataset d = rows_of(
+        "a.jsonl",
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"u\", \"name\": \"me\"}, {\"role\": \"assistant\", \"tool_calls\": "
+        "[{\"type\": \"function\", \"function\": {\"name\": \"f\", \"arguments\": \"{\\\"x\\\": 1}\"}}]}, {\"role\": \"assistant\", "
+        "\"content\": null, \"function_call\": {\"name\": \"f\", \"arguments\": {\"x\": 1}}}, {\"role\": \"assistant\", "
+        "\"content\": \"a\", \"reasoning_content\": \"r\"}], \"tools\": [{\"name\": \"f\", \"n\": 1}]}\n",
         "messages");
-    ck_assert_str_eq(told(&d.examples[0]), "system:# Tools\n\n[{\"name\": \"f\", \"n\": 1}]|user:u");
-    ck_assert_ptr_nonnull(strstr(notes, "b.jsonl: tools of 1 row stand"));
+    ck_assert_str_eq(told(&d.examples[0]), "user:u|assistant*:|assistant*:|assistant*:a");
+    ck_assert_str_eq(json_of(d.examples[0].messages[0].extra), "{\"name\": \"me\"}");
+    ck_assert_str_eq(json_of(d.examples[0].messages[1].extra), call);
+    ck_assert_str_eq(json_of(d.examples[0].messages[2].extra), call);
+    ck_assert_str_eq(json_of(d.examples[0].messages[3].extra), "{\"reasoning_content\": \"r\"}");
+    ck_assert_str_eq(json_of(d.examples[0].tools), "[{\"type\": \"function\", \"function\": {\"name\": \"f\", \"n\": 1}}]");
     ft_dataset_free(&d);
+    d = rows_of("b.jsonl",
+                "{\"conversations\": [{\"from\": \"human\", \"value\": \"h\"}, {\"from\": \"function_call\", \"value\": "
+                "\"{\\\"name\\\": \\\"f\\\", \\\"arguments\\\": {\\\"x\\\": 1}}\"}], \"tools\": \"[{\\\"type\\\": \\\"function\\\"}]\"}\n",
+                "sharegpt");
+    ck_assert_str_eq(json_of(d.examples[0].messages[1].extra), call);
+    ck_assert_str_eq(json_of(d.examples[0].tools), "[{\"type\": \"function\"}]");
+    ft_dataset_free(&d);
+    refused("c.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"u\"}], \"tools\": [1]}", FT_EINPUT,
+            "c.jsonl row 1: \"tools\" entry 1 is no map");
+    refused("c.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"u\"}], \"tools\": \"f\"}", FT_EINPUT,
+            "c.jsonl row 1: \"tools\" is no list of functions");
+    refused("c.jsonl", "{\"messages\": [{\"role\": \"assistant\", \"tool_calls\": 3}]}", FT_EINPUT,
+            "c.jsonl row 1: message 1: its calls are no list of maps");
+    refused("c.jsonl", "{\"prompt\": [{\"role\": \"user\", \"content\": \"u\"}], \"completion\": \"x\"}", FT_EINPUT,
+            "\"prompt\" is a list of messages and \"completion\" is not");
 }
 END_TEST
 
@@ -223,7 +260,7 @@ START_TEST(rows_that_do_not_fit_are_named)
             "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"boss\", \"content\": \"x\"}]}",
             FT_EINPUT, "a.jsonl row 1: message 2: unknown role \"boss\"");
     refused("a.jsonl", "{\"messages\": [{\"role\": \"assistant\", \"content\": null, \"tool_calls\": [{}]}]}",
-            FT_EUNSUPPORTED, "tool_calls");
+            FT_EINPUT, "a.jsonl row 1: message 1: a call without a \"name\"");
     refused("a.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image\"}]}]}", FT_EUNSUPPORTED,
             "\"image\"");
     refused("a.jsonl", "{\"messages\": [{\"role\": \"assistant\", \"content\": \"x\", \"weight\": 0.5}]}", FT_EINPUT,
@@ -404,7 +441,7 @@ END_TEST
 START_TEST(every_allocation_may_fail)
 {
     enter();
-    const char *text = "[{\"messages\": [{\"role\": \"user\", \"content\": \"u\"}], \"tools\": [1]}]";
+    const char *text = "[{\"messages\": [{\"role\": \"user\", \"content\": \"u\"}], \"tools\": [{\"name\": \"f\"}]}]";
     ck_assert_ok(ft_write_file("a.json", text, strlen(text)));
     int n = 1;
     for (;; n++) {
@@ -422,7 +459,8 @@ END_TEST
 
 int main(void)
 {
-    FT_TESTS("data", prompt_and_completion_are_taken_as_they_are, openai_chats, sharegpt_and_alpaca_chats,
+    FT_TESTS("data", prompt_and_completion_are_taken_as_they_are, openai_chats,
+             tools_and_calls_go_along_in_one_form, sharegpt_and_alpaca_chats,
              text_and_labels, templates_take_columns_of_csv_tsv_and_json, text_files_split_three_ways,
              rows_that_do_not_fit_are_named, unknown_names_are_told_by_their_first_character,
              gzipped_files_and_several_sources, real_datasets_have_their_rows,

@@ -64,3 +64,17 @@ tests_fuzz_fuzz_tokenizer_CPPFLAGS = $(FUZZ_CPPFLAGS)
 tests_fuzz_fuzz_tokenizer_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_tokenizer_LDADD = src/libfettle.la $(src_libfettle_la_LIBADD)
 endif
+
+check_PROGRAMS += tests/fuzz/replay_jinja
+TESTS += tests/fuzz/replay_jinja
+tests_fuzz_replay_jinja_SOURCES = %D%/replay.c %D%/fuzz_jinja.c %D%/fuzz.h
+tests_fuzz_replay_jinja_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_replay_jinja_LDADD = src/libfettle.la $(src_libfettle_la_LIBADD)
+
+if FUZZ
+noinst_PROGRAMS += tests/fuzz/fuzz_jinja
+tests_fuzz_fuzz_jinja_SOURCES = %D%/fuzz_jinja.c
+tests_fuzz_fuzz_jinja_CPPFLAGS = $(FUZZ_CPPFLAGS)
+tests_fuzz_fuzz_jinja_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_jinja_LDADD = src/libfettle.la $(src_libfettle_la_LIBADD)
+endif

@@ -2,7 +2,7 @@
 dist_check_SCRIPTS += %D%/test_llama
 TESTS += %D%/test_llama
 EXTRA_DIST += %D%/llama_oracle.mjs %D%/test_llama.mjs %D%/package.json %D%/package-lock.json
-EXTRA_DIST += %D%/chat_templates.py %D%/ollama_templates.go %D%/peer_rows.py
+EXTRA_DIST += %D%/jinja_cases.py %D%/ollama_templates.go %D%/peer_rows.py
 
 # What fettle writes, read by Python.
 check_PROGRAMS += tests/oracle/write_samples

@@ -40,3 +40,10 @@ tests_text_test_rows_oracle_SOURCES = %D%/test_rows_oracle.c
 tests_text_test_rows_oracle_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_text_test_rows_oracle_LDADD = $(TEST_LIBS)
 endif
+if HAVE_CHECK
+check_PROGRAMS += tests/text/test_jinja
+TESTS += tests/text/test_jinja
+tests_text_test_jinja_SOURCES = %D%/test_jinja.c
+tests_text_test_jinja_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_text_test_jinja_LDADD = $(TEST_LIBS)
+endif

@@ -1,5 +1,5 @@
-/* Rows and chats against other implementations: Jinja on the models' real templates and on those of text/templates.def,
- * the tokenizer on whole rendered chats, sentencepiece on real rows. */
+/* Rows and chats against other implementations: Go's text/template on what Ollama is given, the tokenizer on whole
+ * rendered chats, sentencepiece on real rows. That the texts are those of Jinja is shown by test_jinja. */
 #include "support/support.h"
 
 #include "file/json.h"
@@ -60,20 +60,18 @@ static size_t messages_of(const struct chat *c, ft_message out[8])
     return c->n;
 }
 
-/* The chat as the template renders it, BOS and EOS as these texts. */
-static char *rendered(const ft_chat_template *t, ft_str system, const struct chat *c, bool ask, const char *bos,
-                      const char *eos)
+/* The chat as the template renders it, whole or (ask) up to where the next answer begins. */
+static void render(const ft_chat_template *t, const ft_tokenizer *tok, const struct chat *c, bool ask, ft_rendered *out)
 {
     ft_message m[8];
-    ft_spans s = {0};
-    ft_buf b = {0};
+    ft_renderer r;
+    json_t *vars;
     size_t n = messages_of(c, m);
-    ck_assert_ok(ft_chat__render(&s, t, system, m, n, ask));
-    ck_assert_ok(ft_buf_puts(&b, t->begins_with_bos ? bos : ""));
-    for (size_t i = 0; i < s.n; i++)
-        ck_assert_ok(s.p[i].kind == FT_SPAN_EOS ? ft_buf_puts(&b, eos) : ft_buf_put(&b, s.p[i].text.p, s.p[i].text.n));
-    ft_spans__free(&s);
-    return b.p;
+    ck_assert_ok(ft_renderer__open(&r, t, tok));
+    ck_assert_ok(ft_renderer__variables(&r, m, n, (ft_str){0}, &vars));
+    ck_assert_ok(ft_renderer__render(&r, vars, n, ask, out));
+    json_decref(vars);
+    ft_renderer__close(&r);
 }
 
 static json_t *messages_json(const struct chat *c)
@@ -82,18 +80,6 @@ static json_t *messages_json(const struct chat *c)
     for (size_t i = 0; i < c->n; i++)
         json_array_append_new(list, json_pack("{s:s, s:s}", "role", c->turns[i].role, "content", c->turns[i].content));
     return list;
-}
-
-static void add_case(json_t *cases, const char *template, const ft_chat_template *t, ft_str system,
-                     const struct chat *c, const char *remove)
-{
-    bool ask = strcmp(c->turns[c->n - 1].role, "user") == 0;
-    char *text = rendered(t, system, c, ask, "<s>", "</s>"), name[64];
-    snprintf(name, sizeof name, "%s, %s chat", t->name, c->name);
-    json_array_append_new(cases, json_pack("{s:s, s:s, s:s, s:s, s:o, s:b, s:s, s:s}", "name", name, "template",
-                                           template, "bos", "<s>", "eos", "</s>", "messages", messages_json(c), "ask",
-                                           ask, "remove", remove, "expected", text));
-    ft_free(text);
 }
 
 /* White space at the ends of texts is trimmed by some templates and not by Ollama's: these have none. */
@@ -124,92 +110,20 @@ static int run(const char *script, const char *arguments)
     return WEXITSTATUS(status);
 }
 
-/* Takes cases; false where there is no Jinja. */
-static bool same_as_jinja(json_t *cases)
-{
-    ck_assert_int_eq(chdir(ft_test_dir()), 0);
-    ck_assert_uint_gt(json_array_size(cases), 0);
-    ck_assert_ok(ft_json_write(cases, "cases.json"));
-    json_decref(cases);
-    int status = run("tests/oracle/chat_templates.py", "cases.json");
-    ck_assert_msg(status == 0 || status == 77, "Jinja renders otherwise, see above");
-    return status == 0;
-}
-
 static bool suits(const ft_chat_template *t, const struct chat *c)
 {
     return strcmp(c->name, "tool") != 0 || strcmp(t->name, "llama2") != 0;
 }
 
-START_TEST(the_tables_jinja_texts_render_what_the_spans_say)
-{
-    json_t *cases = json_array();
-    const ft_chat_template *t;
-    for (size_t i = 2; ft_chat_template_choice(i); i++)
-        for (size_t k = 0; k < FT_COUNT(chats); k++) {
-            ck_assert_ok(ft_chat_template_pick(&t, ft_chat_template_choice(i), NULL));
-            if (suits(t, &chats[k]))
-                add_case(cases, ft_chat_template_jinja(t), t, (ft_str){0}, &chats[k], "");
-        }
-    if (!same_as_jinja(cases))
-        FT_SKIP("no python3-jinja2");
-}
-END_TEST
-
-START_TEST(chatml_is_qwens_template_with_its_system_message)
-{
-    const char *dir = ft_test_shared("vocab/hf/qwen2.5-0.5b-instruct");
-    if (!dir)
-        FT_SKIP("../shared/vocab is absent");
-    ft_tokenizer *tok;
-    ft_buf system = {0};
-    const ft_chat_template *t;
-    json_t *cases = json_array();
-    ck_assert_ok(ft_tokenizer_open(&tok, dir));
-    ck_assert_ok(ft_chat_template_pick(&t, "auto", tok));
-    ck_assert_str_eq(ft_chat_template_name(t), "chatml");
-    ck_assert_ok(ft_chat_template_system(t, tok, &system));
-    ck_assert_str_eq(system.p, "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.");
-    for (size_t k = 0; k < FT_COUNT(chats); k++)
-        add_case(cases, ft_tokenizer_chat_template(tok), t, (ft_str){system.p, system.n}, &chats[k], "");
-    ft_buf_free(&system);
-    ft_tokenizer_free(tok);
-    if (!same_as_jinja(cases))
-        FT_SKIP("no python3-jinja2");
-}
-END_TEST
-
-/* Llama 3.1 and 3.2 differ in the date that they put into the system message, and in tool turns. */
-START_TEST(llama3_is_llama_32s_template_without_the_date)
-{
-    const char *dir = ft_test_shared("vocab/hf/llama-3.2-1b-instruct");
-    if (!dir)
-        FT_SKIP("../shared/vocab is absent");
-    ft_tokenizer *tok;
-    const ft_chat_template *t;
-    json_t *cases = json_array();
-    ck_assert_ok(ft_tokenizer_open(&tok, dir));
-    ck_assert_ok(ft_chat_template_pick(&t, "auto", tok));
-    ck_assert_str_eq(ft_chat_template_name(t), "llama3");
-    for (size_t k = 0; k < FT_COUNT(chats); k++)
-        if (strcmp(chats[k].turns[0].role, "system") == 0)
-            add_case(cases, ft_tokenizer_chat_template(tok), t, (ft_str){0}, &chats[k],
-                     "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n");
-    ft_tokenizer_free(tok);
-    if (!same_as_jinja(cases))
-        FT_SKIP("no python3-jinja2");
-}
-END_TEST
-
-/* Ids of spans are those of the rendered text as a whole, its control tokens parsed: what a runtime sends. */
-START_TEST(ids_of_spans_are_those_of_the_rendered_text)
+/* Ids of a chat are those of the rendered text as a whole, its control tokens parsed: what a runtime sends. */
+START_TEST(ids_of_chats_are_those_of_the_rendered_text)
 {
     static const struct {
         const char *dir, *template;
-    } models[] = {{"vocab/hf/qwen2.5-0.5b-instruct", "chatml"},
-                  {"vocab/hf/llama-3.2-1b-instruct", "llama3"},
-                  {"vocab/hf/llama2", "llama2"},
-                  {"models/tinystories-656k", "chatml"}};
+    } models[] = {{"vocab/hf/qwen2.5-0.5b-instruct", "auto"}, {"vocab/hf/llama-3.2-1b-instruct", "auto"},
+                  {"vocab/hf/qwen3", "auto"},                 {"vocab/hf/phi-3-mini", "auto"},
+                  {"vocab/hf/minimind", "auto"},              {"vocab/hf/tinyllama-1.1b-chat", "auto"},
+                  {"vocab/hf/llama2", "llama2"},              {"models/tinystories-656k", "chatml"}};
     for (size_t i = 0; i < FT_COUNT(models); i++) {
         const char *dir = ft_test_shared(models[i].dir);
         const ft_chat_template *t;
@@ -218,56 +132,40 @@ START_TEST(ids_of_spans_are_those_of_the_rendered_text)
             FT_SKIP("../shared is absent");
         ck_assert_ok(ft_tokenizer_open(&tok, dir));
         ck_assert_ok(ft_chat_template_pick(&t, models[i].template, tok));
-        char *bos = ft_tokenizer_bos(tok) < 0 ? ft_strdup("")
-                                              : ft_strndup(ft_tokenizer_piece(tok, ft_tokenizer_bos(tok)).p,
-                                                           ft_tokenizer_piece(tok, ft_tokenizer_bos(tok)).n);
-        ft_str eos = ft_tokenizer_piece(tok, ft_tokenizer_eos(tok));
         for (size_t k = 0; k < FT_COUNT(chats); k++) {
             if (!suits(t, &chats[k]))
                 continue;
-            ft_message m[8];
-            ft_spans s = {0};
+            ft_chat_row row = {0};
             ft_encoded e = {0};
             ft_ids whole = {0};
-            char *end = ft_strndup(eos.p, eos.n), *text = rendered(t, (ft_str){0}, &chats[k], false, bos, end);
-            ck_assert_ok(ft_chat__render(&s, t, (ft_str){0}, m, messages_of(&chats[k], m), false));
-            ck_assert_ok(ft_spans__encode(&e, &s, tok, t->begins_with_bos, !t->begins_with_bos));
-            ck_assert_ok(ft_tokenizer_encode(tok, ft_str_of(text), true, &whole));
-            ck_assert_msg(whole.n == e.ids.n && memcmp(whole.p, e.ids.p, whole.n * sizeof *whole.p) == 0,
-                          "%s, %s chat: other ids", models[i].dir, chats[k].name);
+            render(t, tok, &chats[k], false, &row.r);
+            ck_assert_ok(ft_chat__encode(&e, &row, tok));
+            ck_assert_ok(ft_tokenizer_encode(tok, (ft_str){row.r.text.p, row.r.text.n}, true, &whole));
+            size_t bos = e.ids.n > whole.n; /* the template leaves BOS to the tokenizer */
+            ck_assert_uint_eq(e.ids.n, whole.n + bos);
+            ck_assert_msg(memcmp(whole.p, e.ids.p + bos, whole.n * sizeof *whole.p) == 0, "%s, %s chat: other ids",
+                          models[i].dir, chats[k].name);
+            ck_assert(bos == 0 || (e.ids.p[0] == ft_tokenizer_bos(tok) && e.ids.p[1] != e.ids.p[0]));
             ft_ids_free(&whole);
             ft_encoded__free(&e);
-            ft_spans__free(&s);
-            ft_free(end);
-            ft_free(text);
+            ft_rendered__free(&row.r);
         }
-        ft_free(bos);
         ft_tokenizer_free(tok);
     }
 }
 END_TEST
 
-START_TEST(ollamas_templates_render_what_the_spans_say)
+/* The text without the BOS that Ollama's tokenizer puts before it; "</s>" for the end token. */
+static const char *without_bos(const ft_rendered *r, const ft_tokenizer *tok)
 {
-    static const struct {
-        const char *name, *open; /* what a chat that an assistant turn leaves open renders to */
-    } all[] = {{"chatml", "<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\nWell, "},
-               {"llama3", "<|start_header_id|>user<|end_header_id|>\n\nOne?<|eot_id|><|start_header_id|>assistant<|end_"
-                          "header_id|>\n\nWell, "},
-               {"llama2", "[INST] One? [/INST] Well, "}};
-    json_t *cases = json_array();
-    for (size_t i = 0; i < FT_COUNT(all); i++) {
-        const ft_chat_template *t;
-        ck_assert_ok(ft_chat_template_pick(&t, all[i].name, NULL));
-        for (size_t k = 0; k < FT_COUNT(clean_chats); k++) {
-            if (!suits(t, &clean_chats[k]))
-                continue;
-            char *text = rendered(t, (ft_str){0}, &clean_chats[k], true, "", "</s>");
-            add_ollama_case(cases, t, &clean_chats[k], text);
-            ft_free(text);
-        }
-        add_ollama_case(cases, t, &(struct chat){"open", open_chat, FT_COUNT(open_chat)}, all[i].open);
-    }
+    ft_str bos = ft_tokenizer_piece(tok, ft_tokenizer_bos(tok));
+    bool has = bos.n && r->text.n >= bos.n && memcmp(r->text.p, bos.p, bos.n) == 0;
+    return r->text.p + (has ? bos.n : 0);
+}
+
+/* Takes cases. */
+static void same_as_go(json_t *cases)
+{
     char command[4096];
     snprintf(command, sizeof command,
              "command -v go >/dev/null || exit 77; export GO111MODULE=off GOTOOLCHAIN=local GOCACHE=\"$PWD/go\"; "
@@ -279,11 +177,43 @@ START_TEST(ollamas_templates_render_what_the_spans_say)
     int status = system(command);
     ck_assert(WIFEXITED(status));
     if (WEXITSTATUS(status) == 77)
-        FT_SKIP("no Go (Debian: golang-go)");
-    ck_assert_msg(WEXITSTATUS(status) == 0, "Go renders otherwise, see above");
+        ft_test_skipped("ollamas_templates_render_what_jinja_does", "no Go (Debian: golang-go)");
+    else
+        ck_assert_msg(WEXITSTATUS(status) == 0, "Go renders otherwise, see above");
+}
+
+/* What Ollama renders for a model is the prompt that it was trained on. */
+START_TEST(ollamas_templates_render_what_jinja_does)
+{
+    static const struct {
+        const char *dir, *name, *open; /* open: what a chat that an assistant turn leaves open renders to */
+    } all[] = {{NULL, "chatml", "<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\nWell, "},
+               {NULL, "llama3", "<|start_header_id|>user<|end_header_id|>\n\nOne?<|eot_id|><|start_header_id|>assistant<|end_"
+                                "header_id|>\n\nWell, "},
+               {"vocab/hf/llama2", "llama2", "[INST] One? [/INST] Well, "}};
+    json_t *cases = json_array();
+    const char *any = ft_test_source("data/base");
+    for (size_t i = 0; i < FT_COUNT(all); i++) {
+        const ft_chat_template *t;
+        ft_tokenizer *tok;
+        if (all[i].dir && !ft_test_shared(all[i].dir))
+            continue;
+        ck_assert_ok(ft_tokenizer_open(&tok, all[i].dir ? ft_test_shared(all[i].dir) : any));
+        ck_assert_ok(ft_chat_template_pick(&t, all[i].name, tok));
+        for (size_t k = 0; k < FT_COUNT(clean_chats); k++) {
+            if (!suits(t, &clean_chats[k]))
+                continue;
+            ft_rendered r = {0};
+            render(t, tok, &clean_chats[k], true, &r);
+            add_ollama_case(cases, t, &clean_chats[k], without_bos(&r, tok));
+            ft_rendered__free(&r);
+        }
+        add_ollama_case(cases, t, &(struct chat){"open", open_chat, FT_COUNT(open_chat)}, all[i].open);
+        ft_tokenizer_free(tok);
+    }
+    same_as_go(cases);
 }
 END_TEST
-
 static void check_rows(const ft_tokenizer *tok, const char *path, const char *expected)
 {
     ft_dataset d = {0};
@@ -340,8 +270,6 @@ END_TEST
 
 int main(void)
 {
-    FT_TESTS("rows_oracle", the_tables_jinja_texts_render_what_the_spans_say,
-             chatml_is_qwens_template_with_its_system_message, llama3_is_llama_32s_template_without_the_date,
-             ids_of_spans_are_those_of_the_rendered_text, ollamas_templates_render_what_the_spans_say,
+    FT_TESTS("rows_oracle", ids_of_chats_are_those_of_the_rendered_text, ollamas_templates_render_what_jinja_does,
              real_rows_have_the_ids_of_sentencepiece);
 }

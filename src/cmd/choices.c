@@ -28,6 +28,19 @@ const char *ft_choice_dtype(size_t i)
     return ft_dtypes[i] ? ft_dtypes[i]->name : NULL;
 }
 
+const char *ft_choice_mix(size_t i)
+{
+    size_t n = 0;
+    for (; ft_mix_at(n); n++)
+        if (n == i)
+            return ft_mix_at(n)->name;
+    size_t mixes = n;
+    for (size_t k = 0; k < mixes; k++) /* behind the names their other spellings */
+        if (ft_mix_at(k)->alias && n++ == i)
+            return ft_mix_at(k)->alias;
+    return NULL;
+}
+
 const char *ft_choice_row_format(size_t i)
 {
     return i == 0 ? "auto" : ft_row_formats[i - 1].name;

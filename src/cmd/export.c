@@ -6,9 +6,9 @@
 
 #include <string.h>
 
-static ft_status check_request(const ft_args *a, const ft_exporter *e, const ft_dtype *dtype)
+static ft_status check_request(const ft_args *a, const ft_exporter *e, const ft_mix *mix)
 {
-    if (!dtype || ft_exporter_writes(e, dtype))
+    if (!mix || ft_exporter_writes(e, mix->name))
         return FT_OK;
     return ft_fail(FT_EINPUT, "--quant: %s writes no %s (one of %s)", e->name, ft_args_text(a, "quant"), e->dtypes);
 }
@@ -31,7 +31,7 @@ static char *name_of(const ft_args *a)
     return ft_strndup(path + begin, end - begin);
 }
 
-static ft_status put_result(const ft_args *a, const ft_exporter *e, const ft_dtype *dtype, double seconds)
+static ft_status put_result(const ft_args *a, const ft_exporter *e, const ft_mix *mix, double seconds)
 {
     char *modelfile = NULL;
     if (e->suffix)
@@ -42,8 +42,8 @@ static ft_status put_result(const ft_args *a, const ft_exporter *e, const ft_dty
         ft_result_text(o, "modelfile", modelfile);
     ft_free(modelfile);
     ft_result_text(o, "format", e->name);
-    if (dtype)
-        ft_result_text(o, "quant", dtype->name);
+    if (mix)
+        ft_result_text(o, "quant", mix->name);
     ft_result_real(o, "time_s", seconds);
     return ft_result_print(a, o);
 }
@@ -53,11 +53,11 @@ static ft_status run(const ft_args *a)
     ft_opened o = {0};
     ft_meter meter = ft_meter_new(false, false);
     const ft_exporter *e = ft_exporter_named(ft_args_text(a, "format"));
-    const ft_dtype *dtype = ft_args_given(a, "quant") ? ft_dtype_named(ft_args_text(a, "quant")) : NULL;
+    const ft_mix *mix = ft_args_given(a, "quant") ? ft_mix_named(ft_args_text(a, "quant")) : NULL;
     char *name = NULL;
     double begun = ft_now_s();
     ft_status st = FT_OK;
-    FT_TRY(check_request(a, e, dtype));
+    FT_TRY(check_request(a, e, mix));
     FT_TRY(ft_exporter_check_path(e, ft_args_text(a, "out")));
     FT_TRY(ft_opened_open(&o, a));
     if (e->needs_adapter && !ft_adapter_attached(o.model)) {
@@ -74,14 +74,15 @@ static ft_status run(const ft_args *a)
                            .tokenizer = o.tok,
                            .chat = o.chat,
                            .path = ft_args_text(a, "out"),
-                           .dtype = dtype,
+                           .dtype = mix ? mix->dtype : NULL,
+                           .mix = mix,
                            .name = name,
                            .base_name = ft_model_path(o.model),
                            .sampling = &sampling,
                            .progress = ft_meter_part,
                            .ctx = &meter};
     FT_TRY(e->write(&r));
-    st = put_result(a, e, dtype, ft_now_s() - begun);
+    st = put_result(a, e, mix, ft_now_s() - begun);
 done:
     ft_free(name);
     ft_opened_close(&o);
@@ -93,7 +94,7 @@ static const ft_cmd_option options[] = {
     {"format", FT_ARG_NAME, .argument = "FORMAT", .required = true, .choice = ft_choice_exporter,
      .help = "gguf: one file for llama.cpp and Ollama, with a Modelfile beside it; hf: a merged Hugging Face "
              "directory; peft: the adapter"},
-    {"quant", FT_ARG_NAME, .argument = "TYPE", .choice = ft_choice_dtype,
+    {"quant", FT_ARG_NAME, .argument = "TYPE", .choice = ft_choice_mix,
      .help = "type of the weights (default: q8_0 for gguf, as stored for hf)"},
     {"out", FT_ARG_FILE, .argument = "PATH", .required = true, .help = "file (gguf) or directory (hf, peft) to write"},
     {"name", FT_ARG_TEXT, .argument = "TEXT", .help = "name of the model in the file (default: from MODEL)"},

@@ -19,6 +19,7 @@ src_fettle_SOURCES += \
 	%D%/export.c \
 	%D%/generate.c \
 	%D%/help.c \
+	%D%/imatrix.c \
 	%D%/init.c \
 	%D%/inspect.c %D%/inspect.h \
 	%D%/inspect_model.c \
@@ -34,6 +35,7 @@ src_fettle_SOURCES += \
 	%D%/plan.c %D%/plan.h \
 	%D%/preview.c \
 	%D%/progress.c %D%/progress.h \
+	%D%/quantize.c \
 	%D%/recipe.c \
 	%D%/result.c \
 	%D%/runfolder.c %D%/runfolder.h \

@@ -240,10 +240,10 @@ static void plan_training(ft_plan *p, ft_recipe *r)
 
 static void check_quant(ft_recipe *r, const char *key, const char *quant, ft_plan_export *e)
 {
-    e->dtype = ft_dtype_named(quant);
-    if (!e->dtype) {
-        complain_name(r, key, "type", quant, ft_choice_dtype);
-    } else if (e->exporter && !ft_exporter_writes(e->exporter, e->dtype)) {
+    e->mix = ft_mix_named(quant);
+    if (!e->mix) {
+        complain_name(r, key, "type", quant, ft_choice_mix);
+    } else if (e->exporter && !ft_exporter_writes(e->exporter, e->mix->name)) {
         ft_recipe_complain(r, key, "%s writes no %s (one of %s)", e->exporter->name, quant, e->exporter->dtypes);
     }
 }
@@ -251,13 +251,13 @@ static void check_quant(ft_recipe *r, const char *key, const char *quant, ft_pla
 /* "runs/x/export/model-q8_0.gguf", "runs/x/export/hf-f16"; the adapter has its own place. */
 static char *export_path(const ft_plan *p, const ft_plan_export *e)
 {
-    const char *dtype = e->dtype ? e->dtype->name : e->exporter->suffix ? "q8_0" : NULL;
+    const char *quant = e->mix ? e->mix->name : e->exporter->suffix ? "q8_0" : NULL;
     const char *dir = p->output_dir ? p->output_dir : ".";
     if (e->exporter->needs_adapter)
         return ft_path_join(dir, "adapter");
     if (e->exporter->suffix)
-        return ft_strf("%s/export/%s-%s%s", dir, p->name, dtype, e->exporter->suffix);
-    return ft_strf("%s/export/%s%s%s", dir, e->exporter->name, dtype ? "-" : "", dtype ? dtype : "");
+        return ft_strf("%s/export/%s-%s%s", dir, p->name, quant, e->exporter->suffix);
+    return ft_strf("%s/export/%s%s%s", dir, e->exporter->name, quant ? "-" : "", quant ? quant : "");
 }
 
 static ft_status plan_export(ft_plan *p, ft_recipe *r, size_t i)

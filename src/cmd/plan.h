@@ -15,8 +15,8 @@ enum { FT_MAX_TARGETS = 64 };
 
 typedef struct ft_plan_export {
     const ft_exporter *exporter;
-    const ft_dtype *dtype; /* NULL: the exporter's default */
-    char *path;            /* as asked for, or in output_dir/export; owned */
+    const ft_mix *mix; /* NULL: the exporter's default */
+    char *path;        /* as asked for, or in output_dir/export; owned */
 } ft_plan_export;
 
 typedef struct ft_plan {

@@ -126,20 +126,18 @@ static ft_status write_weights(session *s)
     ft_job *j = &s->job;
     const char *name = j->plan.has_adapter ? "adapter" : "model";
     char *path = ft_path_join(j->plan.output_dir, name);
-    ft_plan_export e = {.exporter = ft_exporter_named(j->plan.has_adapter ? "peft" : "hf"),
-                        .path = path,
-                        .dtype = j->plan.has_adapter ? NULL : &ft_f32};
+    const ft_exporter *e = ft_exporter_named(j->plan.has_adapter ? "peft" : "hf");
     ft_export_request r = {.model = j->model,
                            .tokenizer = j->tok,
                            .chat = j->chat,
                            .path = path,
-                           .dtype = e.dtype,
+                           .dtype = j->plan.has_adapter ? NULL : &ft_f32,
                            .name = j->plan.name,
                            .base_name = j->plan.base_model,
                            .progress = ft_meter_part,
                            .ctx = &j->meter};
     ft_meter_label(&j->meter, path);
-    ft_status st = path ? e.exporter->write(&r) : FT_ENOMEM;
+    ft_status st = path ? e->write(&r) : FT_ENOMEM;
     ft_free(path);
     return st;
 }

@@ -16,15 +16,115 @@
 #include "score/score.h"
 #include "text/rows.h"
 
+/* ---- types by tensor (mix.c) ---- */
+
+/* Parts of a model that a mix treats by themselves; the output is the head, or the embedding where it is the head too. */
+typedef enum ft_mix_part {
+    FT_PART_OTHER,
+    FT_PART_OUTPUT,
+    FT_PART_ATTN_V,
+    FT_PART_ATTN_QKV,
+    FT_PART_ATTN_OUTPUT,
+    FT_PART_FFN_DOWN
+} ft_mix_part;
+/* Which layers; "shared": models where four or more heads share one of keys and values. MORE_BITS: the first and last
+ * eighth, and every third between. WEIGHTED: with an importance matrix. */
+typedef enum ft_mix_where {
+    FT_WHERE_ALL,
+    FT_WHERE_FIRST_2,
+    FT_WHERE_FIRST_4,
+    FT_WHERE_EIGHTH,
+    FT_WHERE_SIXTEENTH,
+    FT_WHERE_EIGHTH_IF_WEIGHTED,
+    FT_WHERE_EIGHTH_IF_UNWEIGHTED,
+    FT_WHERE_MORE_BITS,
+    FT_WHERE_SHARED
+} ft_mix_where;
+typedef struct ft_mix_rule {
+    ft_mix_part part;
+    ft_mix_where where;
+    const ft_dtype *dtype; /* NULL ends the rules */
+} ft_mix_rule;
+/* A row of export/mixes.def. */
+typedef struct ft_mix {
+    const char *name, *alias; /* "q4_k_m", "q4_k"; alias may be NULL */
+    uint32_t file_type;       /* general.file_type */
+    const ft_dtype *dtype;
+    ft_mix_rule rules[8];
+    const char *help;
+} ft_mix;
+const ft_mix *ft_mix_at(size_t i); /* the table, NULL behind its end */
+const ft_mix *ft_mix_named(const char *name);
+/* general.file_type of a file that has this type throughout; 0 where there is none. */
+uint32_t ft_mix_file_type(const ft_dtype *dtype);
+/* What the rules look at, of the model as a whole. */
+typedef struct ft_mix_shape {
+    int64_t layers, heads, kv_heads;
+    bool has_output; /* an output.weight of its own */
+    bool weighted;   /* an importance matrix is there */
+} ft_mix_shape;
+/* Whether a tensor of that GGUF name is quantized at all; what is not stays as it is. */
+bool ft_mix_quantizes(const char *name, int ndim);
+/* The type for rows of `cols` values of the tensor of that GGUF name; *wanted (may be NULL): the type that the mix asks
+ * for, another one where cols is no whole number of its blocks. */
+const ft_dtype *ft_mix_type(const ft_mix *mix, const ft_mix_shape *m, const char *name, int64_t cols,
+                            const ft_dtype **wanted);
+/* dtype, or what stands in for it where cols is no whole number of its blocks: a type of about as many bits in blocks of
+ * 32, else f16. */
+const ft_dtype *ft_dtype_for_rows(const ft_dtype *dtype, int64_t cols);
+
+/* ---- importance matrices (imatrix.c): the mean square of what each column of a matrix is multiplied with ---- */
+typedef struct ft_imatrix ft_imatrix;
+ft_status ft_imatrix_new(ft_imatrix **out);
+/* Reads llama.cpp's files, GGUF or the older .dat. */
+ft_status ft_imatrix_open(ft_imatrix **out, const char *path);
+void ft_imatrix_free(ft_imatrix *m);
+size_t ft_imatrix_count(const ft_imatrix *m);
+/* Adds rows x [T, n] that the matrix of this GGUF name was multiplied with. FT_EFORMAT when n was another before. */
+ft_status ft_imatrix_add(ft_imatrix *m, const char *name, const float *x, int64_t T, int64_t n);
+/* *values: the mean squares [n], NULL when the matrix is not among them; owned by m. FT_EFORMAT when it has another n. */
+ft_status ft_imatrix_find(const ft_imatrix *m, const char *name, int64_t n, const float **values);
+/* As llama.cpp reads it: GGUF, or the older format where path ends in ".dat". chunk: tokens of a piece of the text. */
+ft_status ft_imatrix_write(const ft_imatrix *m, const char *path, const char *dataset, int64_t chunk, int64_t chunks);
+
+/* ---- one GGUF to another (quantize.c) ---- */
+/* What became of a tensor. */
+typedef struct ft_quantized {
+    const char *name;
+    int ndim;
+    const int64_t *shape;
+    const ft_dtype *from, *to, *wanted; /* wanted: what the mix asks for, another one where rows do not divide */
+    bool weighted;                      /* by the importance matrix */
+    uint64_t bytes;
+} ft_quantized;
+typedef struct ft_quantize_request {
+    const char *in, *out; /* GGUF files */
+    const ft_mix *mix;
+    const ft_imatrix *imatrix; /* or NULL */
+    /* in the order of the file, before any is encoded, with tensor_ctx; may be NULL */
+    void (*on_tensor)(void *ctx, const ft_quantized *q);
+    void *tensor_ctx;
+    bool (*progress)(void *ctx, const char *what, size_t done, size_t total); /* false stops; may be NULL */
+    void *ctx;
+} ft_quantize_request;
+/* Copies every value, and every tensor in the type of the mix, a tile at a time, encoded on all threads. FT_ENUMERIC for
+ * numbers that are not finite, FT_EINPUT when out is in. */
+ft_status ft_quantize(const ft_quantize_request *r);
+
 typedef struct ft_export_request {
     ft_model *model; /* with its adapter attached, where it has one */
     const ft_tokenizer *tokenizer; /* NULL: written without one (gguf: token ids only, no Modelfile) */
     const ft_chat_template *chat; /* or NULL */
     const char *path;        /* file (gguf) or directory (hf, peft) */
     const ft_dtype *dtype;   /* NULL: the exporter's default (gguf: q8_0; hf: as the base was stored) */
+    const ft_mix *mix;       /* gguf: types by tensor; NULL: dtype for every matrix */
+    const ft_imatrix *imatrix; /* gguf: weighs the error of the encoders; or NULL */
     const char *name;        /* general.name, model card */
     const char *base_name;   /* base_model_name_or_path, as the user wrote it */
     const ft_sampling *sampling; /* Modelfile parameters; NULL: temperature 0 */
+    /* gguf: called for every weight before it is written, with tensor_ctx; may be NULL */
+    void (*on_tensor)(void *ctx, const ft_quantized *q);
+    void *tensor_ctx;
     uint64_t shard_bytes;        /* hf: a safetensors file at most this large; 0: 5 GB */
     bool (*progress)(void *ctx, const char *what, size_t done, size_t total);
     void *ctx;
@@ -35,13 +135,13 @@ typedef struct ft_exporter {
     const char *help;
     bool needs_adapter;
     const char *suffix; /* of the file that it writes; NULL: it writes a directory */
-    const char *dtypes; /* "f32|f16|bf16|q8_0" */
+    const char *dtypes; /* what it writes, by the names of mixes: "f32|f16|bf16" */
     ft_status (*write)(const ft_export_request *r);
 } ft_exporter;
 extern const ft_exporter *const ft_exporters[]; /* NULL at the end */
 const ft_exporter *ft_exporter_named(const char *name);
-/* Is a dtype one that an exporter writes? */
-bool ft_exporter_writes(const ft_exporter *e, const ft_dtype *dtype);
+/* Is a mix of this name one that an exporter writes? */
+bool ft_exporter_writes(const ft_exporter *e, const char *name);
 /* Before the work: FT_EINPUT when what stands under the name is nothing that the exporter may replace. */
 ft_status ft_exporter_check_path(const ft_exporter *e, const char *path);
 

@@ -18,11 +18,11 @@ const ft_exporter *ft_exporter_named(const char *name)
     return NULL;
 }
 
-bool ft_exporter_writes(const ft_exporter *e, const ft_dtype *dtype)
+bool ft_exporter_writes(const ft_exporter *e, const char *name)
 {
-    size_t n = strlen(dtype->name);
+    size_t n = strlen(name);
     for (const char *p = e->dtypes; *p; p += strcspn(p, "|"), p += *p == '|')
-        if (strncmp(p, dtype->name, n) == 0 && (p[n] == '|' || !p[n]))
+        if (strncmp(p, name, n) == 0 && (p[n] == '|' || !p[n]))
             return true;
     return false;
 }
@@ -43,7 +43,8 @@ static bool same_place(const char *a, const char *b)
 
 ft_status ft_export__check(const ft_export_request *r, const ft_exporter *e)
 {
-    if (r->dtype && !ft_exporter_writes(e, r->dtype))
+    bool any = e == &ft_exporter_gguf && r->dtype && r->dtype->ggml_id >= 0;
+    if (r->dtype && !any && !ft_exporter_writes(e, r->dtype->name))
         return ft_fail(FT_EUNSUPPORTED, "%s cannot be written as %s, choose one of %s", e->name, r->dtype->name, e->dtypes);
     if (e->needs_adapter && !ft_adapter_attached(r->model))
         return ft_fail(FT_EINPUT, "%s: the %s export needs an adapter and the model has none", ft_model_path(r->model),

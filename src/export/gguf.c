@@ -1,9 +1,10 @@
 /* The GGUF exporter: the merged model as one file that llama.cpp and Ollama load, and the Modelfile beside it.
  *
- * Matrices have the type asked for; vectors (norms, biases) stay f32, as does rope_freqs. A matrix whose rows are no
- * whole number of blocks is written as f16, and that is said. q and k rows go into the order that the architecture's
- * rope wants; norms that work by 1 + w are written as that, and a scale that llama.cpp fixes otherwise is taken up by
- * the weights before it. What cannot be taken up is said. A tied head is not written: loaders take token_embd.
+ * Matrices have the type asked for, or the one that a mix gives them; vectors (norms, biases) stay f32, as does rope_freqs.
+ * A matrix whose rows are no whole number of blocks gets the type that stands in (mix.c), and that is said. q and k rows
+ * go into the order that the architecture's rope wants; norms that work by 1 + w are written as that, and a scale that
+ * llama.cpp fixes otherwise is taken up by the weights before it. What cannot be taken up is said. A tied head is not
+ * written: loaders take token_embd.
  * The Modelfile is rendered and on the disk before the GGUF takes its name: a failure leaves neither.
  */
 #include "export/internal.h"
@@ -12,27 +13,41 @@
 
 #include <string.h>
 
-/* general.file_type of llama.cpp for the type that most tensors have. */
-static const struct {
-    const ft_dtype *dtype;
-    uint32_t file_type;
-} file_types[] = {{&ft_f32, 0}, {&ft_f16, 1}, {&ft_q8_0, 7}, {&ft_bf16, 32}};
-
-static uint32_t file_type_of(const ft_dtype *dtype)
-{
-    for (size_t i = 0; i < FT_COUNT(file_types); i++)
-        if (file_types[i].dtype == dtype)
-            return file_types[i].file_type;
-    return 0;
-}
-
 typedef struct gguf {
+    const ft_export_request *request;
     ft_model *model;
+    const ft_mix *mix; /* NULL: dtype throughout */
+    const ft_imatrix *imatrix;
     const ft_dtype *dtype;
+    ft_mix_shape shape;
     size_t fallbacks;
     const char *first_fallback;
+    const ft_dtype *fallback;
     int64_t fallback_cols;
 } gguf;
+
+static ft_mix_shape mix_shape(ft_model *m)
+{
+    const ft_config *c = ft_model_config(m);
+    return (ft_mix_shape){.layers = c->num_hidden_layers,
+                          .heads = c->num_attention_heads,
+                          .kv_heads = c->num_key_value_heads,
+                          .has_output = !ft_export__tied(m)};
+}
+
+/* The type of a matrix; what it should have been where the length of its rows forbids that. */
+static const ft_dtype *type_of(gguf *g, const char *name, int64_t cols, const ft_dtype **asked)
+{
+    const ft_dtype *wanted = g->dtype, *dtype;
+    dtype = g->mix ? ft_mix_type(g->mix, &g->shape, name, cols, &wanted) : ft_dtype_for_rows(g->dtype, cols);
+    if (cols % wanted->block_len && !g->fallbacks++) {
+        g->first_fallback = name;
+        g->fallback = dtype;
+        g->fallback_cols = cols;
+    }
+    *asked = wanted;
+    return dtype;
+}
 
 static ft_status order_rows(gguf *g, ft_export__plan *plan, ft_export__tensor *t)
 {
@@ -57,14 +72,20 @@ static ft_status describe(void *ctx, ft_export__plan *plan, ft_export__tensor *t
     if (!(t->name = ft_arena_strndup(plan->arena, name, strlen(name))))
         return FT_ENOMEM;
     int64_t cols = t->shape[t->ndim - 1];
-    t->dtype = exact ? &ft_f32 : g->dtype;
-    if (cols % t->dtype->block_len) {
-        t->dtype = &ft_f16;
-        if (!g->fallbacks++) {
-            g->first_fallback = t->name;
-            g->fallback_cols = cols;
-        }
-    }
+    const ft_dtype *wanted = &ft_f32;
+    t->dtype = exact ? &ft_f32 : type_of(g, t->name, cols, &wanted);
+    if (g->imatrix && !t->dtype->is_float)
+        FT_RETURN(ft_imatrix_find(g->imatrix, t->name, cols, &t->importance));
+    if (g->request->on_tensor)
+        g->request->on_tensor(g->request->tensor_ctx,
+                              &(ft_quantized){.name = t->name,
+                                              .ndim = t->ndim,
+                                              .shape = t->shape,
+                                              .from = ft_model_stored_dtype(t->weight),
+                                              .to = t->dtype,
+                                              .wanted = wanted,
+                                              .weighted = t->importance != NULL,
+                                              .bytes = ft_export__tensor_bytes(t)});
     return FT_OK;
 }
 
@@ -95,15 +116,15 @@ static ft_status put_base(ft_writer *w, const char *base)
     return hub ? ft_writer_str(w, "general.base_model.0.organization", (ft_str){base, (size_t)(slash - base)}) : FT_OK;
 }
 
-static ft_status put_general(ft_writer *w, const ft_export_request *r, const ft_dtype *dtype)
+static ft_status put_general(ft_writer *w, const ft_export_request *r, const gguf *g)
 {
     FT_RETURN(put_str(w, "general.architecture", ft_model_gguf_arch(r->model)));
     FT_RETURN(put_str(w, "general.type", "model"));
     FT_RETURN(put_str(w, "general.name", r->name && *r->name ? r->name : ft_path_base(r->path)));
     FT_RETURN(put_base(w, r->base_name));
     FT_RETURN(ft_writer_u32(w, "general.alignment", 32));
-    FT_RETURN(ft_writer_u32(w, "general.file_type", file_type_of(dtype)));
-    if (!dtype->is_float)
+    FT_RETURN(ft_writer_u32(w, "general.file_type", g->mix ? g->mix->file_type : ft_mix_file_type(g->dtype)));
+    if (!g->dtype->is_float)
         FT_RETURN(ft_writer_u32(w, "general.quantization_version", 2));
     return ft_model_gguf_meta(r->model, w);
 }
@@ -122,20 +143,26 @@ static ft_status put_tokenizer(ft_writer *w, const ft_export_request *r)
 
 static ft_status write_gguf(const ft_export_request *r)
 {
-    gguf g = {.model = r->model, .dtype = r->dtype ? r->dtype : &ft_q8_0};
+    gguf g = {.request = r,
+              .model = r->model,
+              .mix = r->mix,
+              .imatrix = r->imatrix,
+              .dtype = r->mix ? r->mix->dtype : r->dtype ? r->dtype : &ft_q8_0};
     ft_export__plan plan = {0};
     ft_writer *w = NULL;
     ft_out *modelfile = NULL;
     ft_status st = FT_OK;
     FT_TRY(ft_export__check(r, &ft_exporter_gguf));
     FT_TRY(ft_model_gguf_remarks(r->model, r->path));
+    g.shape = mix_shape(r->model);
+    g.shape.weighted = r->imatrix != NULL;
     FT_TRY(ft_export__plan_make(&plan, r->model, ft_model_gguf_extra_count(r->model), describe, &g));
     FT_TRY(add_extras(&plan, r->model));
     FT_TRY(ft_mkdirs_for(r->path));
     if (r->tokenizer)
         FT_TRY(ft_export__modelfile_open(&modelfile, r));
     FT_TRY(ft_writer_open(&w, "gguf", r->path));
-    FT_TRY(put_general(w, r, g.dtype));
+    FT_TRY(put_general(w, r, &g));
     FT_TRY(put_tokenizer(w, r));
     FT_TRY(ft_export__plan_write(&plan, 0, plan.n, w, r, "gguf"));
     st = ft_writer_commit(w);
@@ -143,8 +170,9 @@ static ft_status write_gguf(const ft_export_request *r)
     if (st != FT_OK)
         goto done;
     if (g.fallbacks)
-        ft_note(FT_NOTE, "%s: %zu tensors are f16, their rows are no whole number of %s blocks of %d (%s: %lld)", r->path,
-                g.fallbacks, g.dtype->name, (int)g.dtype->block_len, g.first_fallback, (long long)g.fallback_cols);
+        ft_note(FT_NOTE, "%s: %zu tensors have rows that are no whole number of blocks and got the type that stands in (%s: "
+                         "%lld, written as %s)",
+                r->path, g.fallbacks, g.first_fallback, (long long)g.fallback_cols, g.fallback->name);
     if (modelfile)
         st = ft_out_commit(modelfile);
     modelfile = NULL;
@@ -160,6 +188,7 @@ const ft_exporter ft_exporter_gguf = {
     .help = "one merged file for llama.cpp and Ollama, with its Modelfile",
     .needs_adapter = false,
     .suffix = ".gguf",
-    .dtypes = "f32|f16|bf16|q8_0",
+    .dtypes = "f32|f16|bf16|q8_0|q6_k|q5_k_m|q5_k_s|q5_1|q5_0|q4_k_m|q4_k_s|q4_1|q4_0|iq4_nl|iq4_xs|q3_k_l|q3_k_m|q3_k_s|"
+              "q2_k|mxfp4",
     .write = write_gguf,
 };

@@ -22,16 +22,18 @@ ft_status ft_export__merge(ft_model *m, const ft_param *weight, const int64_t *o
 typedef struct ft_export__tensor {
     const char *name;       /* as the file names it, borrowed */
     const ft_param *weight; /* of the model, merged while writing; NULL: plain or values */
-    const ft_param *plain;  /* written as it is (an adapter's own tensors) */
+    const ft_tensor *plain; /* likewise, not merged (an adapter's own tensors, those of another file) */
     const float *values;    /* [shape[0]], likewise */
     const ft_dtype *dtype;  /* as written */
     int ndim;
     int64_t shape[FT_MAX_DIMS];
-    const int64_t *order; /* file row -> model row (of a vector: element), NULL: the same */
-    float plus, scale;    /* the file's value is (value + plus) * scale; scale 0: the value */
+    const int64_t *order;    /* file row -> model row (of a vector: element), NULL: the same */
+    const float *importance; /* of the columns, for the encoder; NULL: all alike */
+    float plus, scale;       /* the file's value is (value + plus) * scale; scale 0: the value */
 } ft_export__tensor;
 uint64_t ft_export__tensor_bytes(const ft_export__tensor *t);
-/* Merges, orders and encodes tile by tile; FT_ENUMERIC when a value is not finite or does not fit the dtype. */
+/* Merges, orders and encodes tile by tile; what is plain and has the dtype already is copied. FT_ENUMERIC when a value is
+ * not finite or does not fit the dtype. m may be NULL for what is plain. */
 ft_status ft_export__stream(ft_writer *w, ft_model *m, const ft_export__tensor *t);
 
 /* ---- plan.c: the tensors of a file ---- */

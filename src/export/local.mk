@@ -4,11 +4,14 @@ src_libfettle_la_SOURCES += \
 	%D%/folder.c \
 	%D%/gguf.c \
 	%D%/hf.c \
+	%D%/imatrix.c \
 	%D%/internal.h \
 	%D%/merge.c \
+	%D%/mix.c %D%/mixes.def \
 	%D%/modelfile.c \
 	%D%/peft.c \
 	%D%/plan.c \
+	%D%/quantize.c \
 	%D%/remove.c \
 	%D%/report.c %D%/report.h \
 	%D%/report_chart.c \

@@ -26,7 +26,7 @@ static ft_status add(ft_export__plan *t, const ft_param *value, ft_str module, c
         return ft_fail(FT_EUNSUPPORTED, "the name of the module %.*s is too long", (int)module.n, module.p);
     ft_export__tensor *x = &t->p[t->n++];
     *x = (ft_export__tensor){.name = ft_arena_strndup(t->arena, name, strlen(name)),
-                             .plain = value,
+                             .plain = &value->t,
                              .dtype = &ft_f32,
                              .ndim = value->t.ndim};
     memcpy(x->shape, value->t.shape, sizeof x->shape);

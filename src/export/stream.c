@@ -14,6 +14,7 @@ enum { TILE_BYTES = 4 << 20 };
 typedef struct tile {
     const ft_export__tensor *t;
     int64_t rows, cols; /* of a tile at most, of a row */
+    int64_t first;      /* row of the tensor that the tile begins with */
     size_t row_bytes;   /* encoded */
     float *values;      /* [rows, cols] */
     char *encoded;      /* [rows] of row_bytes */
@@ -40,12 +41,14 @@ static void encode_row(void *ctx, int64_t i)
     float *x = t->values + i * t->cols;
     const ft_dtype *d = t->t->dtype;
     float largest = 0;
+    if (t->t->plain)
+        ft_tensor_decode_rows(t->t->plain, t->first + i, t->first + i + 1, x);
     for (int64_t j = 0; t->t->scale != 0 && j < t->cols; j++)
         x[j] = (x[j] + t->t->plus) * t->t->scale;
     for (int64_t j = 0; j < t->cols; j++)
         largest = FT_MAX(largest, isfinite(x[j]) ? fabsf(x[j]) : INFINITY);
     t->bad[i] = !isfinite(largest) || largest > d->largest;
-    d->encode(x, NULL, t->cols, t->encoded + (size_t)i * t->row_bytes);
+    d->encode(x, t->t->importance, t->cols, t->encoded + (size_t)i * t->row_bytes);
 }
 
 /* A vector is one row: its elements change places. */
@@ -70,10 +73,21 @@ static ft_status check(const tile *t, int64_t n)
     return FT_OK;
 }
 
+static ft_status copy(ft_writer *w, const ft_export__tensor *x)
+{
+    int64_t row;
+    if (!ft_tensor_finite(x->plain, &row))
+        return ft_fail(FT_ENUMERIC, "%s: row %lld holds a %s that is not finite", x->name, (long long)row,
+                       x->dtype->block_len > 1 ? "scale" : "value");
+    return ft_writer_data(w, x->plain->data, ft_tensor_bytes(x->plain));
+}
+
 ft_status ft_export__stream(ft_writer *w, ft_model *m, const ft_export__tensor *x)
 {
     if (x->values)
         return ft_writer_data(w, x->values, (size_t)x->shape[0] * sizeof *x->values);
+    if (x->plain && x->plain->dtype == x->dtype)
+        return copy(w, x);
     ft_status st = FT_OK;
     ft_tensor s = shape_of(x);
     int64_t rows = ft_tensor_rows(&s);
@@ -89,9 +103,8 @@ ft_status ft_export__stream(ft_writer *w, ft_model *m, const ft_export__tensor *
     }
     for (int64_t r = 0; r < rows; r += t.rows) {
         int64_t n = FT_MIN(t.rows, rows - r);
-        if (x->plain)
-            ft_tensor_decode_rows(&x->plain->t, r, r + n, t.values);
-        else
+        t.first = r;
+        if (!x->plain)
             FT_TRY(ft_export__merge(m, x->weight, order, r, r + n, t.values));
         if (x->order && !order)
             FT_TRY(order_vector(t.values, x->order, t.cols));

@@ -160,6 +160,8 @@ struct ft_model {
     ft_rope rope, rope_local; /* of FT_TURN and of FT_TURN_LOCAL */
     float *inv_freq;          /* [3, rot / 2], theirs */
     struct ft_adapter *adapter;
+    ft_linear_fn watch;   /* NULL: nobody looks on */
+    void *watch_ctx;
     ft_param **trainable; /* [n_trainable] */
     size_t n_trainable;
 };

@@ -51,6 +51,8 @@ ft_var *ft_model__norm(ft_tape *t, const ft_pass *p, ft_var *x, ft_weight *w)
 
 ft_var *ft_model__linear(ft_tape *t, const ft_pass *p, ft_var *x, ft_weight *w, ft_weight *bias)
 {
+    if (p->m->watch && x)
+        p->m->watch(p->m->watch_ctx, &w->p, x->v, x->rows, x->cols);
     ft_var *y = ft_op_linear(t, x, ft_weight__live(w), ft_weight__live(bias));
     return w->adapted ? p->m->adapter->kind->apply(t, y, x, p->m->adapter, w->adapted) : y;
 }

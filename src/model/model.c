@@ -392,6 +392,12 @@ double ft_model_flops_per_token(ft_model *m, int64_t tokens)
     return flops + 3 * 4 * (double)(c->num_hidden_layers * c->num_attention_heads * c->head_dim) * pairs;
 }
 
+void ft_model_watch(ft_model *m, ft_linear_fn fn, void *ctx)
+{
+    m->watch = fn;
+    m->watch_ctx = ctx;
+}
+
 /* ---- forward ---- */
 
 /* Segments as the backward walk will need them, in the tape's memory. */

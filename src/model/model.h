@@ -108,6 +108,9 @@ int64_t ft_model_frozen_blocks(const ft_model *m);
  * these, what ft_model_forward gives. */
 ft_var *ft_model_enter(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, int64_t k);
 ft_var *ft_model_from(ft_model *m, ft_tape *t, ft_var *x, int64_t k, const ft_segments *seg, bool checkpoint);
+/* Called in every forward pass with what each linear of a block is about to multiply: x [T, in]. NULL: no more. */
+typedef void (*ft_linear_fn)(void *ctx, const ft_param *weight, const float *x, int64_t T, int64_t in);
+void ft_model_watch(ft_model *m, ft_linear_fn fn, void *ctx);
 ft_param *ft_model_head(ft_model *m); /* [V, C], NULL for an encoder */
 float ft_model_softcap(const ft_model *m);
 

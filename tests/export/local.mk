@@ -1,8 +1,8 @@
 if HAVE_CHECK
 check_PROGRAMS += tests/export/test_export tests/export/test_faults tests/export/test_merge tests/export/test_modelfile \
-	tests/export/test_reference tests/export/test_report
+	tests/export/test_quantize tests/export/test_reference tests/export/test_report
 TESTS += tests/export/test_export tests/export/test_faults tests/export/test_merge tests/export/test_modelfile \
-	tests/export/test_reference tests/export/test_report
+	tests/export/test_quantize tests/export/test_reference tests/export/test_report
 check_LTLIBRARIES += tests/libftexporttest.la
 tests_libftexporttest_la_SOURCES = %D%/tiny.c %D%/tiny.h
 tests_libftexporttest_la_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -19,6 +19,9 @@ tests_export_test_merge_LDADD = $(EXPORT_TEST_LIBS)
 tests_export_test_modelfile_SOURCES = %D%/test_modelfile.c
 tests_export_test_modelfile_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_export_test_modelfile_LDADD = $(EXPORT_TEST_LIBS)
+tests_export_test_quantize_SOURCES = %D%/test_quantize.c
+tests_export_test_quantize_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_export_test_quantize_LDADD = $(EXPORT_TEST_LIBS)
 tests_export_test_reference_SOURCES = %D%/test_reference.c
 tests_export_test_reference_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_export_test_reference_LDADD = $(EXPORT_TEST_LIBS)

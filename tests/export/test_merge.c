@@ -74,6 +74,8 @@ START_TEST(merge_reads_every_stored_dtype)
     const char *dir = ft_test_dir(), *gguf = ft_test_path(dir, "base.gguf");
     const char *base = tiny_base(dir, &t);
     for (size_t i = 0; ft_dtypes[i]; i++) {
+        if (ft_dtypes[i]->ggml_id < 0)
+            continue;
         ft_model *m = tiny_open(base);
         ft_export_request r = {.model = m, .path = gguf, .dtype = ft_dtypes[i]};
         ck_assert_ok(ft_exporter_named("gguf")->write(&r));

@@ -45,3 +45,10 @@ tests_oracle_write_families_LDADD = src/libfettle.la $(src_libfettle_la_LIBADD)
 dist_check_SCRIPTS += %D%/test_families
 TESTS += %D%/test_families
 EXTRA_DIST += %D%/llama_families.mjs %D%/families.py
+
+# Types by tensor, as llama.cpp's own quantizer chooses them.
+check_PROGRAMS += tests/oracle/llama_quantize
+tests_oracle_llama_quantize_SOURCES = %D%/llama_quantize.c
+dist_check_SCRIPTS += %D%/test_mixes
+TESTS += %D%/test_mixes
+EXTRA_DIST += %D%/mixes.mjs

@@ -61,14 +61,14 @@ ft_status ft_bench_training_open(ft_bench_training *t, const ft_args *a)
     FT_RETURN(make_rows(&t->rows, ft_args_int(a, "batch"), t->seq, ft_model_config(t->model)->vocab_size));
     t->options = (ft_train_options){.micro_batch_size = ft_args_int(a, "batch"),
                                     .gradient_accumulation_steps = 1,
-                                    .max_steps = 1000000,
+                                    .max_steps = 1000,
                                     .optimizer = ft_optimizer_named("adamw"),
                                     .optimizer_options = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8},
                                     .learning_rate = 1e-5,
                                     .schedule = ft_schedule_named("constant"),
                                     .max_grad_norm = 1,
                                     .compute = is(a, "compute", "bf16") ? FT_COMPUTE_BF16 : FT_COMPUTE_F32,
-                                    .gradient_checkpointing = is(a, "checkpointing", "on")};
+                                    .gradient_checkpointing = is(a, "checkpointing", "on") ? FT_ALL_BLOCKS : 0};
     FT_RETURN(ft_stepper_new(&t->stepper, t->model, &t->rows, &t->options));
     for (int i = 0; i < 2; i++) /* the second step runs in the memory that the first one found to be needed */
         FT_RETURN(ft_bench_training_step(t));

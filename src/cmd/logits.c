@@ -104,7 +104,7 @@ static ft_status write_row(ft_model *m, ft_tape *t, const int32_t *ids, int64_t 
     int64_t start[2] = {0, n}, index[CHUNK], vocab = ft_model_config(m)->vocab_size;
     const ft_segments seg = {.n = 1, .start = start};
     ft_tape_begin(t, false, 0, 0);
-    ft_var *x = ft_model_forward(m, t, ids, n, &seg, NULL, false);
+    ft_var *x = ft_model_forward(m, t, ids, n, &seg, NULL, 0);
     if (!x)
         return ft_tape_status(t);
     ft_tape_mark mark = ft_tape_now(t);

@@ -159,6 +159,7 @@ struct ft_model {
     ft_layer *layers;                 /* [L] */
     ft_rope rope, rope_local; /* of FT_TURN and of FT_TURN_LOCAL */
     float *inv_freq;          /* [3, rot / 2], theirs */
+    bool outline;             /* arrays of weights are only pointers: nobody may look behind them */
     struct ft_adapter *adapter;
     ft_linear_fn watch;   /* NULL: nobody looks on */
     void *watch_ctx;

@@ -263,7 +263,7 @@ static ft_status run_step(decoder *d)
 {
     ft_segments seg = {.n = d->segments, .start = d->start, .past = d->past, .slot = d->at, .total = d->total};
     ft_tape_begin(d->tape, false, 0, 0);
-    ft_var *hidden = ft_model_forward(d->m, d->tape, d->ids, d->tokens, &seg, d->kv, false);
+    ft_var *hidden = ft_model_forward(d->m, d->tape, d->ids, d->tokens, &seg, d->kv, 0);
     if (!hidden)
         return ft_tape_status(d->tape);
     return choose(d, hidden);

@@ -59,8 +59,25 @@ static ft_status make_rope(ft_model *m)
     return FT_OK;
 }
 
+/* The weights that would train, in f32 and with gradients: for an outline pointers will do. */
+static void pretend_trainable(ft_model *m)
+{
+    static float nowhere;
+    for (size_t i = 0; i < m->n; i++) {
+        ft_param *p = &m->weights[i].p;
+        p->t.dtype = &ft_f32;
+        p->t.data = p->t.data ? p->t.data : &nowhere;
+        p->grad = p->t.data;
+        p->trainable = true;
+    }
+}
+
 static ft_status make_trainable(ft_model *m)
 {
+    if (m->outline) {
+        pretend_trainable(m);
+        return FT_OK;
+    }
     for (size_t i = 0; i < m->n; i++) {
         ft_param *p = &m->weights[i].p;
         if (!(p->grad = ft_alloc((size_t)ft_tensor_count(&p->t), sizeof *p->grad)))
@@ -88,7 +105,7 @@ static ft_status open_weights(ft_model *m, const char *path, bool trainable)
         FT_RETURN(read_gguf_config(m));
     }
     FT_RETURN(ft_weights__build(m));
-    FT_RETURN(ft_weights__load(m, trainable));
+    FT_RETURN(ft_weights__load(m, trainable && !m->outline));
     FT_RETURN(make_rope(m));
     if (trainable)
         FT_RETURN(make_trainable(m));
@@ -190,6 +207,34 @@ ft_status ft_model_open(ft_model **out, const char *path, const ft_model_options
     if (!m)
         return FT_ENOMEM;
     ft_status st = open_path(m, path, options && options->trainable);
+    if (st != FT_OK)
+        ft_model_free(m);
+    else
+        *out = m;
+    return st;
+}
+
+/* What init would make of a config.json. */
+static ft_status outline_config(ft_model *m, const char *path)
+{
+    FT_RETURN(set_paths(m, path));
+    FT_RETURN(read_hf_config(m, path));
+    FT_RETURN(ft_weights__build(m));
+    for (size_t i = 0; i < m->n; i++)
+        m->weights[i].stored = &ft_f32;
+    FT_RETURN(make_rope(m));
+    FT_RETURN(make_trainable(m));
+    return ft_model__list_trainable(m);
+}
+
+ft_status ft_model_outline(ft_model **out, const char *path, bool trainable)
+{
+    *out = NULL;
+    ft_model *m = ft_alloc(1, sizeof *m);
+    if (!m)
+        return FT_ENOMEM;
+    m->outline = true;
+    ft_status st = ft_ends(path, ".json") ? outline_config(m, path) : open_path(m, path, trainable);
     if (st != FT_OK)
         ft_model_free(m);
     else
@@ -370,14 +415,15 @@ float ft_model_softcap(const ft_model *m)
     return m->config.final_softcap;
 }
 
-/* Of one weight; the embedding is a look-up unless it is the head too. */
-static double flops_of(const ft_model *m, const ft_weight *w)
+/* Of one weight; the embedding is a look-up unless it is the head too. frozen: blocks that only run forward. */
+static double flops_of(const ft_model *m, const ft_weight *w, int64_t frozen)
 {
     bool head = w == m->outer[FT_W_HEAD];
     if (w->spec->role != FT_ROLE_LINEAR && !head)
         return 0;
     const ft_param *live = w->saved ? &w->saved->p : &w->p;
-    double flops = (live->trainable ? 6.0 : 4.0) * (double)ft_tensor_count(&w->p.t);
+    bool forward_only = w->layer >= 0 && w->layer < frozen;
+    double flops = (forward_only ? 2.0 : live->trainable ? 6.0 : 4.0) * (double)ft_tensor_count(&w->p.t);
     if (w->adapted)
         flops += 6.0 * (double)(ft_tensor_count(&w->adapted->a.t) + ft_tensor_count(&w->adapted->b.t));
     return flops;
@@ -386,10 +432,12 @@ static double flops_of(const ft_model *m, const ft_weight *w)
 double ft_model_flops_per_token(ft_model *m, int64_t tokens)
 {
     const ft_config *c = &m->config;
+    int64_t frozen = ft_model_frozen_blocks(m);
     double pairs = 0.5 * (double)(tokens + 1), flops = 0;
     for (size_t i = 0; i < m->n; i++)
-        flops += flops_of(m, &m->weights[i]);
-    return flops + 3 * 4 * (double)(c->num_hidden_layers * c->num_attention_heads * c->head_dim) * pairs;
+        flops += flops_of(m, &m->weights[i], frozen);
+    double layers = (double)(3 * (c->num_hidden_layers - frozen) + frozen);
+    return flops + 4 * layers * (double)(c->num_attention_heads * c->head_dim) * pairs;
 }
 
 void ft_model_watch(ft_model *m, ft_linear_fn fn, void *ctx)
@@ -433,13 +481,13 @@ static bool is_recorded(ft_tape *t)
     return leaf && leaf->needs_grad;
 }
 
-/* Blocks from .. to - 1. Where nothing is recorded one block's activations stand at a time: its output takes the place
- * of its input, from the mark on. */
-static ft_var *walk(ft_tape *t, ft_var *x, ft_pass *p, int64_t from, int64_t to, bool checkpoint,
+/* Blocks from .. to - 1, the first of them checkpointed. Where nothing is recorded one block's activations stand at a
+ * time: its output takes the place of its input, from the mark on. */
+static ft_var *walk(ft_tape *t, ft_var *x, ft_pass *p, int64_t from, int64_t to, int64_t checkpointed,
                     const ft_tape_mark *mark)
 {
     for (int64_t i = from; i < to && x; i++) {
-        x = ft_block(t, x, p->m->config.arch->block, p, i, checkpoint);
+        x = ft_block(t, x, p->m->config.arch->block, p, i, i - from < checkpointed);
         if (mark && x)
             x = ft_tape_rewind(t, *mark, x);
     }
@@ -464,7 +512,7 @@ static ft_var *finish(ft_tape *t, const ft_pass *p, ft_var *x)
 static ft_var *frozen(ft_tape *t, ft_var *x, void *pass, int64_t end)
 {
     ft_tape_mark mark = ft_tape_now(t);
-    return walk(t, x, pass, 0, end, false, &mark);
+    return walk(t, x, pass, 0, end, 0, &mark);
 }
 
 int64_t ft_model_frozen_blocks(const ft_model *m)
@@ -487,20 +535,21 @@ ft_var *ft_model_enter(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, c
     if (!p)
         return NULL;
     ft_tape_mark mark = ft_tape_now(t);
-    return walk(t, embed(t, p, ids, T), p, 0, k, false, &mark);
+    return walk(t, embed(t, p, ids, T), p, 0, k, 0, &mark);
 }
 
-ft_var *ft_model_from(ft_model *m, ft_tape *t, ft_var *x, int64_t k, const ft_segments *seg, bool checkpoint)
+ft_var *ft_model_from(ft_model *m, ft_tape *t, ft_var *x, int64_t k, const ft_segments *seg,
+                      int64_t checkpointed)
 {
     ft_pass *p = new_pass(m, t, seg, NULL);
     if (!p || !x)
         return NULL;
-    x = walk(t, x, p, k, m->config.num_hidden_layers, checkpoint, NULL);
+    x = walk(t, x, p, k, m->config.num_hidden_layers, checkpointed, NULL);
     return finish(t, p, x);
 }
 
 ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, ft_kv *kv,
-                         bool checkpoint)
+                         int64_t checkpointed)
 {
     ft_pass *p = new_pass(m, t, seg, kv);
     if (!p)
@@ -511,6 +560,6 @@ ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T,
     ft_var *x = embed(t, p, ids, T);
     if (k)
         x = ft_block(t, x, frozen, p, k, true);
-    x = walk(t, x, p, k, m->config.num_hidden_layers, checkpoint, recorded ? NULL : &mark);
+    x = walk(t, x, p, k, m->config.num_hidden_layers, checkpointed, recorded ? NULL : &mark);
     return finish(t, p, x);
 }

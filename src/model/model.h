@@ -77,6 +77,10 @@ ft_status ft_model_init(ft_model **out, const char *config_path, uint64_t seed);
 /* Random weights for measuring. config: an object as config.json holds it, taken over; matrices are stored as dtype (f32
  * where they train) and never exist in any other form. */
 ft_status ft_model_random(ft_model **out, json_t *config, const ft_dtype *dtype, bool trainable, uint64_t seed);
+/* A model without weights, for dry steps (ft_tape_dry) alone: shapes, dtypes and what trains are those that
+ * ft_model_open (trainable or not) or, for a config.json, ft_model_init would give, but no array may be read or written
+ * and none is held. An adapter may be attached; its own weights are real. */
+ft_status ft_model_outline(ft_model **out, const char *path, bool trainable);
 void ft_model_free(ft_model *m);
 const ft_config *ft_model_config(const ft_model *m);
 const char *ft_model_path(const ft_model *m); /* directory or file the weights came from */
@@ -97,17 +101,20 @@ ft_param *ft_model_trainable(ft_model *m, size_t i);
 
 /* Whether it is an encoder: tokens see both ways, and it has no head and continues no text (ft_model_head is NULL). */
 bool ft_model_is_encoder(const ft_model *m);
-/* Hidden states after the final norm [T, C], what the head takes, for ids [T] (which live until the backward walk; seg is copied). kv:
- * per-layer caches [num_hidden_layers] or NULL. checkpoint: replay blocks in backward. */
+/* Hidden states after the final norm [T, C], what the head takes, for ids [T] (which live until the backward walk; seg is
+ * copied). kv: per-layer caches [num_hidden_layers] or NULL. checkpointed: so many blocks, from the first one that is
+ * recorded, keep no activations and are run again in backward. */
+enum { FT_ALL_BLOCKS = 1 << 30 };
 ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, ft_kv *kv,
-                         bool checkpoint);
+                         int64_t checkpointed);
 /* The blocks below the first one in which something trains (num_hidden_layers where only norm or head do). What leaves
  * them is a function of the ids alone, nothing of them is recorded, and the walk backward ends above them. */
 int64_t ft_model_frozen_blocks(const ft_model *m);
 /* The two halves of a forward pass: hidden states [T, C] that enter block k, on a tape that does not record; and, from
  * these, what ft_model_forward gives. */
 ft_var *ft_model_enter(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, int64_t k);
-ft_var *ft_model_from(ft_model *m, ft_tape *t, ft_var *x, int64_t k, const ft_segments *seg, bool checkpoint);
+ft_var *ft_model_from(ft_model *m, ft_tape *t, ft_var *x, int64_t k, const ft_segments *seg,
+                      int64_t checkpointed);
 /* Called in every forward pass with what each linear of a block is about to multiply: x [T, in]. NULL: no more. */
 typedef void (*ft_linear_fn)(void *ctx, const ft_param *weight, const float *x, int64_t T, int64_t in);
 void ft_model_watch(ft_model *m, ft_linear_fn fn, void *ctx);
@@ -119,6 +126,7 @@ float ft_model_softcap(const ft_model *m);
  * keys in sight of a token on average:
  *   forward   2 P each; attention 4 H D pairs a layer      backward to inputs   the same; attention twice that
  *   trained   2 P each for its gradient                    adapters             6 (A + B): forward, inputs, gradients
+ * Blocks below the first one in which something trains run forward alone.
  * docs/performance.md gives numbers. */
 double ft_model_flops_per_token(ft_model *m, int64_t tokens);
 

@@ -115,7 +115,8 @@ void ft_weights__free(ft_model *m)
     for (size_t i = 0; i < m->n; i++) {
         ft_free(m->weights[i].name);
         ft_free(m->weights[i].owned);
-        ft_free(m->weights[i].p.grad);
+        if (!m->outline)
+            ft_free(m->weights[i].p.grad);
     }
     ft_free(m->weights);
     ft_free(m->layers);
@@ -228,7 +229,7 @@ static ft_status bind(ft_model *m, ft_weight *w, const ft_named *found, bool ggu
         st = own_as_f32(w, &found->t, perm);
     } else {
         w->p.t = found->t;
-        if (perm || !aligned(&found->t))
+        if (!m->outline && (perm || !aligned(&found->t)))
             st = own_as_stored(w, &found->t, perm);
     }
     /* GGUFs of families that norm by 1 + w store the sum */

@@ -39,7 +39,7 @@ static ft_status run_batch(ft_loss *sum, ft_model *m, ft_tape *tape, const batch
         return FT_OK;
     ft_tape_begin(tape, false, 0, 0);
     ft_segments seg = {.n = b->segments, .start = b->start};
-    ft_var *x = ft_model_forward(m, tape, b->ids, b->n, &seg, NULL, false);
+    ft_var *x = ft_model_forward(m, tape, b->ids, b->n, &seg, NULL, 0);
     if (!x)
         return ft_tape_status(tape);
     ft_loss of_batch = {.argmax = b->argmax};

@@ -17,7 +17,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { TILE = 1 << 15 };
+enum { TILE = 1 << 15, MOST_ROWS_SEARCHED = 1 << 24 };
 
 typedef struct tile {
     size_t param;
@@ -36,6 +36,7 @@ struct ft_stepper {
     tile *tiles;
     size_t n_tiles;
     int64_t total_steps, warmup_steps;
+    double run_tokens; /* of all steps */
     /* of the running step */
     int64_t step;
     double lr, grad_scale;
@@ -96,7 +97,8 @@ static ft_status check_options(const ft_train_options *o, const ft_rows *rows, c
     return FT_OK;
 }
 
-static ft_status set_up(ft_stepper *s)
+/* Order, batches and tape: all but what is as large as the model. */
+static ft_status set_out(ft_stepper *s)
 {
     const ft_train_options *o = s->o;
     int64_t per_step = o->micro_batch_size * o->gradient_accumulation_steps;
@@ -106,9 +108,18 @@ static ft_status set_up(ft_stepper *s)
     s->total_steps = o->max_steps > 0 ? o->max_steps : FT_MAX((int64_t)steps, (int64_t)1);
     double warmup = ceil(o->warmup_ratio * (double)s->total_steps);
     s->warmup_steps = o->warmup_steps > 0 ? o->warmup_steps : (int64_t)warmup;
+    return make_tape(s);
+}
+
+/* A dry step of the run's largest micro-batch: after it the tape holds what it will ever need. */
+static ft_status run_dry(ft_stepper *s);
+
+static ft_status set_up(ft_stepper *s)
+{
+    FT_RETURN(set_out(s));
     FT_RETURN(make_tiles(s));
     FT_RETURN(make_moments(s));
-    return make_tape(s);
+    return run_dry(s);
 }
 
 ft_status ft_stepper_new(ft_stepper **out, ft_model *m, const ft_rows *rows, const ft_train_options *o)
@@ -178,6 +189,51 @@ static ft_status micro_step(ft_stepper *s, const int64_t *rows, int64_t n, int64
     return ft_tape_backward(s->tape);
 }
 
+static int64_t tokens_of(const ft_stepper *s, const int64_t *rows, int64_t n)
+{
+    int64_t tokens = 0;
+    for (int64_t i = 0; i < n; i++)
+        tokens += s->rows->p[rows[i]].n - 1;
+    return tokens;
+}
+
+/* Looks for the micro-batch of most tokens in the run (of equals the first), and counts the run's tokens. Its rows go
+ * into largest[micro_batch_size], their number is returned. A very long run is judged by its beginning. */
+static int64_t find_largest(ft_stepper *s, int64_t *largest)
+{
+    int64_t most = -1, found = 0, size = s->o->micro_batch_size, seen = 0, step = 0, n;
+    const int64_t *rows;
+    for (; step < s->total_steps && seen < MOST_ROWS_SEARCHED; step++) {
+        ft_order_step(&s->order, step, &rows, &n);
+        seen += n;
+        for (int64_t at = 0; at < n; at += size) {
+            int64_t k = FT_MIN(size, n - at), tokens = tokens_of(s, rows + at, k);
+            s->run_tokens += (double)tokens;
+            if (tokens <= most)
+                continue;
+            most = tokens;
+            found = k;
+            memcpy(largest, rows + at, (size_t)k * sizeof *largest);
+        }
+    }
+    s->run_tokens *= (double)s->total_steps / (double)step;
+    return found;
+}
+
+static ft_status run_dry(ft_stepper *s)
+{
+    ft_loss loss = {0};
+    int64_t *rows = ft_alloc((size_t)s->o->micro_batch_size, sizeof *rows);
+    if (!rows)
+        return FT_ENOMEM;
+    int64_t n = find_largest(s, rows);
+    ft_tape_dry(s->tape, true);
+    ft_status st = micro_step(s, rows, n, 0, 1, &loss);
+    ft_tape_dry(s->tape, false);
+    ft_free(rows);
+    return st;
+}
+
 /* ---- the update ---- */
 
 static void square_tile(void *ctx, int64_t i)
@@ -243,4 +299,49 @@ ft_status ft_stepper_run(ft_stepper *s, int64_t step, ft_step *out)
     if (isfinite(out->loss))
         out->grad_norm = apply_gradient(s);
     return FT_OK;
+}
+
+/* ---- what a run takes ---- */
+
+static void count_weights(ft_train_needs *n, ft_model *m, const ft_train_options *o)
+{
+    size_t trained = 0;
+    for (size_t i = 0; i < ft_model_count(m); i++)
+        n->weight_bytes += ft_tensor_bytes(&ft_model_at(m, i)->t);
+    for (size_t i = 0; i < ft_model_trainable_count(m); i++)
+        trained += ft_tensor_bytes(&ft_model_trainable(m, i)->t);
+    n->adapter_bytes = ft_adapter_attached(m) ? trained : 0;
+    n->gradient_bytes = trained;
+    n->moment_bytes = (size_t)o->optimizer->n_moments * trained;
+}
+
+static ft_status measure(ft_stepper *s, ft_train_needs *out)
+{
+    FT_RETURN(set_out(s));
+    FT_RETURN(run_dry(s));
+    const ft_batch *b = &s->batch;
+    ft_tape_stats t = ft_tape_stats_of(s->tape);
+    count_weights(out, s->model, s->o);
+    out->activation_bytes = t.kept_bytes;
+    out->logits_bytes = t.logits_bytes;
+    out->temporary_bytes = t.temporary_bytes - FT_MIN(t.logits_bytes, t.temporary_bytes);
+    out->buffer_bytes = t.table_bytes + (size_t)b->cap * (sizeof *b->ids + sizeof *b->targets) +
+                        out->gradient_bytes / sizeof(float) / TILE * sizeof(tile) +
+                        (size_t)s->order.n * sizeof *s->order.row;
+    out->steps = s->total_steps;
+    out->tokens = s->run_tokens;
+    return FT_OK;
+}
+
+ft_status ft_train_measure(ft_train_needs *out, ft_model *m, const ft_rows *rows, const ft_train_options *o)
+{
+    *out = (ft_train_needs){0};
+    FT_RETURN(check_options(o, rows, m));
+    ft_stepper *s = ft_alloc(1, sizeof *s);
+    if (!s)
+        return FT_ENOMEM;
+    *s = (ft_stepper){.o = o, .model = m, .rows = rows};
+    ft_status st = measure(s, out);
+    ft_stepper_free(s);
+    return st;
 }

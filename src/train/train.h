@@ -45,7 +45,7 @@ typedef struct ft_train_options {
     const ft_schedule *schedule;
     int64_t warmup_steps;
     double warmup_ratio, max_grad_norm;
-    bool gradient_checkpointing;
+    int64_t gradient_checkpointing; /* so many blocks, from the first, are run again in backward; FT_ALL_BLOCKS */
     ft_compute compute; /* of the products of a step; evaluations are f32 */
     int64_t save_steps, save_total_limit, eval_steps, logging_steps; /* 0: per epoch; off; per epoch; 1 */
     int64_t early_stopping_patience;             /* evaluations without a better score; 0: off */
@@ -96,6 +96,21 @@ ft_tape *ft_stepper_tape(ft_stepper *s);
 /* Step `step` (from 0) of the run: gradient of its rows, update. Nothing is updated where loss or grad_norm is not
  * finite. */
 ft_status ft_stepper_run(ft_stepper *s, int64_t step, ft_step *out);
+
+/* What a run takes, learned by a dry step of its largest micro-batch (ft_tape_dry): nothing of the model's size is
+ * allocated, and an outline will do for the model. */
+typedef struct ft_train_needs {
+    size_t weight_bytes;  /* of the model, in the dtype they are computed from: in memory or in the mapped file */
+    size_t adapter_bytes; /* the weights of an adapter */
+    size_t gradient_bytes, moment_bytes;
+    size_t activation_bytes; /* kept from forward to backward */
+    size_t temporary_bytes;  /* gradients of activations, without */
+    size_t logits_bytes;     /* a chunk of them */
+    size_t buffer_bytes;     /* panels, tables, the batch */
+    int64_t steps;
+    double tokens; /* of all steps */
+} ft_train_needs;
+ft_status ft_train_measure(ft_train_needs *out, ft_model *m, const ft_rows *rows, const ft_train_options *o);
 
 /* Loads the trained weights of a checkpoint into a model whose trainable params have the same names and shapes. */
 ft_status ft_checkpoint_load_weights(ft_model *m, const char *path);

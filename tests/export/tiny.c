@@ -92,7 +92,7 @@ float *tiny_logits(ft_model *m)
         ids[i] = tiny_id(i);
     ck_assert_ok(ft_tape_new(&tape));
     ft_tape_begin(tape, false, 0, 0);
-    ft_var *x = ft_model_forward(m, tape, ids, TINY_TOKENS, &seg, NULL, false);
+    ft_var *x = ft_model_forward(m, tape, ids, TINY_TOKENS, &seg, NULL, 0);
     ft_var *y = ft_op_logits(tape, x, ft_model_head(m), ft_model_softcap(m));
     ck_assert_ok(ft_tape_status(tape));
     size_t n = (size_t)(y->rows * y->cols);

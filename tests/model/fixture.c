@@ -145,7 +145,7 @@ float *logits_of(ft_model *m, const int32_t *ids, int64_t n)
     ck_assert_ptr_nonnull(out);
     ck_assert_ok(ft_tape_new(&t));
     ft_tape_begin(t, false, 0, 0);
-    ft_var *x = ft_model_forward(m, t, ids, n, &(ft_segments){.n = 1, .start = start}, NULL, false);
+    ft_var *x = ft_model_forward(m, t, ids, n, &(ft_segments){.n = 1, .start = start}, NULL, 0);
     ft_var *y = ft_op_logits(t, x, ft_model_head(m), ft_model_softcap(m));
     ck_assert_ok(ft_tape_status(t));
     ck_assert_int_eq(y->rows, n);
@@ -243,7 +243,7 @@ double golden_step(const golden *g, ft_model *m, ft_tape *t, bool checkpoint)
         memset(p->grad, 0, (size_t)ft_tensor_count(&p->t) * sizeof *p->grad);
     }
     ft_tape_begin(t, true, 0, 0);
-    ft_var *x = ft_model_forward(m, t, g->ids, g->T, &seg, NULL, checkpoint);
+    ft_var *x = ft_model_forward(m, t, g->ids, g->T, &seg, NULL, checkpoint ? FT_ALL_BLOCKS : 0);
     ck_assert_ok(
         ft_op_head_loss(t, x, ft_model_head(m), g->targets, ft_model_softcap(m), 1.0 / (double)g->supervised, &loss));
     ck_assert_ok(ft_tape_backward(t));

@@ -185,7 +185,7 @@ static double loss_of(ft_model *m, ft_tape *t, bool record)
     static const int64_t start[] = {0, 4, T};
     ft_loss loss = {0};
     ft_tape_begin(t, record, 9, 1);
-    ft_var *x = ft_model_forward(m, t, ids, T, &(ft_segments){.n = 2, .start = start}, NULL, false);
+    ft_var *x = ft_model_forward(m, t, ids, T, &(ft_segments){.n = 2, .start = start}, NULL, 0);
     ck_assert_ok(ft_op_head_loss(t, x, ft_model_head(m), targets, 0, 1, &loss));
     if (record)
         ck_assert_ok(ft_tape_backward(t));

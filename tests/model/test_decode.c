@@ -111,14 +111,14 @@ START_TEST(the_cache_gives_the_states_of_a_whole_pass)
                         .width = WIDTH};
     ck_assert_ok(ft_tape_new(&t));
     ft_tape_begin(t, false, 0, 0);
-    ft_var *x = ft_model_forward(m, t, ids, T, &(ft_segments){.n = 1, .start = whole_start}, NULL, false);
+    ft_var *x = ft_model_forward(m, t, ids, T, &(ft_segments){.n = 1, .start = whole_start}, NULL, 0);
     ck_assert_ok(ft_tape_status(t));
     memcpy(whole, x->v, sizeof whole);
     for (int i = 0; i < 3; i++) {
         int64_t start[] = {0, cut[i + 1] - cut[i]};
         ft_tape_begin(t, false, 0, 0);
         x = ft_model_forward(m, t, ids + cut[i], start[1],
-                             &(ft_segments){.n = 1, .start = start, .past = &cut[i], .slot = &slot}, kv, false);
+                             &(ft_segments){.n = 1, .start = start, .past = &cut[i], .slot = &slot}, kv, 0);
         ck_assert_ok(ft_tape_status(t));
         ck_assert_double_le(distance(x->v, whole + cut[i] * 32, start[1] * 32), 1e-5);
     }

@@ -254,7 +254,7 @@ START_TEST(the_loss_without_adapter_is_the_references)
         ck_assert_ok(ft_model_open(&m, g.model, NULL));
         ck_assert_ok(ft_tape_new(&t));
         ft_tape_begin(t, false, 0, 0);
-        ft_var *x = ft_model_forward(m, t, g.ids, g.T, &seg, NULL, false);
+        ft_var *x = ft_model_forward(m, t, g.ids, g.T, &seg, NULL, 0);
         ck_assert_ok(ft_op_head_loss(t, x, ft_model_head(m), g.targets, ft_model_softcap(m), 1, &loss));
         ck_assert_double_eq_tol(loss.sum / (double)loss.count, g.loss_without_adapter, 1e-4 * g.loss_without_adapter);
         ft_tape_free(t);

@@ -88,7 +88,7 @@ static double counted(ft_model *m)
     }
     ck_assert_ok(ft_tape_new(&t));
     ft_tape_begin(t, true, 1, 0);
-    ft_var *x = ft_model_forward(m, t, ids, T, &seg, NULL, false);
+    ft_var *x = ft_model_forward(m, t, ids, T, &seg, NULL, 0);
     ck_assert_ptr_nonnull(x);
     ck_assert_ok(ft_op_head_loss(t, x, ft_model_head(m), targets, 0, 1, &loss));
     ck_assert_ok(ft_tape_backward(t));

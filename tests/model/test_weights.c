@@ -359,7 +359,7 @@ START_TEST(evaluation_holds_one_block_at_a_time)
         ft_model *m = random_model(deep ? "{\"num_hidden_layers\": 24}" : "{\"num_hidden_layers\": 3}");
         ck_assert_ok(ft_tape_new(&t));
         ft_tape_begin(t, false, 0, 0);
-        ck_assert_ptr_nonnull(ft_model_forward(m, t, ids, N, &(ft_segments){.n = 1, .start = start}, NULL, false));
+        ck_assert_ptr_nonnull(ft_model_forward(m, t, ids, N, &(ft_segments){.n = 1, .start = start}, NULL, 0));
         peak[deep] = ft_tape_stats_of(t).peak_bytes;
         ft_tape_free(t);
         ft_model_free(m);

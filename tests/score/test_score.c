@@ -94,7 +94,7 @@ static int64_t choices(ft_model *m, const ft_row *r, int32_t *out)
     ft_segments seg = {.n = 1, .start = start};
     ck_assert_ok(ft_tape_new(&t));
     ft_tape_begin(t, false, 0, 0);
-    ft_var *x = ft_model_forward(m, t, r->ids, r->n, &seg, NULL, false);
+    ft_var *x = ft_model_forward(m, t, r->ids, r->n, &seg, NULL, 0);
     ft_var *y = ft_op_logits(t, x, ft_model_head(m), ft_model_softcap(m));
     ck_assert_ok(ft_tape_status(t));
     for (int64_t i = 0; i + 1 < r->n; i++) {

@@ -207,21 +207,105 @@ END_TEST
 
 START_TEST(checkpointing_does_not_change_a_bit)
 {
-    float *w[2];
-    size_t n[2];
-    for (int k = 0; k < 2; k++) {
+    static const int64_t blocks[] = {0, 1, FT_ALL_BLOCKS};
+    float *w[3];
+    size_t n[3];
+    for (int k = 0; k < 3; k++) {
         const char *dir = ft_test_dir();
         ft_model *m = fresh_model(dir, true);
         ft_train_options o = options(dir);
         seen s = {0};
-        o.gradient_checkpointing = k;
+        o.gradient_checkpointing = blocks[k];
         ck_assert_ok(run(m, &o, &s, NULL));
         w[k] = weights(m, &n[k]);
         ft_model_free(m);
     }
-    ck_assert_mem_eq(w[0], w[1], n[0] * sizeof(float));
+    for (int k = 1; k < 3; k++) {
+        ck_assert_mem_eq(w[0], w[k], n[0] * sizeof(float));
+        ft_free(w[k]);
+    }
     ft_free(w[0]);
-    ft_free(w[1]);
+}
+END_TEST
+
+/* Steps of many lengths: the arena was sized by a dry one, so only the first step may still ask for memory. */
+START_TEST(a_step_allocates_nothing)
+{
+    for (int k = 0; k < 2; k++) {
+        ft_rows rows = make_rows();
+        const char *dir = ft_test_dir();
+        ft_model *m = fresh_model(dir, k == 0);
+        ft_train_options o = options(dir);
+        ft_stepper *s;
+        ft_step done;
+        ck_assert_ok(ft_stepper_new(&s, m, &rows, &o));
+        ck_assert_ok(ft_stepper_run(s, 0, &done));
+        uint64_t before = ft_alloc_count();
+        for (int64_t step = 1; step < 12; step++)
+            ck_assert_ok(ft_stepper_run(s, step, &done));
+        ck_assert_uint_eq(ft_alloc_count(), before);
+        ft_stepper_free(s);
+        ft_model_free(m);
+    }
+}
+END_TEST
+
+START_TEST(what_a_run_takes_is_known_before_it)
+{
+    size_t activations[3];
+    for (int k = 0; k < 3; k++) {
+        static const int64_t blocks[] = {0, 1, FT_ALL_BLOCKS};
+        ft_rows rows = make_rows();
+        const char *dir = ft_test_dir();
+        ft_model *m = fresh_model(dir, true);
+        ft_train_options o = options(dir);
+        ft_train_needs needs;
+        ft_stepper *s;
+        ft_step done;
+        double tokens = 0;
+        o.gradient_checkpointing = blocks[k];
+        ck_assert_ok(ft_train_measure(&needs, m, &rows, &o));
+        ck_assert_int_eq(needs.steps, 12);
+        ck_assert_uint_eq(needs.moment_bytes, 2 * needs.gradient_bytes);
+        ck_assert_uint_eq(needs.adapter_bytes, needs.gradient_bytes);
+        ck_assert_ok(ft_stepper_new(&s, m, &rows, &o));
+        ft_tape_stats dry = ft_tape_stats_of(ft_stepper_tape(s));
+        for (int64_t step = 0; step < 12; step++) {
+            ck_assert_ok(ft_stepper_run(s, step, &done));
+            tokens += (double)done.tokens;
+        }
+        ft_tape_stats real = ft_tape_stats_of(ft_stepper_tape(s));
+        ck_assert_uint_eq(needs.activation_bytes, real.kept_bytes);
+        ck_assert_uint_eq(dry.peak_bytes, real.peak_bytes);
+        ck_assert_uint_eq(needs.logits_bytes, real.logits_bytes);
+        ck_assert_double_eq(needs.tokens, tokens);
+        activations[k] = needs.activation_bytes;
+        ft_stepper_free(s);
+        ft_model_free(m);
+    }
+    ck_assert_uint_gt(activations[0], activations[1]);
+    ck_assert_uint_ge(activations[1], activations[2]);
+}
+END_TEST
+
+/* The outline of a config.json has the shapes of the model that would be made of it, and no memory. */
+START_TEST(an_outline_needs_what_the_model_needs)
+{
+    ft_rows rows = make_rows();
+    const char *dir = ft_test_dir();
+    ft_model *m = fresh_model(dir, false), *outline;
+    ft_train_options o = options(dir);
+    ft_train_needs real, dry;
+    ck_assert_ok(ft_model_outline(&outline, ft_test_path(dir, "config.json"), true));
+    ck_assert_ok(ft_train_measure(&real, m, &rows, &o));
+    ck_assert_ok(ft_train_measure(&dry, outline, &rows, &o));
+    ck_assert_uint_eq(real.weight_bytes, dry.weight_bytes);
+    ck_assert_uint_eq(real.weight_bytes, real.gradient_bytes);
+    ck_assert_uint_eq(real.activation_bytes, dry.activation_bytes);
+    ck_assert_uint_eq(real.temporary_bytes, dry.temporary_bytes);
+    ck_assert_uint_eq(real.buffer_bytes, dry.buffer_bytes);
+    ft_model_free(outline);
+    ft_model_free(m);
 }
 END_TEST
 
@@ -443,6 +527,7 @@ int main(void)
     FT_TESTS("train", accumulation_never_changes_the_loss, accumulation_never_changes_the_loss_with_dropout, resume_is_exact_for_all_weights,
              resume_is_exact_for_an_adapter_with_dropout, threads_do_not_change_a_bit, checkpointing_does_not_change_a_bit,
              compute_in_bf16_is_another_run_or_says_that_it_is_not,
+             a_step_allocates_nothing, what_a_run_takes_is_known_before_it, an_outline_needs_what_the_model_needs,
              a_loss_that_is_no_number_stops_the_run, patience_ends_the_run_and_the_best_weights_stay,
              a_damaged_checkpoint_is_named_and_the_one_before_offered, another_recipe_is_refused_with_the_difference,
              other_rows_or_another_base_are_refused_by_name,

@@ -171,6 +171,13 @@ static bool asked_for(const char *list, const char *name)
     return !list;
 }
 
+/* Asked for, or, where nothing is, of blocks that the rows of the shape are made of. */
+static bool wanted(const char *list, const ft_dtype *d, const ft_shape *s)
+{
+    bool whole = s->hidden_size % d->block_len == 0 && s->intermediate_size % d->block_len == 0;
+    return asked_for(list, d->name) && (list || whole);
+}
+
 /* The product's kinds, on every usable engine. */
 static void enter(field *f, const product *p, const char *engines)
 {
@@ -203,7 +210,7 @@ static ft_status enter_all(field *f, const ft_args *a)
     if (!f->p || !f->work || !f->c || !f->of)
         return FT_ENOMEM;
     for (size_t d = 0; d < dtypes; d++)
-        for (size_t m = 0; m < FT_COUNT(matrices) && asked_for(ft_args_text(a, "dtype"), ft_dtypes[d]->name); m++) {
+        for (size_t m = 0; m < FT_COUNT(matrices) && wanted(ft_args_text(a, "dtype"), ft_dtypes[d], s); m++) {
             product *p = &f->p[f->n_products++];
             FT_RETURN(make_product(p, s, m, ft_args_int(a, "tokens"), ft_dtypes[d]));
             enter(f, p, ft_args_text(a, "engine"));
@@ -270,7 +277,7 @@ static const ft_cmd_option options[] = {
     FT_SHAPE_OPTION,
     {"tokens", FT_ARG_INT, .argument = "N", .fallback = "1024", .min = 1, .max = 65536, .help = "rows of x"},
     {"dtype", FT_ARG_NAMES, .argument = "T,...", .choice = ft_choice_dtype,
-     .help = "how the weights are stored (default: every type)"},
+     .help = "how the weights are stored (default: every type that the shape allows)"},
     {"engine", FT_ARG_NAMES, .argument = "NAME,...", .choice = choice_engine,
      .help = "what multiplies (default: all that this CPU can run)"},
     FT_ROUNDS_OPTION("5"),

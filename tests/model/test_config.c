@@ -130,14 +130,20 @@ START_TEST(real_configs_are_read)
         int64_t kv_heads, layers;
         int32_t eos;
         bool tied;
-    } real[] = {{"llama-3.2-1b-instruct", 500000, FT_ROPE_LLAMA3, 8, 16, 128001, true},
-                {"tinyllama-1.1b-chat", 10000, FT_ROPE_PLAIN, 4, 22, 2, false},
-                {"smollm2-360m", 100000, FT_ROPE_PLAIN, 5, 32, 0, true}};
+        int64_t head_dim, window; /* of the last layer */
+    } real[] = {{"llama-3.2-1b-instruct/config", 500000, FT_ROPE_LLAMA3, 8, 16, 128001, true, 64, 0},
+                {"tinyllama-1.1b-chat/config", 10000, FT_ROPE_PLAIN, 4, 22, 2, false, 64, 0},
+                {"smollm2-360m/config", 100000, FT_ROPE_PLAIN, 5, 32, 0, true, 64, 0},
+                {"qwen2.5-0.5b-instruct/config", 1000000, FT_ROPE_PLAIN, 2, 24, 151645, true, 64, 0},
+                {"qwen3/config-Qwen3-0.6B", 1000000, FT_ROPE_PLAIN, 8, 28, 151645, true, 128, 0},
+                {"qwen3/config-Qwen3-4B", 1000000, FT_ROPE_PLAIN, 8, 36, 151645, true, 128, 0},
+                {"bert-base-uncased/config", 10000, FT_ROPE_PLAIN, 12, 12, -1, true, 64, 0},
+                {"noinstruct-small-embedding-bert/config", 10000, FT_ROPE_PLAIN, 12, 12, -1, true, 32, 0}};
     for (size_t i = 0; i < FT_COUNT(real); i++) {
         char name[256];
         ft_config c;
         json_t *json;
-        snprintf(name, sizeof name, "vocab/hf/%s/config.json", real[i].name);
+        snprintf(name, sizeof name, "vocab/hf/%s.json", real[i].name);
         const char *path = ft_test_shared(name);
         if (!path)
             FT_SKIP("../shared is absent");
@@ -148,10 +154,70 @@ START_TEST(real_configs_are_read)
         ck_assert_int_eq(c.num_key_value_heads, real[i].kv_heads);
         ck_assert_int_eq(c.num_hidden_layers, real[i].layers);
         ck_assert_int_eq(c.eos_token_id, real[i].eos);
-        ck_assert_int_eq(c.head_dim, 64);
+        ck_assert_int_eq(c.head_dim, real[i].head_dim);
+        ck_assert_int_eq(c.layers[c.num_hidden_layers - 1].window, real[i].window);
         ck_assert_int_eq(c.tie_word_embeddings, real[i].tied);
         ft_config__free(&c);
     }
+}
+END_TEST
+
+/* Keys under newer names, lists of layers, settings that a family refuses. */
+START_TEST(families_read_their_own_settings)
+{
+    ft_model *m = random_model(
+        "{\"model_type\": \"gemma3_text\", \"layer_types\": [\"full_attention\", \"sliding_attention\"], \"sliding_window\": 9, "
+        "\"rope_parameters\": {\"full_attention\": {\"rope_theta\": 5000.0, \"rope_type\": \"default\"}, "
+        "\"sliding_attention\": {\"rope_theta\": 700.0, \"rope_type\": \"default\"}}}");
+    const ft_config *c = ft_model_config(m);
+    ck_assert(c->layers[0].window == 0 && c->layers[0].rope == FT_TURN);
+    ck_assert(c->layers[1].window == 9 && c->layers[1].rope == FT_TURN_LOCAL);
+    ck_assert(c->rope_theta == 5000 && c->rope_local_theta == 700);
+    ck_assert(c->tie_word_embeddings && c->norm_plus == 1 && c->gate == FT_GATE_GELU);
+    ck_assert_float_eq_tol(c->attention_scale, 1 / 16.0f, 1e-7);
+    ck_assert_float_eq_tol(c->embedding_scale, sqrtf(32), 1e-6);
+    ft_model_free(m);
+    m = random_model("{\"model_type\": \"qwen2\", \"use_sliding_window\": true, \"max_window_layers\": 1, "
+                     "\"sliding_window\": 9}");
+    c = ft_model_config(m);
+    ck_assert(c->layers[0].window == 0 && c->layers[1].window == 9);
+    ck_assert_ptr_nonnull(ft_model_find(m, "model.layers.0.self_attn.k_proj.bias"));
+    ck_assert_ptr_null(ft_model_find(m, "model.layers.0.self_attn.o_proj.bias"));
+    ft_model_free(m);
+}
+END_TEST
+
+START_TEST(wrong_settings_of_families_are_named)
+{
+    static const struct {
+        const char *more, *text;
+        ft_status kind;
+    } wrong[] = {
+        {"{\"model_type\": \"gemma2\", \"hidden_activation\": \"relu\"}",
+         "hidden_activation is \"relu\", a gemma2 model has \"gelu_pytorch_tanh\"", FT_EUNSUPPORTED},
+        {"{\"model_type\": \"gemma2\", \"query_pre_attn_scalar\": 0}", "query_pre_attn_scalar is 0", FT_EFORMAT},
+        {"{\"model_type\": \"gemma3_text\", \"sliding_window_pattern\": 0}", "sliding_window_pattern is 0, 1 to", FT_EFORMAT},
+        {"{\"model_type\": \"mistral\", \"layer_types\": [\"full_attention\"]}", "layer_types is no list of num_hidden_layers (2)",
+         FT_EFORMAT},
+        {"{\"model_type\": \"mistral\", \"layer_types\": [\"full_attention\", \"linear_attention\"]}",
+         "layer_types[1] is \"linear_attention\"", FT_EUNSUPPORTED},
+        {"{\"layer_types\": [\"full_attention\", \"sliding_attention\"]}", "there is no sliding_window", FT_EFORMAT},
+        {"{\"model_type\": \"mistral\", \"sliding_window\": -3}", "sliding_window is -3", FT_EFORMAT},
+        {"{\"model_type\": \"phi3\", \"partial_rotary_factor\": 0.1}", "partial_rotary_factor is 0.1", FT_EFORMAT},
+        {"{\"model_type\": \"phi3\", \"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1], \"long_factor\": [1]}}",
+         "rope_scaling.short_factor is no list of 4 numbers", FT_EFORMAT},
+        {"{\"model_type\": \"phi3\", \"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1, 1, 0, 1], "
+         "\"long_factor\": [1]}}",
+         "rope_scaling.short_factor[2] is no positive number", FT_EFORMAT},
+        {"{\"model_type\": \"smollm3\", \"no_rope_layers\": [1]}", "no_rope_layers is no list of num_hidden_layers (2)",
+         FT_EFORMAT},
+        {"{\"model_type\": \"granite\", \"logits_scaling\": 0}", "logits_scaling is 0", FT_EFORMAT},
+        {"{\"model_type\": \"granite\", \"residual_multiplier\": -1}", "residual_multiplier is -1", FT_EFORMAT},
+        {"{\"model_type\": \"bert\", \"position_embedding_type\": \"relative_key\"}", "relative_key", FT_EUNSUPPORTED},
+        {"{\"model_type\": \"bert\", \"layer_norm_eps\": 0}", "layer_norm_eps is 0", FT_EFORMAT},
+    };
+    for (size_t i = 0; i < FT_COUNT(wrong); i++)
+        ck_assert_fails(open_config(small_config(wrong[i].more)), wrong[i].kind, wrong[i].text);
 }
 END_TEST
 
@@ -159,5 +225,6 @@ int main(void)
 {
     FT_TESTS("config", absent_keys_have_the_familys_defaults, head_dim_need_not_be_hidden_over_heads,
              wrong_configs_are_named, a_model_larger_than_the_machine_is_refused_before_it_is_made,
-             frequencies_are_the_references, real_configs_are_read);
+             frequencies_are_the_references, real_configs_are_read, families_read_their_own_settings,
+             wrong_settings_of_families_are_named);
 }

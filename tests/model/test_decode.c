@@ -76,6 +76,43 @@ START_TEST(rows_together_are_rows_alone_and_rows_without_a_cache)
 }
 END_TEST
 
+/* Windows, caps, norms and scales of every family; rows grow past the window, and past longrope's first length. */
+START_TEST(every_family_decodes_as_without_a_cache)
+{
+    static const char *const families[] = {
+        "{\"model_type\": \"mistral\", \"sliding_window\": 5}",
+        "{\"model_type\": \"qwen2\", \"use_sliding_window\": true, \"max_window_layers\": 1, \"sliding_window\": 6}",
+        "{\"model_type\": \"qwen3\", \"head_dim\": 12}",
+        "{\"model_type\": \"phi3\", \"sliding_window\": 20, \"original_max_position_embeddings\": 12, "
+        "\"partial_rotary_factor\": 0.75, \"rope_scaling\": {\"type\": \"longrope\", "
+        "\"short_factor\": [1, 1.5, 2], \"long_factor\": [1, 5, 11]}}",
+        "{\"model_type\": \"gemma2\", \"sliding_window\": 5, \"query_pre_attn_scalar\": 7, "
+        "\"attn_logit_softcapping\": 4, \"final_logit_softcapping\": 9}",
+        "{\"model_type\": \"gemma3_text\", \"sliding_window\": 5, \"sliding_window_pattern\": 2, "
+        "\"query_pre_attn_scalar\": 7, \"rope_theta\": 1e6, \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 8}}",
+        "{\"model_type\": \"smollm3\", \"no_rope_layers\": [1, 0]}",
+        "{\"model_type\": \"granite\", \"embedding_multiplier\": 3, \"attention_multiplier\": 0.25, "
+        "\"residual_multiplier\": 0.5, \"logits_scaling\": 2}",
+        "{\"model_type\": \"olmo2\"}"};
+    for (size_t i = 0; i < FT_COUNT(families); i++) {
+        ft_model *m = random_model(families[i]);
+        compare_ways(m, 7);
+        ft_model_free(m);
+    }
+}
+END_TEST
+
+START_TEST(an_encoder_continues_no_text)
+{
+    int32_t prompt[] = {1, 3}, out[4];
+    ft_model *m = random_model("{\"model_type\": \"bert\"}");
+    ft_decode_request r = {.prompt = prompt, .n = 2, .out = out, .max_new = 4};
+    ck_assert_fails(ft_decode(m, &r, 1, &(ft_decode_options){.sampling = {.top_p = 1}}), FT_EUNSUPPORTED,
+                    "a bert model is an encoder");
+    ft_model_free(m);
+}
+END_TEST
+
 START_TEST(real_models_decode_alike_in_every_way)
 {
     static const char *const names[] = {"models/stories260K", "models/tinystories-656k"};
@@ -299,7 +336,8 @@ END_TEST
 
 int main(void)
 {
-    FT_TESTS("decode", rows_together_are_rows_alone_and_rows_without_a_cache, real_models_decode_alike_in_every_way,
+    FT_TESTS("decode", rows_together_are_rows_alone_and_rows_without_a_cache, every_family_decodes_as_without_a_cache,
+             an_encoder_continues_no_text, real_models_decode_alike_in_every_way,
              the_cache_gives_the_states_of_a_whole_pass, stories_begin_as_they_are_known_to,
              a_story_reads_well_and_ends, sampled_rows_depend_on_seed_and_row_alone,
              tokens_are_streamed_and_a_row_can_be_ended, positions_end_a_row_and_no_room_is_an_error,

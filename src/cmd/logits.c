@@ -149,6 +149,7 @@ ft_status ft_logits_write(const ft_args *a)
     json_t *o;
     ft_status st = FT_OK;
     FT_TRY(ft_opened_model(&m, a));
+    FT_TRY(ft_model_check_head(m));
     FT_TRY(read_rows(&r, ft_args_text(a, "token-ids"), ft_model_config(m)->vocab_size));
     FT_TRY(write_all(a, m, &r));
     o = json_object();

@@ -229,6 +229,8 @@ static ft_status config_of(json_t **out, const ft_export_request *r, ft_export__
     failed |= json_object_set_new(*out, "modules_to_save", strings_or_null(s->modules_to_save, s->n_save));
     failed |= json_object_set_new(*out, "peft_version", json_string(peft_version));
     failed |= json_object_set_new(*out, "r", json_integer(s->r));
+    if (ft_model_is_encoder(r->model))
+        failed |= json_object_set_new(*out, "task_type", json_string("FEATURE_EXTRACTION"));
     failed |= json_object_set_new(*out, "use_rslora", json_boolean(s->rslora));
     return failed ? ft_fail(FT_ENOMEM, "adapter_config.json: a name is no UTF-8, or no memory") : FT_OK;
 }
@@ -249,6 +251,8 @@ static ft_status write_config(const ft_export__folder *f, const ft_export_reques
 
 static ft_status write_card(const ft_export__folder *f, const ft_export_request *r)
 {
+    bool encoder = ft_model_is_encoder(r->model);
+    const char *loader = encoder ? "AutoModel" : "AutoModelForCausalLM";
     const ft_adapter_spec *s = ft_adapter_spec_of(r->model);
     ft_buf b = {0};
     ft_status st = FT_ENOMEM;
@@ -256,14 +260,16 @@ static ft_status write_card(const ft_export__folder *f, const ft_export_request 
     json_t *base = json_string(base_name(r)); /* a JSON string is a YAML string too */
     if (!path || !base || !(quoted = json_dumps(base, JSON_ENCODE_ANY)))
         goto done;
-    FT_TRY(ft_buf_printf(&b, "---\nbase_model: %s\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- lora\n---\n\n",
-                         quoted));
+    FT_TRY(ft_buf_printf(&b, "---\nbase_model: %s\nlibrary_name: peft\npipeline_tag: %s\ntags:\n- lora\n---\n\n",
+                         quoted, encoder ? "feature-extraction" : "text-generation"));
     FT_TRY(ft_buf_printf(&b, "# %s\n\n", r->name && *r->name ? r->name : ft_path_base(r->path)));
     FT_TRY(ft_buf_printf(&b, "A LoRA adapter (r = %lld, alpha = %g%s) for the base model named above, made with fettle.\n\n",
                          (long long)s->r, s->alpha, s->rslora ? ", rank-stabilized" : ""));
-    FT_TRY(ft_buf_puts(&b, "```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
-                           "base = AutoModelForCausalLM.from_pretrained(\"BASE\")\n"
-                           "model = PeftModel.from_pretrained(base, \"THIS_FOLDER\")\n```\n"));
+    FT_TRY(ft_buf_printf(&b,
+                         "```python\nfrom peft import PeftModel\nfrom transformers import %s\n\n"
+                         "base = %s.from_pretrained(\"BASE\")\n"
+                         "model = PeftModel.from_pretrained(base, \"THIS_FOLDER\")\n```\n",
+                         loader, loader));
     st = ft_write_file(path, b.p, b.n);
 done:
     free(quoted);

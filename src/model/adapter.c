@@ -67,19 +67,34 @@ bool ft_adapter__saves(const ft_model *m, const ft_adapter_spec *spec, const ft_
     return false;
 }
 
+/* "q_proj" of "model.layers.0.self_attn.q_proj.weight". */
+static ft_str last_part(const ft_weight *w)
+{
+    size_t n = ft_weights__module(w->name), at = n;
+    while (at && w->name[at - 1] != '.')
+        at--;
+    return (ft_str){w->name + at, n - at};
+}
+
+/* Of the first layer or of none, and of the kind that is asked for. */
+static bool is_listed(const ft_weight *w, bool linears)
+{
+    return w->layer <= 0 && w->spec->role != FT_ROLE_BIAS && (!linears || w->spec->role == FT_ROLE_LINEAR);
+}
+
 /* The last parts of the names of the modules of a role range, each once: what may be asked for. */
 static void module_names(const ft_model *m, bool linears, char *text, size_t size)
 {
     text[0] = 0;
     for (size_t i = 0; i < m->n; i++) {
         const ft_weight *w = &m->weights[i];
-        size_t n = ft_weights__module(w->name), at = n;
-        if ((linears && w->spec->role != FT_ROLE_LINEAR) || w->layer > 0 || w->spec->role == FT_ROLE_BIAS)
-            continue;
-        while (at && w->name[at - 1] != '.')
-            at--;
+        ft_str part = last_part(w);
+        bool new = is_listed(w, linears);
+        for (size_t k = 0; new && k < i; k++)
+            new = !is_listed(&m->weights[k], linears) || !ft_str_eq(last_part(&m->weights[k]), part);
         size_t used = strlen(text);
-        snprintf(text + used, size - used, "%s%.*s", used ? ", " : "", (int)(n - at), w->name + at);
+        if (new)
+            snprintf(text + used, size - used, "%s%.*s", used ? ", " : "", (int)part.n, part.p);
     }
 }
 

@@ -275,9 +275,7 @@ ft_status ft_decode(ft_model *m, ft_decode_request *requests, size_t n, const ft
     ft_status st = FT_OK;
     if (!n)
         return FT_OK;
-    if (m->config.arch->encoder)
-        return ft_fail(FT_EUNSUPPORTED, "%s: a %s model is an encoder: it gives vectors and continues no text", m->path,
-                       m->config.arch->model_type);
+    FT_TRY(ft_model_check_head(m));
     FT_TRY(set_up(&d));
     while (plan_step(&d)) {
         if (ft_stop_requested()) {

@@ -405,6 +405,14 @@ bool ft_model_is_encoder(const ft_model *m)
     return m->config.arch->encoder;
 }
 
+ft_status ft_model_check_head(const ft_model *m)
+{
+    if (!m->config.arch->encoder)
+        return FT_OK;
+    return ft_fail(FT_EUNSUPPORTED, "%s: a %s model is an encoder: it gives vectors and continues no text", m->path,
+                   m->config.arch->model_type);
+}
+
 ft_param *ft_model_head(ft_model *m)
 {
     return ft_weight__live(m->outer[FT_W_HEAD]);

@@ -101,6 +101,8 @@ ft_param *ft_model_trainable(ft_model *m, size_t i);
 
 /* Whether it is an encoder: tokens see both ways, and it has no head and continues no text (ft_model_head is NULL). */
 bool ft_model_is_encoder(const ft_model *m);
+/* For work on next tokens: FT_EUNSUPPORTED for an encoder. */
+ft_status ft_model_check_head(const ft_model *m);
 /* Hidden states after the final norm [T, C], what the head takes, for ids [T] (which live until the backward walk; seg is
  * copied). kv: per-layer caches [num_hidden_layers] or NULL. checkpointed: so many blocks, from the first one that is
  * recorded, keep no activations and are run again in backward. */

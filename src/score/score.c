@@ -79,6 +79,7 @@ ft_status ft_score(ft_scores *out, ft_model *m, const ft_tokenizer *tok, const f
 {
     double start = ft_now_s();
     *out = (ft_scores){.rows = (int64_t)(o->max_rows ? FT_MIN(o->max_rows, rows->n) : rows->n)};
+    FT_RETURN(ft_model_check_head(m));
     if (out->rows == 0)
         return ft_fail(FT_EINPUT, "there are no rows to score");
     if (o->n_metrics > FT_MAX_METRICS)

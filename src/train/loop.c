@@ -280,6 +280,7 @@ ft_status ft_train(ft_train_result *out, ft_model *m, const ft_tokenizer *tok, c
 {
     run r = {.o = o, .model = m, .tok = tok, .train = rows, .eval = eval && eval->n ? eval : NULL, .on_event = on_event, .ctx = ctx};
     ft_status st;
+    FT_RETURN(ft_model_check_head(m));
     FT_TRY(set_up(&r));
     st = train(&r);
     const ft_progress *p = &r.state.progress;

@@ -1,8 +1,8 @@
 if HAVE_CHECK
-check_PROGRAMS += tests/export/test_export tests/export/test_faults tests/export/test_merge tests/export/test_modelfile \
-	tests/export/test_quantize tests/export/test_reference tests/export/test_report
-TESTS += tests/export/test_export tests/export/test_faults tests/export/test_merge tests/export/test_modelfile \
-	tests/export/test_quantize tests/export/test_reference tests/export/test_report
+check_PROGRAMS += tests/export/test_export tests/export/test_families tests/export/test_faults tests/export/test_merge \
+	tests/export/test_modelfile tests/export/test_quantize tests/export/test_reference tests/export/test_report
+TESTS += tests/export/test_export tests/export/test_families tests/export/test_faults tests/export/test_merge \
+	tests/export/test_modelfile tests/export/test_quantize tests/export/test_reference tests/export/test_report
 check_LTLIBRARIES += tests/libftexporttest.la
 tests_libftexporttest_la_SOURCES = %D%/tiny.c %D%/tiny.h
 tests_libftexporttest_la_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -10,6 +10,9 @@ EXPORT_TEST_LIBS = tests/libftexporttest.la $(TEST_LIBS)
 tests_export_test_export_SOURCES = %D%/test_export.c
 tests_export_test_export_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_export_test_export_LDADD = $(EXPORT_TEST_LIBS)
+tests_export_test_families_SOURCES = %D%/test_families.c
+tests_export_test_families_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_export_test_families_LDADD = tests/libftmodeltest.la $(TEST_LIBS)
 tests_export_test_faults_SOURCES = %D%/test_faults.c
 tests_export_test_faults_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_export_test_faults_LDADD = $(EXPORT_TEST_LIBS)

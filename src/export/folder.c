@@ -25,7 +25,7 @@ static const char *const export_files[] = {
     "config.json", "generation_config.json", "model.safetensors", "model-*-of-*.safetensors",
     "model.safetensors.index.json", "adapter_config.json", "adapter_model.safetensors", "README.md",
     "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "tokenizer.bin", "tok*.bin", "special_tokens_map.json",
-    "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json"};
+    "added_tokens.json", "vocab.json", "vocab.txt", "tekken.json", "merges.txt", "chat_template.jinja", "chat_template.json"};
 
 static bool is_export_file(const char *name)
 {

@@ -101,7 +101,8 @@ static ft_status copy_values(const ft_tokenizer *t, ft_writer *w)
 {
     for (size_t i = 0; i < ft_container_meta_count(t->container); i++) {
         const ft_meta *m = ft_container_meta_at(t->container, i);
-        if (ft_starts(m->key, "tokenizer."))
+        bool of_model = strcmp(m->key, KEY("token_type_count")) == 0; /* the architecture writes that */
+        if (ft_starts(m->key, "tokenizer.") && !of_model)
             FT_RETURN(ft_writer_meta(w, m));
     }
     return FT_OK;

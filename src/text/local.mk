@@ -1,6 +1,7 @@
 # the text room
 src_libfettle_la_SOURCES += \
 	%D%/added.c %D%/added.h \
+	%D%/base64.c %D%/base64.h \
 	%D%/bpe.c \
 	%D%/charsmap.c %D%/charsmap.h \
 	%D%/export_tokenizer.c \
@@ -8,6 +9,7 @@ src_libfettle_la_SOURCES += \
 	%D%/from_json.c \
 	%D%/from_llama2c.c \
 	%D%/from_sentencepiece.c \
+	%D%/from_tekken.c \
 	%D%/from_vocab_txt.c \
 	%D%/ggml_pre.c %D%/ggml_pre.h \
 	%D%/json_model.c \

@@ -110,20 +110,21 @@ async function compare(name, path) {
     // The reference looks for a control token that is "normalized" in what a normalizer made of it ("▁<s>"), so that it
     // hardly ever finds one; fettle finds it as it stands.
     const lost = added_tokens.filter((token) => token.special && token.normalized).map((token) => token.content);
+    const others = ["vocab.txt", "tekken.json"].filter((file) => existsSync(`${path}/${file}`));
     let differ = 0;
     for (const [corpus, all] of Object.entries(wordPiece ? aged : corpora)) {
         const texts = all.map((text) => lost.reduce((rest, token) => rest.replaceAll(token, "."), text));
         writeFileSync(`${scratch}/texts`, texts.map((text) => text + "\0").join(""));
-        const ours = execFileSync(encodeTexts, ["-s", path, `${scratch}/texts`], {maxBuffer: 1 << 29}).toString().split("\n");
-        const theirs = await reference.encodeBatch(texts, {addSpecialTokens: false});
-        let wrong = ours.length - 1 === texts.length ? 0 : 1, ids = 0;
-        for (const [i, encoding] of theirs.entries()) {
-            const expected = encoding.getIds();
-            ids += expected.length;
-            if (expected.join(" ") !== ours[i] && wrong++ < 2)
-                console.log(`FAIL ${name}, ${corpus}: ${JSON.stringify(texts[i].slice(0, 300))}\n  ${expected.join(" ").slice(0, 300)}\n  ${ours[i]?.slice(0, 300)}`);
+        const theirs = (await reference.encodeBatch(texts, {addSpecialTokens: false})).map((encoding) => encoding.getIds().join(" "));
+        let wrong = 0;
+        for (const file of ["tokenizer.json", ...others]) {
+            const ours = execFileSync(encodeTexts, ["-s", `${path}/${file}`, `${scratch}/texts`], {maxBuffer: 1 << 29}).toString().split("\n");
+            wrong += ours.length - 1 !== texts.length;
+            for (const [i, ids] of theirs.entries())
+                if (ids !== ours[i] && wrong++ < 2)
+                    console.log(`FAIL ${name}/${file}, ${corpus}: ${JSON.stringify(texts[i].slice(0, 300))}\n  ${ids.slice(0, 300)}\n  ${ours[i]?.slice(0, 300)}`);
         }
-        console.log(`${name}, ${corpus}: ${texts.length} texts, ${ids} ids, ${wrong} differ`);
+        console.log(`${[name, ...others].join(", ")}, ${corpus}: ${texts.length} texts, ${wrong} differ`);
         differ += wrong;
     }
     return differ === 0;

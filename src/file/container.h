@@ -85,6 +85,7 @@ ft_status ft_writer_u64(ft_writer *w, const char *key, uint64_t value);
 ft_status ft_writer_f32(ft_writer *w, const char *key, float value);
 ft_status ft_writer_bool(ft_writer *w, const char *key, bool value);
 ft_status ft_writer_str_array(ft_writer *w, const char *key, const ft_str *v, uint64_t n);
+ft_status ft_writer_u8_array(ft_writer *w, const char *key, const uint8_t *v, uint64_t n);
 ft_status ft_writer_i32_array(ft_writer *w, const char *key, const int32_t *v, uint64_t n);
 ft_status ft_writer_f32_array(ft_writer *w, const char *key, const float *v, uint64_t n);
 /* Copies one value as it is (GGUF to GGUF keeps the exact type). A copied general.alignment is kept to. */

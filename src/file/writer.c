@@ -201,6 +201,11 @@ ft_status ft_writer_str_array(ft_writer *w, const char *key, const ft_str *v, ui
     return add_array(w, key, FT_META_STRING, FT_GGUF__STRING, v, n);
 }
 
+ft_status ft_writer_u8_array(ft_writer *w, const char *key, const uint8_t *v, uint64_t n)
+{
+    return add_array(w, key, FT_META_UINT, FT_GGUF__U8, v, n);
+}
+
 ft_status ft_writer_i32_array(ft_writer *w, const char *key, const int32_t *v, uint64_t n)
 {
     return add_array(w, key, FT_META_INT, FT_GGUF__I32, v, n);

@@ -1,4 +1,5 @@
-/* Base64 of RFC 4648, the plain alphabet (see base64.h): four characters for three bytes, '=' in place of what lacks. */
+/* Base64 of RFC 4648, the plain alphabet (see base64.h): four characters for three bytes, '=' in place of what lacks.
+ */
 #include "text/base64.h"
 
 #include <string.h>

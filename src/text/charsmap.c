@@ -4,9 +4,11 @@
 #include <string.h>
 
 struct ft_charsmap {
-    uint32_t *unit; /* [units] */
+    uint32_t *blob; /* all of it, behind the trie's size */
+    size_t blob_n;
+    const uint32_t *unit; /* [units] */
     size_t units;
-    char *text; /* [text_n], ends with a 0 */
+    const char *text; /* [text_n], ends with a 0 */
     size_t text_n;
 };
 
@@ -22,26 +24,31 @@ ft_status ft_charsmap__new(ft_charsmap **out, ft_str blob, const char *where)
     ft_charsmap *m = ft_alloc(1, sizeof *m);
     if (!m)
         return FT_ENOMEM;
-    m->units = trie / 4;
-    m->unit = ft_alloc(m->units, 4);
-    m->text = ft_strndup(blob.p + 4 + trie, rest);
-    m->text_n = rest;
-    if (!m->unit || !m->text) {
+    m->blob = ft_alloc(blob.n / 4 + 1, 4);
+    if (!m->blob) {
         ft_charsmap__free(m);
         return FT_ENOMEM;
     }
-    memcpy(m->unit, blob.p + 4, trie);
+    memcpy(m->blob, blob.p, blob.n);
+    m->blob_n = blob.n;
+    m->unit = m->blob + 1;
+    m->units = trie / 4;
+    m->text = (const char *)m->blob + 4 + trie;
+    m->text_n = rest;
     *out = m;
     return FT_OK;
 }
 
 void ft_charsmap__free(ft_charsmap *m)
 {
-    if (!m)
-        return;
-    ft_free(m->unit);
-    ft_free(m->text);
+    if (m)
+        ft_free(m->blob);
     ft_free(m);
+}
+
+ft_str ft_charsmap__bytes(const ft_charsmap *m)
+{
+    return (ft_str){(const char *)m->blob, m->blob_n};
 }
 
 static size_t children_of(uint32_t unit)
@@ -49,7 +56,8 @@ static size_t children_of(uint32_t unit)
     return (size_t)(unit >> 10) << ((unit & (1u << 9)) >> 6);
 }
 
-size_t ft_charsmap__find(const ft_charsmap *m, ft_str text, ft_str *replacement)
+/* The longest key that text begins with, or the first that ends. */
+static size_t find(const ft_charsmap *m, ft_str text, bool first, ft_str *replacement)
 {
     size_t best = 0, at = children_of(m->unit[0]);
     for (size_t i = 0; i < text.n; i++) {
@@ -65,7 +73,19 @@ size_t ft_charsmap__find(const ft_charsmap *m, ft_str text, ft_str *replacement)
         if (value < m->text_n) {
             best = i + 1;
             *replacement = ft_str_of(m->text + value);
+            if (first)
+                break;
         }
     }
     return best;
+}
+
+size_t ft_charsmap__find(const ft_charsmap *m, ft_str text, ft_str *replacement)
+{
+    return find(m, text, false, replacement);
+}
+
+bool ft_charsmap__whole(const ft_charsmap *m, ft_str text, ft_str *replacement)
+{
+    return find(m, text, true, replacement) > 0;
 }

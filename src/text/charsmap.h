@@ -13,7 +13,10 @@ typedef struct ft_charsmap ft_charsmap;
 /* Copies the blob. FT_EFORMAT when its sizes cannot be. */
 ft_status ft_charsmap__new(ft_charsmap **out, ft_str blob, const char *where);
 void ft_charsmap__free(ft_charsmap *m);
+ft_str ft_charsmap__bytes(const ft_charsmap *m); /* the blob, borrowed */
 /* The longest key that text begins with: its bytes (0 when there is none) and its replacement, borrowed. */
 size_t ft_charsmap__find(const ft_charsmap *m, ft_str text, ft_str *replacement);
+/* As Hugging Face's Precompiled asks: the replacement, for all of text, of the shortest key that it begins with. */
+bool ft_charsmap__whole(const ft_charsmap *m, ft_str text, ft_str *replacement);
 
 #endif

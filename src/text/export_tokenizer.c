@@ -115,13 +115,18 @@ ft_status ft_tokenizer_write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t v
                        (long long)vocab_size);
     if (t->container && vocab_size == t->vocab.n)
         return copy_values(t, w);
-    if (t->norms.rewrites)
-        ft_note(FT_WARN, "%s: the tokenizer normalizes texts, GGUF readers do not: some texts get other ids there",
-                t->path);
     FT_RETURN(ft_writer_str(w, KEY("model"), ft_str_of(t->kind->gguf_model)));
     FT_RETURN(t->kind->write_gguf(t, w, vocab_size));
     FT_RETURN(write_tokens(t, w, vocab_size));
     return write_special(t, w);
+}
+
+/* GGUF's BPE kinds mark spaces and put one in front, no more. */
+static void warn_of_rewriting(const ft_tokenizer *t)
+{
+    if (t->norms.rewrites)
+        ft_note(FT_WARN, "%s: the tokenizer normalizes texts, GGUF readers do not: some texts get other ids there",
+                t->path);
 }
 
 /* ---- GGUF, byte-level BPE ---- */
@@ -169,6 +174,7 @@ ft_status ft_bpe__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows)
         ft_buf_free(&what);
         return st;
     }
+    warn_of_rewriting(t);
     FT_RETURN(ft_writer_str(w, KEY("pre"), ft_str_of(pre->name)));
     return write_merges(t, w);
 }
@@ -239,6 +245,7 @@ ft_status ft_spm__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows)
 {
     if (!only_marks_spaces(t))
         return ft_fail(FT_EUNSUPPORTED, "%s: GGUF cannot hold this tokenizer's way of cutting words", t->path);
+    warn_of_rewriting(t);
     float *score = ft_alloc((size_t)rows, sizeof *score);
     if (!score)
         return FT_ENOMEM;
@@ -255,6 +262,72 @@ ft_status ft_spm__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows)
         st = ft_writer_bool(w, KEY("add_space_prefix"), t->space_prefix);
     ft_free(score);
     return st;
+}
+
+/* ---- GGUF, unigram ---- */
+
+/* Words that Hugging Face cuts: at white space, which then goes. */
+static bool splits_words(const ft_tokenizer *t)
+{
+    const ft_stage *g = &t->stages.stage[0];
+    return t->stages.n && g->kind == FT_STAGE_PATTERN && g->behavior == FT_REMOVED &&
+           ft_str_is(ft_regex__pattern(g->re), "\\s");
+}
+
+/* A Metaspace that puts a mark before every word, behind words cut or not. */
+static bool marks_words(const ft_tokenizer *t)
+{
+    size_t i = splits_words(t);
+    const ft_stage *g = &t->stages.stage[i];
+    return i < t->stages.n && g->kind == FT_STAGE_METASPACE && g->prepend == FT_PREPEND_ALWAYS &&
+           strcmp(g->mark, FT_SPACE_MARK) == 0 && t->stages.n <= i + 2;
+}
+
+/* llama.cpp has no byte fallback for this kind. */
+static void warn_of_bytes(const ft_tokenizer *t)
+{
+    for (int32_t id = 0; id < t->vocab.n; id++)
+        if (t->vocab.type[id] == FT_TOKEN_BYTE) {
+            ft_note(FT_WARN, "%s: characters without a piece are byte tokens here, unk in llama.cpp", t->path);
+            return;
+        }
+}
+
+/* GGUF parts words at spaces: what else parts them here has to become one by the table of characters. */
+static void warn_of_white_space(const ft_tokenizer *t)
+{
+    static const char *const others[] = {"\t", "\n", "\r"};
+    ft_str r;
+    for (size_t i = 0; i < FT_COUNT(others); i++)
+        if (!t->norms.charsmap || !ft_charsmap__find(t->norms.charsmap, ft_str_of(others[i]), &r) ||
+            !ft_str_is(r, " ")) {
+            ft_note(FT_WARN, "%s: tabs and line ends part words here, in llama.cpp only spaces do", t->path);
+            return;
+        }
+}
+
+ft_status ft_unigram__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows)
+{
+    bool own = !t->stages.n && t->norms.marks_spaces, fold = t->norms.folds_spaces || splits_words(t);
+    if (t->norms.unigram != t->norms.n || (!own && (!marks_words(t) || !fold)))
+        return ft_fail(FT_EUNSUPPORTED, "%s: GGUF cannot hold this tokenizer's way of cutting words", t->path);
+    warn_of_bytes(t);
+    if (!own)
+        warn_of_white_space(t);
+    float *score = ft_alloc((size_t)rows, sizeof *score);
+    if (!score)
+        return FT_ENOMEM;
+    memcpy(score, t->vocab.score, (size_t)t->vocab.n * sizeof *score);
+    ft_status st = ft_writer_f32_array(w, KEY("scores"), score, (uint64_t)rows);
+    ft_free(score);
+    FT_RETURN(st);
+    FT_RETURN(ft_writer_str(w, KEY("pre"), ft_str_of("default")));
+    FT_RETURN(ft_writer_bool(w, KEY("add_space_prefix"), t->space_prefix));
+    FT_RETURN(ft_writer_bool(w, KEY("remove_extra_whitespaces"), fold));
+    if (!t->norms.charsmap)
+        return FT_OK;
+    ft_str blob = ft_charsmap__bytes(t->norms.charsmap);
+    return ft_writer_u8_array(w, KEY("precompiled_charsmap"), (const uint8_t *)blob.p, blob.n);
 }
 
 /* ---- GGUF, WordPiece ---- */

@@ -8,6 +8,7 @@
  *   .bos_token_id .eos_token_id .eot_token_id .eom_token_id .unknown_token_id .padding_token_id
  *   .cls_token_id .seperator_token_id (so spelled)   bert
  *   .add_bos_token .add_eos_token .add_space_prefix
+ *   .precompiled_charsmap .remove_extra_whitespaces   t5: SentencePiece's normalizer
  *   tokenizer.chat_template
  *
  * The container stays open as long as the tokenizer: an export copies these values as they are.
@@ -204,6 +205,12 @@ static ft_status load_id(const ft_tokenizer *t, const char *key, int32_t *id)
     return FT_OK;
 }
 
+static ft_status load_flag(const ft_tokenizer *t, const char *key, bool *value)
+{
+    const ft_meta *m = get(t, key);
+    return !m || ft_meta_bool(m, value) ? FT_OK : ft_fail(FT_EFORMAT, "%s: %s is no bool", t->path, key);
+}
+
 static ft_status load_special(ft_tokenizer *t)
 {
     ft_str text;
@@ -220,12 +227,8 @@ static ft_status load_special(ft_tokenizer *t)
     FT_RETURN(ft_tokenizer__add_stop(t, t->eos));
     FT_RETURN(ft_tokenizer__add_stop(t, eot));
     FT_RETURN(ft_tokenizer__add_stop(t, eom));
-    m = get(t, KEY("add_bos_token"));
-    if (m && !ft_meta_bool(m, &t->add_bos))
-        return ft_fail(FT_EFORMAT, "%s: " KEY("add_bos_token") " is no bool", t->path);
-    m = get(t, KEY("add_eos_token"));
-    if (m && !ft_meta_bool(m, &t->add_eos))
-        return ft_fail(FT_EFORMAT, "%s: " KEY("add_eos_token") " is no bool", t->path);
+    FT_RETURN(load_flag(t, KEY("add_bos_token"), &t->add_bos));
+    FT_RETURN(load_flag(t, KEY("add_eos_token"), &t->add_eos));
     m = get(t, "tokenizer.chat_template");
     if (m && ft_meta_str(m, &text) && !(t->chat_template = ft_strndup(text.p, text.n)))
         return FT_ENOMEM;
@@ -238,9 +241,7 @@ static ft_status load_special(ft_tokenizer *t)
 ft_status ft_spm__load_gguf(ft_tokenizer *t)
 {
     bool prefix = true;
-    const ft_meta *m = get(t, KEY("add_space_prefix"));
-    if (m && !ft_meta_bool(m, &prefix))
-        return ft_fail(FT_EFORMAT, "%s: " KEY("add_space_prefix") " is no bool", t->path);
+    FT_RETURN(load_flag(t, KEY("add_space_prefix"), &prefix));
     t->fuse_unk = true;
     t->unk = 0; /* llama.cpp's defaults for this kind */
     t->bos = 1;
@@ -251,6 +252,42 @@ ft_status ft_spm__load_gguf(ft_tokenizer *t)
     FT_RETURN(load_tokens(t, true));
     FT_RETURN(ft_norms__add_sentencepiece(&t->norms, prefix, false, true, (ft_str){0}, t->path));
     return FT_OK;
+}
+
+/* ---- unigram ---- */
+
+static ft_status load_charsmap(const ft_tokenizer *t, ft_buf *out)
+{
+    const ft_meta *m;
+    FT_RETURN(array_of(t, KEY("precompiled_charsmap"), FT_META_UINT, -1, false, &m));
+    for (uint64_t i = 0; m && i < m->n; i++) {
+        int64_t byte;
+        if (!ft_meta_at_i64(m, i, &byte) || byte < -128 || byte > 255)
+            return ft_fail(FT_EFORMAT, "%s: " KEY("precompiled_charsmap") " holds what is no byte", t->path);
+        FT_RETURN(ft_buf_putc(out, (int)(byte & 0xff)));
+    }
+    return FT_OK;
+}
+
+ft_status ft_unigram__load_gguf(ft_tokenizer *t)
+{
+    ft_status st = FT_OK;
+    ft_buf charsmap = {0};
+    bool prefix = true, fold = true;
+    t->eos = 1; /* llama.cpp's defaults for this kind */
+    t->unk = 2;
+    t->pad = 0;
+    t->add_eos = true;
+    FT_TRY(load_flag(t, KEY("add_space_prefix"), &prefix));
+    FT_TRY(load_flag(t, KEY("remove_extra_whitespaces"), &fold));
+    FT_TRY(load_id(t, KEY("unknown_token_id"), &t->unk));
+    t->model_unk = t->unk;
+    FT_TRY(load_charsmap(t, &charsmap));
+    FT_TRY(load_tokens(t, true));
+    st = ft_norms__add_sentencepiece(&t->norms, prefix, fold, true, (ft_str){charsmap.p, charsmap.n}, t->path);
+done:
+    ft_buf_free(&charsmap);
+    return st;
 }
 
 /* ---- WordPiece ---- */

@@ -1,4 +1,4 @@
-/* tokenizer.model, SentencePiece's ModelProto, of model type BPE.
+/* tokenizer.model, SentencePiece's ModelProto, of the model types that tokenizers.def has a kind for.
  *
  *   1 pieces (repeated): 1 piece, 2 score (f32), 3 type (1 normal 2 unknown 3 control 4 user defined 5 unused 6 byte)
  *   2 trainer_spec: 3 model_type (1 unigram, 2 BPE, 3 word, 4 char), 24 treat_whitespace_as_suffix, 40 unk_id, 41
@@ -16,7 +16,6 @@
 
 enum { FILE_MAX = 256 << 20 };
 enum { MODEL_PIECES = 1, MODEL_TRAINER = 2, MODEL_NORMALIZER = 3 };
-enum { MODEL_TYPE_BPE = 2 };
 
 typedef struct sp_model {
     int64_t pieces, model_type, unk, bos, eos, pad;
@@ -95,6 +94,19 @@ static ft_status read_normalizer(const ft_proto *outer, ft_str bytes, sp_model *
     }
 }
 
+static ft_status pick_kind(ft_tokenizer *t, const sp_model *m, const char *where)
+{
+    static const char *const types[] = {"0", "unigram", "bpe", "word", "char"};
+    for (size_t i = 0; ft_word_kinds[i] && !t->kind; i++)
+        if (ft_word_kinds[i]->sentencepiece && ft_word_kinds[i]->sentencepiece == m->model_type)
+            t->kind = ft_word_kinds[i];
+    return t->kind ? FT_OK
+                   : ft_fail(FT_EUNSUPPORTED,
+                             "%s: SentencePiece model type %s is not supported, only unigram and bpe are", where,
+                             m->model_type > 0 && m->model_type < (int64_t)FT_COUNT(types) ? types[m->model_type]
+                                                                                           : "(unknown)");
+}
+
 /* The settings, and how many pieces there are. */
 static ft_status read_model(ft_proto r, sp_model *m)
 {
@@ -116,11 +128,6 @@ static ft_status read_model(ft_proto r, sp_model *m)
         else if (f.number == MODEL_NORMALIZER)
             FT_RETURN(read_normalizer(&r, inner, m));
     }
-    static const char *const types[] = {"0", "unigram", "bpe", "word", "char"};
-    if (m->model_type != MODEL_TYPE_BPE)
-        return ft_fail(FT_EUNSUPPORTED, "%s: SentencePiece model type %s is not supported, only bpe is", r.path,
-                       m->model_type > 0 && m->model_type < (int64_t)FT_COUNT(types) ? types[m->model_type]
-                                                                                     : "(unknown)");
     if (m->suffix)
         return ft_fail(FT_EUNSUPPORTED, "%s: treat_whitespace_as_suffix is not supported", r.path);
     return FT_OK;
@@ -142,7 +149,8 @@ static ft_status load_pieces(ft_tokenizer *t, ft_proto r)
         t->vocab.score[id] = piece.score;
         ft_added_token token = {.text = t->vocab.piece[id], .id = id};
         bool control = piece.type == FT_TOKEN_CONTROL || piece.type == FT_TOKEN_UNKNOWN;
-        if (control || piece.type == FT_TOKEN_USER)
+        bool scored = t->kind == &ft_tokenizer_unigram; /* what users define are pieces with the best of scores */
+        if (control || (piece.type == FT_TOKEN_USER && !scored))
             FT_RETURN(ft_tokenizer__cut_out(t, &token, control, true));
         id++;
     }
@@ -236,6 +244,7 @@ static ft_status load_from(ft_tokenizer *t, ft_proto r, const char *dir)
     sp_model m;
     beside b = {.dir = dir};
     FT_TRY(read_model(r, &m));
+    FT_TRY(pick_kind(t, &m, r.path));
     FT_TRY(open_beside(&b, dir));
     int64_t n = m.pieces;
     FT_TRY(each_added(&b, m.pieces, find_top, &n));
@@ -243,8 +252,7 @@ static ft_status load_from(ft_tokenizer *t, ft_proto r, const char *dir)
     FT_TRY(load_pieces(t, r));
     FT_TRY(each_added(&b, m.pieces, add_token, t));
     FT_TRY(ft_norms__add_sentencepiece(&t->norms, m.dummy_prefix, m.remove_extra, m.escape, m.charsmap, r.path));
-    t->kind = &ft_tokenizer_spm;
-    t->fuse_unk = true;
+    t->fuse_unk = t->single_scores = true;
     t->unk = t->model_unk = id_or_none(t, m.unk);
     t->bos = id_or_none(t, m.bos);
     t->eos = id_or_none(t, m.eos);

@@ -2,6 +2,7 @@
  *
  *   BPE        "vocab": {piece: id}, "merges": ["a b" | ["a", "b"], ...], "unk_token", "ignore_merges", "fuse_unk",
  *              "byte_fallback"; dropout and affixes are refused
+ *   Unigram    "vocab": [[piece, score], ...], the place is the id, "unk_id", "byte_fallback"
  *   WordPiece  "vocab": {piece: id}, "unk_token", "continuing_subword_prefix", "max_input_chars_per_word"
  */
 #include "file/json.h"
@@ -132,6 +133,43 @@ ft_status ft_bpe__load_json(ft_tokenizer *t, const json_t *model, int64_t ids, c
     FT_RETURN(load_vocab(t, model, ids, where));
     FT_RETURN(load_unk(t, model, NULL, where));
     return load_merges(t, json_object_get(model, "merges"), where);
+}
+
+/* ---- Unigram ---- */
+
+static ft_status load_scored(ft_tokenizer *t, const json_t *vocab, const char *where)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(vocab, i, item)
+    {
+        const json_t *piece = json_array_get(item, 0), *score = json_array_get(item, 1);
+        if (!json_is_string(piece) || !json_is_number(score))
+            return ft_fail(FT_EFORMAT, "%s: token %zu of \"vocab\" is no [piece, score]", where, i);
+        FT_RETURN(ft_vocab__set(&t->vocab, (int32_t)i, str_of(piece), FT_TOKEN_NORMAL));
+        t->piece_score[i] = json_number_value(score);
+        t->vocab.score[i] = (float)t->piece_score[i];
+    }
+    return FT_OK;
+}
+
+ft_status ft_unigram__load_json(ft_tokenizer *t, const json_t *model, int64_t ids, const char *where)
+{
+    const json_t *vocab = json_object_get(model, "vocab");
+    int64_t unk;
+    if (!json_is_array(vocab))
+        return ft_fail(FT_EFORMAT, "%s: no \"vocab\" list in \"model\"", where);
+    FT_RETURN(ft_json_bool(model, "byte_fallback", where, false, &t->byte_fallback));
+    FT_RETURN(ft_vocab__init(&t->vocab, FT_MAX(ids, (int64_t)json_array_size(vocab)), true, where));
+    t->piece_score = ft_alloc((size_t)t->vocab.n, sizeof *t->piece_score);
+    if (!t->piece_score)
+        return FT_ENOMEM;
+    FT_RETURN(load_scored(t, vocab, where));
+    FT_RETURN(ft_json_i64(model, "unk_id", where, -1, &unk));
+    if (unk < -1 || unk >= t->vocab.n)
+        return ft_fail(FT_EFORMAT, "%s: unk_id %lld, expected below %d", where, (long long)unk, t->vocab.n);
+    t->model_unk = (int32_t)unk;
+    return FT_OK;
 }
 
 /* ---- WordPiece ---- */

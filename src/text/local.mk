@@ -24,7 +24,9 @@ src_libfettle_la_SOURCES += \
 	%D%/tokenizer_impl.h \
 	%D%/tokenizers.def \
 	%D%/train_tokenizer.c \
+	%D%/trie.c %D%/trie.h \
 	%D%/unicode.c %D%/unicode.h \
+	%D%/unigram.c \
 	%D%/vocab.c %D%/vocab.h \
 	%D%/vocabularies.def \
 	%D%/wordpiece.c \

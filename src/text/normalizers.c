@@ -4,12 +4,13 @@
  */
 #include "text/normalizers.h"
 #include "file/json.h"
+#include "text/base64.h"
 #include "text/unicode.h"
 
 #include <string.h>
 #include <utf8proc.h>
 
-enum { NESTING_MAX = 8 };
+enum { NESTING_MAX = 8, WHOLE_CLUSTER = 6 };
 
 /* ---- Unicode forms ---- */
 
@@ -116,6 +117,49 @@ static ft_status bert(const ft_norm *n, const ft_norm_run *run, ft_str in, ft_bu
         FT_RETURN(put_char(out, c));
         if (chinese)
             FT_RETURN(ft_buf_putc(out, ' '));
+    }
+    return FT_OK;
+}
+
+/* ---- tables of characters ---- */
+
+/* Hugging Face asks the table for short grapheme clusters as a whole, then for their characters. */
+static ft_status precompiled(const ft_norm *n, const ft_norm_run *run, ft_str in, ft_buf *out)
+{
+    for (size_t at = 0, end = 0; at < in.n; at = end) {
+        utf8proc_int32_t state = 0;
+        ft_str r;
+        int32_t c = next_char(in, &end);
+        for (size_t next = end; next < in.n; end = next) {
+            int32_t d = next_char(in, &next);
+            if (utf8proc_grapheme_break_stateful(c, d, &state))
+                break;
+            c = d;
+        }
+        if (end - at < WHOLE_CLUSTER && ft_charsmap__whole(n->charsmap, (ft_str){in.p + at, end - at}, &r)) {
+            FT_RETURN(ft_buf_put(out, r.p, r.n));
+            continue;
+        }
+        for (size_t i = at, k; i < end; i += k) {
+            k = ft_utf8__len(in.p + i, end - i);
+            if (!ft_charsmap__whole(n->charsmap, (ft_str){in.p + i, k}, &r))
+                r = (ft_str){in.p + i, k};
+            FT_RETURN(ft_buf_put(out, r.p, r.n));
+        }
+    }
+    return FT_OK;
+}
+
+/* SentencePiece's "nmt": some controls go, some invisible characters are spaces. */
+static ft_status nmt(const ft_norm *n, const ft_norm_run *run, ft_str in, ft_buf *out)
+{
+    for (size_t i = 0; i < in.n;) {
+        int32_t c = next_char(in, &i);
+        if ((c >= 1 && c <= 8) || c == 0xb || (c >= 0xe && c <= 0x1f) || c == 0x7f || c == 0x8f || c == 0x9f)
+            continue;
+        bool space = c == 9 || c == 0xa || c == 0xc || c == 0xd || c == 0x1680 || (c >= 0x200b && c <= 0x200f) ||
+                     c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xfeff || c == 0xfffd;
+        FT_RETURN(put_char(out, space ? ' ' : c));
     }
     return FT_OK;
 }
@@ -228,7 +272,8 @@ static ft_status keep_text(ft_norm *s, const json_t *j, const char *key, const c
 
 static ft_status build_strip(ft_norms *n, ft_norm *s, const json_t *j, const char *where)
 {
-    n->rewrites = true;
+    n->rewrites = n->folds_spaces = true;
+    n->unigram++;
     FT_RETURN(ft_json_bool(j, "strip_left", where, true, &s->left));
     return ft_json_bool(j, "strip_right", where, true, &s->right);
 }
@@ -245,6 +290,8 @@ static ft_status build_replace(ft_norms *n, ft_norm *s, const json_t *j, const c
         n->marks_spaces = true;
     else
         n->rewrites = true;
+    if (regex && ft_str_is(from, " {2,}"))
+        n->unigram++;
     return ft_regex__compile(&s->pattern, from, !regex, where);
 }
 
@@ -262,6 +309,25 @@ static ft_status build_rewrite(ft_norms *n, ft_norm *s, const json_t *j, const c
 {
     n->rewrites = true;
     return FT_OK;
+}
+
+static ft_status build_charsmap(ft_norms *n, ft_norm *s, const json_t *j, const char *where)
+{
+    ft_status st = FT_OK;
+    ft_buf blob = {0};
+    bool ok;
+    const json_t *text = json_object_get(j, "precompiled_charsmap");
+    n->rewrites = true;
+    FT_TRY(ft_base64__decode(&blob, (ft_str){json_string_value(text), json_string_length(text)}, &ok));
+    if (!ok || !blob.n)
+        st = ft_fail(FT_EFORMAT, "%s: a Precompiled normalizer whose precompiled_charsmap is not base64", where);
+    else
+        st = ft_charsmap__new(&s->charsmap, (ft_str){blob.p, blob.n}, where);
+    n->charsmap = s->charsmap;
+    n->unigram++;
+done:
+    ft_buf_free(&blob);
+    return st;
 }
 
 static ft_status build_form(ft_norms *n, ft_norm *s, const json_t *j, const char *where)
@@ -295,6 +361,8 @@ static const struct {
     {"Strip", strip, build_strip, 0},
     {"Replace", replace, build_replace, 0},
     {"Prepend", prepend, build_prepend, 0},
+    {"Precompiled", precompiled, build_charsmap, 0},
+    {"Nmt", nmt, build_rewrite, 0},
     {"BertNormalizer", bert, build_bert, 0},
 };
 
@@ -336,7 +404,12 @@ ft_status ft_norms__add_sentencepiece(ft_norms *n, bool dummy_prefix, bool remov
     s->remove_extra = remove_extra;
     s->escape = n->marks_spaces = escape;
     n->rewrites = remove_extra || !escape || charsmap.n;
-    return charsmap.n ? ft_charsmap__new(&s->charsmap, charsmap, where) : FT_OK;
+    n->folds_spaces = remove_extra;
+    n->unigram++;
+    if (charsmap.n)
+        FT_RETURN(ft_charsmap__new(&s->charsmap, charsmap, where));
+    n->charsmap = s->charsmap;
+    return FT_OK;
 }
 
 ft_status ft_norms__add_bert(ft_norms *n, bool clean, bool chinese, bool strip, bool lower, const char *where)

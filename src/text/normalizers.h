@@ -39,7 +39,10 @@ typedef struct ft_norms {
     bool space_prefix; /* a text gets SentencePiece's leading space */
     bool marks_spaces; /* spaces become space marks */
     bool bert_uncased; /* BERT's whole normalization, lower case without accents: what GGUF's "bert" does by itself */
-    bool rewrites;     /* something beyond marking spaces and a Unicode normal form is done to the text */
+    size_t unigram;    /* steps that GGUF's "t5" does too: a table of characters, folding of spaces */
+    bool folds_spaces; /* runs of spaces become one, those at the ends go */
+    const ft_charsmap *charsmap; /* of the step that has one, else NULL */
+    bool rewrites;               /* something beyond marking spaces and a Unicode normal form is done to the text */
 } ft_norms;
 
 /* Appends the steps of tokenizer.json's "normalizer" (may be null). */

@@ -207,11 +207,8 @@ static ft_status raw_of(ft_tokenizer *t, int32_t id, ft_buf *tmp)
     if (v->type[id] == FT_TOKEN_CONTROL || v->type[id] == FT_TOKEN_UNKNOWN)
         return FT_OK;
     tmp->n = 0;
-    for (size_t i = 0; byte < 0 && i < p.n;) {
-        bool mark = is_mark(p, i);
-        FT_RETURN(ft_buf_putc(tmp, mark ? ' ' : p.p[i]));
-        i += mark ? FT_SPACE_MARK_BYTES : 1;
-    }
+    if (byte < 0)
+        FT_RETURN(ft_unicode__unmark(tmp, p));
     if (byte >= 0) {
         FT_RETURN(ft_buf_putc(tmp, byte));
         t->byte_id[byte] = id;

@@ -198,6 +198,7 @@ static void scratch_free(ft_scratch *s)
     ft_buf_free(&s->norm[1]);
     ft_buf_free(&s->points);
     ft_buf_free(&s->word);
+    ft_buf_free(&s->lattice);
     for (size_t i = 0; i < FT_STAGES_MAX; i++)
         ft_buf_free(&s->stage[i]);
     ft_work__free(&s->work);
@@ -219,6 +220,8 @@ void ft_tokenizer_free(ft_tokenizer *t)
     ft_added__free(&t->raw);
     ft_added__free(&t->raw_special);
     ft_added__free(&t->normalized);
+    ft_trie__free(&t->pieces);
+    ft_free(t->piece_score);
     ft_map_free(t->whole);
     ft_free(t->chars.slots);
     ft_free(t->stops);
@@ -253,7 +256,7 @@ ft_status ft_scratch__take(const ft_tokenizer *t, ft_scratch **out)
     ft_status st = s->cache ? ft_matcher__new(&s->matcher) : FT_ENOMEM;
     for (size_t i = 0; i < FT_STAGES_MAX; i++)
         s->stage[i].max = (size_t)1 << 36;
-    s->norm[0].max = s->norm[1].max = s->word.max = (size_t)1 << 36;
+    s->norm[0].max = s->norm[1].max = s->word.max = s->lattice.max = (size_t)1 << 36;
     if (st != FT_OK) {
         scratch_free(s);
         *out = NULL;

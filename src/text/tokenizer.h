@@ -1,7 +1,8 @@
 /* The text room, tokenizers: bytes to token ids and back, exactly as the model's own stack does it.
  *
- * Kinds (text/tokenizers.def): byte-level BPE (tokenizer.json, GGUF "gpt2"), SentencePiece-style BPE with byte fallback
- * (tokenizer.model, tokenizer.json, GGUF "llama"). Pre-tokenizer patterns are the file's own, run by PCRE2 (JIT).
+ * Kinds (text/tokenizers.def): byte-level BPE (tokenizer.json, tekken.json, GGUF "gpt2"), SentencePiece-style BPE with
+ * byte fallback (tokenizer.model, tokenizer.json, GGUF "llama"), unigram (tokenizer.model, tokenizer.json, GGUF "t5"),
+ * WordPiece (tokenizer.json, vocab.txt, GGUF "bert"). Pre-tokenizer patterns are the file's own, run by PCRE2 (JIT).
  * padding and truncation settings of a tokenizer.json are ignored. Files are hostile.
  * Ownership: the caller frees the tokenizer; ft_ids grow with ft_resize and are freed by ft_ids_free.
  * Threads: encode and decode may be called from several threads at once on one tokenizer.
@@ -29,7 +30,7 @@ typedef enum ft_token_type {
 } ft_token_type;
 
 typedef struct ft_tokenizer ft_tokenizer;
-/* path: an HF directory (tokenizer.json first, then tokenizer.model, llama2.c's tokenizer.bin), one of these files, or
+/* path: an HF directory (the first of vocabularies.def that it holds), one of these files, or
  * a .gguf. tokenizer_config.json, special_tokens_map.json and generation_config.json beside it give the special ids. */
 ft_status ft_tokenizer_open(ft_tokenizer **out, const char *path);
 void ft_tokenizer_free(ft_tokenizer *t);

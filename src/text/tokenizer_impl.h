@@ -16,6 +16,7 @@
 #include "text/merges.h"
 #include "text/normalizers.h"
 #include "text/pretokenizers.h"
+#include "text/trie.h"
 #include "text/vocab.h"
 
 #include <stdatomic.h>
@@ -41,7 +42,7 @@ _Static_assert(sizeof(ft_cached) == 64, "an entry fills a cache line");
 /* Working memory of one encode call at a time. */
 typedef struct ft_scratch {
     ft_matcher *matcher;
-    ft_buf norm[2], points, stage[FT_STAGES_MAX], word;
+    ft_buf norm[2], points, stage[FT_STAGES_MAX], word, lattice;
     ft_work work;
     ft_cached *cache; /* FT_CACHE_SLOTS of them */
 } ft_scratch;
@@ -81,6 +82,10 @@ struct ft_tokenizer {
     bool byte_fallback;   /* tokenizer.json: "<0x0A>" is a byte token */
     bool fuse_unk;        /* spm: neighbouring unknown characters are one */
     bool cut_at_space;    /* spm: no merge crosses into a space mark, so words can end there */
+    ft_trie pieces;       /* unigram */
+    double *piece_score;  /* unigram: [V] */
+    double unk_score;     /* unigram: of a character that is no piece */
+    bool single_scores;   /* unigram: scores add up in single precision, as in SentencePiece */
     ft_str prefix;        /* wordpiece: stands before pieces that go on inside a word; of the vocabulary's arena */
     size_t word_max;      /* wordpiece: characters; a longer word is unk */
     size_t piece_max;     /* wordpiece: bytes of the longest piece */
@@ -169,17 +174,21 @@ ft_status ft_tokenizer__write_hf(const ft_tokenizer *t, const char *dir);
 
 /* ---- the kinds' columns: json_model.c, from_gguf.c, export_tokenizer.c, write_hf.c ---- */
 ft_status ft_bpe__load_json(ft_tokenizer *t, const json_t *model, int64_t ids, const char *where);
+ft_status ft_unigram__load_json(ft_tokenizer *t, const json_t *model, int64_t ids, const char *where);
 ft_status ft_wordpiece__load_json(ft_tokenizer *t, const json_t *model, int64_t ids, const char *where);
 ft_status ft_bpe__load_gguf(ft_tokenizer *t);
 ft_status ft_spm__load_gguf(ft_tokenizer *t);
+ft_status ft_unigram__load_gguf(ft_tokenizer *t);
 ft_status ft_wordpiece__load_gguf(ft_tokenizer *t);
 ft_status ft_wordpiece__read_piece(ft_str piece, ft_buf *out);
 ft_status ft_wordpiece__gguf_piece(ft_str piece, ft_buf *out);
 ft_status ft_bpe__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows);
 ft_status ft_spm__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows);
+ft_status ft_unigram__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows);
 ft_status ft_wordpiece__write_gguf(const ft_tokenizer *t, ft_writer *w, int64_t rows);
 json_t *ft_bpe__write_json(const ft_tokenizer *t);
 json_t *ft_spm__write_json(const ft_tokenizer *t);
+json_t *ft_unigram__write_json(const ft_tokenizer *t);
 json_t *ft_wordpiece__write_json(const ft_tokenizer *t);
 
 /* ---- wordpiece.c ---- */

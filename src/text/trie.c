@@ -67,7 +67,7 @@ ft_status ft_trie__put(ft_trie *t, ft_str key, int32_t id)
             FT_RETURN(grow(t));
         struct ft_edge *e = &t->slots[slot_of(t, node, byte)];
         if (!e->from) {
-            int32_t to;
+            int32_t to = -1;
             FT_RETURN(new_node(t, &to));
             *e = (struct ft_edge){node + 1, to, byte};
             t->edges++;

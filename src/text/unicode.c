@@ -81,6 +81,16 @@ size_t ft_unicode__trailing_space(ft_str s)
     return s.n - end;
 }
 
+ft_status ft_unicode__unmark(ft_buf *out, ft_str p)
+{
+    for (size_t i = 0; i < p.n;) {
+        bool mark = p.n - i >= FT_SPACE_MARK_BYTES && memcmp(p.p + i, FT_SPACE_MARK, FT_SPACE_MARK_BYTES) == 0;
+        FT_RETURN(ft_buf_putc(out, mark ? ' ' : p.p[i]));
+        i += mark ? FT_SPACE_MARK_BYTES : 1;
+    }
+    return FT_OK;
+}
+
 static bool stands_for_itself(int32_t c)
 {
     return (c >= '!' && c <= '~') || (c >= 0xa1 && c <= 0xac) || (c >= 0xae && c <= 0xff);

@@ -22,6 +22,9 @@ bool ft_unicode__is_word(int32_t c);
 size_t ft_unicode__leading_space(ft_str s);
 size_t ft_unicode__trailing_space(ft_str s);
 
+/* Appends a piece with its space marks as spaces. */
+ft_status ft_unicode__unmark(ft_buf *out, ft_str piece);
+
 /* Character of a byte in the byte-level alphabet; byte of a character, -1 when it is none of the 256. */
 int32_t ft_bytes__char(uint8_t byte);
 int ft_bytes__byte(int32_t c);

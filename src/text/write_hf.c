@@ -5,6 +5,7 @@
  * merges in the order of their ranks.
  */
 #include "file/json.h"
+#include "text/base64.h"
 #include "text/tokenizer_impl.h"
 #include "text/unicode.h"
 
@@ -144,6 +145,62 @@ json_t *ft_spm__write_json(const ft_tokenizer *t)
 {
     return json_pack("{s:o, s:n, s:o, s:o}", "normalizer", marking_normalizer(t), "pre_tokenizer", "decoder",
                      marking_decoder(t), "model", bpe_model(t, false));
+}
+
+static json_t *scored_pieces(const ft_tokenizer *t)
+{
+    json_t *list = json_array();
+    for (int32_t id = 0; list && id < t->vocab.n; id++)
+        if (json_array_append_new(list, json_pack("[o, f]", string_of(t->vocab.piece[id]), t->piece_score[id]))) {
+            json_decref(list);
+            list = NULL;
+        }
+    return list;
+}
+
+/* Appends {"type": "Replace"}. */
+static int add_replace(json_t *steps, const char *kind, const char *from, const char *to)
+{
+    return json_array_append_new(
+        steps, json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", kind, from, "content", to));
+}
+
+/* SentencePiece's normalizer step by step: the table, spaces folded, one in front, all of them marked. */
+static json_t *unigram_normalizer(const ft_tokenizer *t)
+{
+    ft_buf table = {0};
+    json_t *steps = json_array();
+    bool ok = steps;
+    if (ok && t->norms.charsmap) {
+        ok = ft_base64__encode(&table, ft_charsmap__bytes(t->norms.charsmap)) == FT_OK &&
+             json_array_append_new(
+                 steps, json_pack("{s:s, s:s}", "type", "Precompiled", "precompiled_charsmap", table.p)) == 0;
+        ft_buf_free(&table);
+    }
+    if (ok && t->norms.folds_spaces)
+        ok = json_array_append_new(
+                 steps, json_pack("{s:s, s:b, s:b}", "type", "Strip", "strip_left", 1, "strip_right", 1)) == 0 &&
+             add_replace(steps, "Regex", " {2,}", " ") == 0;
+    if (ok && t->space_prefix)
+        ok = json_array_append_new(steps, json_pack("{s:s, s:s}", "type", "Prepend", "prepend", FT_SPACE_MARK)) == 0;
+    if (ok)
+        ok = add_replace(steps, "String", " ", FT_SPACE_MARK) == 0;
+    if (!ok) {
+        json_decref(steps);
+        return NULL;
+    }
+    return json_pack("{s:s, s:o}", "type", "Sequence", "normalizers", steps);
+}
+
+json_t *ft_unigram__write_json(const ft_tokenizer *t)
+{
+    bool bytes = false;
+    for (int32_t id = 0; id < t->vocab.n; id++)
+        bytes = bytes || t->vocab.type[id] == FT_TOKEN_BYTE;
+    return json_pack("{s:o, s:n, s:o, s:{s:s, s:o, s:o, s:b}}", "normalizer", unigram_normalizer(t), "pre_tokenizer",
+                     "decoder", marking_decoder(t), "model", "type", "Unigram", "unk_id",
+                     t->unk >= 0 ? json_integer(t->unk) : json_null(), "vocab", scored_pieces(t), "byte_fallback",
+                     bytes);
 }
 
 /* GGUF holds only BERT's own normalization. */

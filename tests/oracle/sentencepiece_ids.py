@@ -45,6 +45,11 @@ TRAINED = {
     "no_prefix": dict(normalization_rule_name="identity", add_dummy_prefix=False, remove_extra_whitespaces=False, byte_fallback=True),
     "folded": dict(normalization_rule_name="identity", remove_extra_whitespaces=True, split_digits=True),
     "symbols": dict(normalization_rule_name="nmt_nfkc", user_defined_symbols=["<sep>", "the pump", "12"], control_symbols=["<c>"]),
+    "unigram": dict(model_type="unigram", normalization_rule_name="nmt_nfkc"),
+    "unigram_bytes": dict(model_type="unigram", normalization_rule_name="identity", byte_fallback=True, remove_extra_whitespaces=False,
+                          add_dummy_prefix=False),
+    "unigram_symbols": dict(model_type="unigram", normalization_rule_name="nfkc", user_defined_symbols=["<sep>", "the pump", "12"],
+                            control_symbols=["<c>"], split_digits=True),
 }
 
 
@@ -52,8 +57,9 @@ def trained(folder, sentences):
     """Models of settings that no shipped one has."""
     for name, settings in TRAINED.items():
         prefix = os.path.join(folder, name)
-        sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(sentences), model_prefix=prefix, model_type="bpe", vocab_size=1200,
-                                                 character_coverage=0.999, minloglevel=2, **settings)
+        settings = dict(model_type="bpe") | settings
+        sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(sentences), model_prefix=prefix, vocab_size=1200,
+                                                 character_coverage=0.999, minloglevel=2, num_threads=1, **settings)
         yield prefix + ".model"
 
 

@@ -270,6 +270,44 @@ START_TEST(normalizers_rewrite_as_described)
 }
 END_TEST
 
+/* The pieces that small_tokenizers[k] cuts a text into. */
+static void check_small(size_t k, const char *text, const char *want)
+{
+    ft_tokenizer *t;
+    ck_assert_ok(ft_tokenizer_open(&t, small_file(k)));
+    ck_assert_str_eq(pieces_of(t, text, true), want);
+    ft_tokenizer_free(t);
+}
+
+START_TEST(unigram_takes_the_best_sum)
+{
+#define MARK "\xe2\x96\x81"
+    check_small(0, "ab", MARK "a|b");                       /* -4.0; "_" and "ab" would be -4.25 */
+    check_small(0, " b  bab ", MARK "|b|" MARK "|b|ab");    /* "b" and "ab" are -3.75, "b", "a", "b" -4 */
+    check_small(0, "axyb", MARK "a|<unk>|b");               /* neighbours that are unknown are one */
+    check_small(0, "a</s>", MARK "a|</s>");
+    check_small(1, "ab<u>A", MARK "|ab|<u>|<0x41>"); /* a piece that users defined has the best of scores */
+}
+END_TEST
+
+START_TEST(wordpiece_takes_the_longest_piece)
+{
+    for (size_t k = 2; k < 4; k++) {
+        check_small(k, "Un\xc3\xa0" "ffable,  \xc3\xa9 e", "un|##aff|##able|,|e|e");
+        check_small(k, "una unx", "un|##a|[UNK]");
+        check_small(k, "e[SEP]e [un", "e|[SEP]|e|[UNK]|un");
+    }
+}
+END_TEST
+
+START_TEST(a_tekken_vocabulary_merges_by_its_ranks)
+{
+    check_small(4, "ab aab b", "ab|\xc4\xa0" "a|ab|\xc4\xa0|b");
+    check_small(4, "a</s>b", "a|</s>|b");
+    check_small(4, "xx", ""); /* behind default_vocab_size */
+}
+END_TEST
+
 START_TEST(added_tokens_keep_their_flags)
 {
 #define ADDED(content, flags)    "{\"id\": 20, \"content\": \"" content "\", " flags "\"special\": false}"
@@ -374,7 +412,8 @@ int main(void)
              threads_may_share_a_tokenizer, special_ids_are_those_of_the_models,
              control_tokens_are_made_only_where_asked, decoding_skips_control_tokens_and_the_first_space,
              merges_go_by_rank_and_from_the_left, ignore_merges_takes_whole_words, pre_tokenizers_cut_as_described,
-             normalizers_rewrite_as_described, added_tokens_keep_their_flags,
+             normalizers_rewrite_as_described, unigram_takes_the_best_sum,
+             wordpiece_takes_the_longest_piece, a_tekken_vocabulary_merges_by_its_ranks, added_tokens_keep_their_flags,
              what_would_be_read_wrongly_is_refused_by_name, a_pattern_that_explodes_is_stopped,
              every_failing_allocation_is_reported);
 }

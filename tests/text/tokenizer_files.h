@@ -58,6 +58,53 @@ static inline void check_same(const ft_tokenizer *a, const ft_tokenizer *b, ft_s
     ft_ids_free(&y);
 }
 
+/* A tokenizer of a few tokens for the kinds and files that ../shared has none of, or only large ones. */
+typedef struct small_tokenizer {
+    const char *name; /* of the file */
+    const char *data;
+    size_t n;
+} small_tokenizer;
+#define SMALL(name, text) {name, text, sizeof text - 1}
+/* A table of characters (charsmap.h): tab and line ends become spaces. */
+#define SMALL_CHARSMAP \
+    "AAEAAABAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" \
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAJgQAACoEAAAAAAAAAAAAADYEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" \
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" \
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAgAA=="
+static const small_tokenizer small_tokenizers[] = {
+    SMALL("tokenizer.json",
+          "{\"added_tokens\": [{\"id\": 6, \"content\": \"</s>\", \"special\": true}], \"normalizer\": {\"type\": \"Precompiled\", "
+          "\"precompiled_charsmap\": \"" SMALL_CHARSMAP "\"}, \"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": "
+          "[{\"type\": \"WhitespaceSplit\"}, {\"type\": \"Metaspace\", \"replacement\": \"\xe2\x96\x81\", \"prepend_scheme\": "
+          "\"always\"}]}, \"post_processor\": {\"type\": \"RobertaProcessing\", \"cls\": [\"</s>\", 6], \"sep\": [\"</s>\", 6]}, "
+          "\"model\": {\"type\": \"Unigram\", \"unk_id\": 0, \"vocab\": [[\"<unk>\", 0], [\"\xe2\x96\x81\", -2], [\"a\", -1], "
+          "[\"b\", -1.5], [\"ab\", -2.25], [\"\xe2\x96\x81" "a\", -2.5], [\"</s>\", 0]]}}"),
+    SMALL("tokenizer.model", "\x0a\x09\x0a\x05<unk>\x18\x02" "\x0a\x07\x0a\x03<s>\x18\x03" "\x0a\x08\x0a\x04</s>\x18\x03"
+                             "\x0a\x0f\x0a\x06<0x41>\x15\0\0\0\0\x18\x06" "\x0a\x0a\x0a\x03\xe2\x96\x81\x15\0\0\0\xc0"
+                             "\x0a\x08\x0a\x01" "a\x15\0\0\x80\xbf" "\x0a\x08\x0a\x01" "b\x15\0\0\xc0\xbf"
+                             "\x0a\x09\x0a\x02" "ab\x15\0\0\x10\xc0" "\x0a\x0c\x0a\x03<u>\x15\0\0\0\0\x18\x04" "\x12\x02\x18\x01"),
+    SMALL("tokenizer.json",
+          "{\"added_tokens\": [{\"id\": 0, \"content\": \"[UNK]\", \"special\": true}, {\"id\": 1, \"content\": \"[CLS]\", "
+          "\"special\": true}, {\"id\": 2, \"content\": \"[SEP]\", \"special\": true}], \"normalizer\": {\"type\": "
+          "\"BertNormalizer\"}, \"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"}, \"decoder\": {\"type\": \"WordPiece\"}, "
+          "\"model\": {\"type\": \"WordPiece\", \"unk_token\": \"[UNK]\", \"vocab\": {\"[UNK]\": 0, \"[CLS]\": 1, \"[SEP]\": 2, "
+          "\"un\": 3, \"##aff\": 4, \"##able\": 5, \"##a\": 6, \",\": 7, \"e\": 8}}}"),
+    SMALL("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nun\n##aff\r\n##able\n##a\n,\ne\n"),
+    SMALL("tekken.json",
+          "{\"config\": {\"pattern\": \"[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}| ?[^\\\\s\\\\p{L}\\\\p{N}]+|\\\\s+\", "
+          "\"default_vocab_size\": 9, \"default_num_special_tokens\": 4}, \"vocab\": [{\"rank\": 0, \"token_bytes\": \"YQ==\"}, "
+          "{\"rank\": 1, \"token_bytes\": \"Yg==\"}, {\"rank\": 2, \"token_bytes\": \"YWI=\"}, {\"rank\": 3, \"token_bytes\": "
+          "\"IA==\"}, {\"rank\": 4, \"token_bytes\": \"IGE=\"}, {\"rank\": 5, \"token_bytes\": \"eHg=\"}]}"),
+};
+
+/* The file of a small tokenizer, in a directory of its own. */
+static inline const char *small_file(size_t k)
+{
+    const char *path = ft_test_path(ft_test_dir(), small_tokenizers[k].name);
+    ck_assert_ok(ft_write_file(path, small_tokenizers[k].data, small_tokenizers[k].n));
+    return path;
+}
+
 /* Texts that tokenizers trip over. */
 static const char *const hard_texts[] = {
     "",

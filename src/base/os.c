@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -62,6 +63,13 @@ void ft_mapping_close(ft_mapping *m)
         munmap((void *)m->data, m->size);
     ft_free(m->path);
     *m = (ft_mapping){0};
+}
+
+void ft_mapping_ahead(const void *p, size_t n)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGE_SIZE), from = (uintptr_t)p / page * page;
+    if (n)
+        madvise((void *)from, (uintptr_t)p + n - from, MADV_WILLNEED);
 }
 
 ft_status ft_read_file(ft_buf *out, const char *path, size_t max_bytes)
@@ -369,6 +377,34 @@ uint64_t ft_peak_rss_bytes(void)
 uint64_t ft_total_ram_bytes(void)
 {
     return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGE_SIZE);
+}
+
+/* The number behind "key" in a small text file, `otherwise` where there is none. */
+static uint64_t number_in(const char *path, const char *key, uint64_t otherwise)
+{
+    char text[4096];
+    unsigned long long v;
+    FILE *f = fopen(path, "r");
+    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    if (f)
+        fclose(f);
+    text[n] = 0;
+    const char *at = strstr(text, key);
+    return at && sscanf(at + strlen(key), "%llu", &v) == 1 ? v : otherwise;
+}
+
+uint64_t ft_available_ram_bytes(void)
+{
+    uint64_t kib = number_in("/proc/meminfo", "MemAvailable:", ft_total_ram_bytes() / 2048);
+    uint64_t limit = number_in("/sys/fs/cgroup/memory.max", "", UINT64_MAX),
+             used = number_in("/sys/fs/cgroup/memory.current", "", 0);
+    return FT_MIN(kib * 1024, limit - FT_MIN(limit, used));
+}
+
+uint64_t ft_free_disk_bytes(const char *dir)
+{
+    struct statvfs s;
+    return statvfs(dir, &s) == 0 ? (uint64_t)s.f_bavail * s.f_frsize : 0;
 }
 
 static volatile sig_atomic_t stop_flag;

@@ -18,6 +18,8 @@ typedef struct ft_mapping {
 /* FT_EINPUT when there is no such file, FT_EIO otherwise. */
 ft_status ft_mapping_open(ft_mapping *out, const char *path);
 void ft_mapping_close(ft_mapping *m);
+/* Asks the system to have n bytes of a mapping read soon. */
+void ft_mapping_ahead(const void *p, size_t n);
 
 typedef struct ft_out ft_out;
 ft_status ft_out_open(ft_out **out, const char *path);
@@ -80,6 +82,11 @@ double ft_now_s(void);           /* monotonic seconds */
 uint64_t ft_rss_bytes(void);      /* resident now */
 uint64_t ft_peak_rss_bytes(void); /* highest so far */
 uint64_t ft_total_ram_bytes(void);
+/* What could be taken now without driving others out: free memory and caches, within the limit of the process's group
+ * where the system tells; else a half of all. */
+uint64_t ft_available_ram_bytes(void);
+/* Free for this user where dir lies; 0 when that cannot be told. */
+uint64_t ft_free_disk_bytes(const char *dir);
 
 /* Stop requests: a signal handler sets the flag, loops read it. */
 /* SIGINT, SIGTERM, SIGHUP; a second signal ends the process at once. SIGPIPE is ignored: a reader that leaves does not end

@@ -212,6 +212,17 @@ static void plan_update(ft_train_options *o, ft_recipe *r)
     o->max_grad_norm = float_of(r, "max_grad_norm");
 }
 
+static void plan_prefix(ft_train_options *o, ft_recipe *r)
+{
+    static const char *const places[] = {
+        [FT_PREFIX_AUTO] = "auto", [FT_PREFIX_OFF] = "off", [FT_PREFIX_MEMORY] = "memory", [FT_PREFIX_DISK] = "disk"};
+    const char *place = text_of(r, "prefix_cache", 0), *dtype = text_of(r, "prefix_cache_dtype", 0);
+    for (int i = 0; i < (int)FT_COUNT(places); i++)
+        if (is(place, places[i]))
+            o->prefix_cache = (ft_prefix_place)i;
+    o->prefix_cache_dtype = dtype ? ft_dtype_named(dtype) : NULL;
+}
+
 static void plan_training(ft_plan *p, ft_recipe *r)
 {
     ft_train_options *o = &p->train_options;
@@ -226,6 +237,7 @@ static void plan_training(ft_plan *p, ft_recipe *r)
     p->auto_checkpointing = is(checkpointing, "auto");
     o->gradient_checkpointing = is(checkpointing, "true");
     o->compute = is(text_of(r, "compute", 0), "bf16") ? FT_COMPUTE_BF16 : FT_COMPUTE_F32;
+    plan_prefix(o, r);
     o->save_steps = int_of(r, "save_steps");
     o->save_total_limit = int_of(r, "save_total_limit");
     o->eval_steps = int_of(r, "eval_steps");

@@ -97,6 +97,7 @@ void ft_store__free(ft_store *s)
     for (size_t i = 0; i < s->n; i++)
         ft_free(s->arrays[i].name);
     ft_free(s->arrays);
+    ft_mapping_close(&s->view);
     ft_map_free(s->names);
     ft_free(s->path);
     ft_free(s);
@@ -108,6 +109,7 @@ ft_store *ft_store__new(const char *path)
     if (!s)
         return NULL;
     s->file = -1;
+    s->shift = -1;
     s->path = ft_strdup(path);
     s->names = ft_map_new();
     if (s->path && s->names)

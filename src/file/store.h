@@ -49,6 +49,9 @@ ft_status ft_store_get_str(ft_store *s, const char *key, char **v); /* ft_free *
 ft_status ft_store_info(ft_store *s, const char *name, ft_store_type *type, int *ndim, int64_t shape[FT_MAX_DIMS]);
 /* Reads a whole array into data, which has room for exactly count elements of type; a mismatch is FT_EFORMAT. */
 ft_status ft_store_get(ft_store *s, const char *name, ft_store_type type, int64_t count, void *data);
+/* The same where it lies in the file, mapped until the store is closed; it may start at any byte. FT_EUNSUPPORTED for an
+ * array that is compressed or larger than 1 MiB, which lies in pieces. */
+ft_status ft_store_view(ft_store *s, const char *name, ft_store_type type, int64_t count, const void **data);
 /* Calls fn for every array, in the order of their names' bytes, until one call fails. */
 ft_status ft_store_each(ft_store *s,
                         ft_status (*fn)(void *ctx, const char *name, ft_store_type type, int ndim,

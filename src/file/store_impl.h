@@ -43,6 +43,8 @@ struct ft_store {
     ft_store__array *arrays;
     size_t n, cap;
     ft_map *names;    /* to places in arrays */
+    ft_mapping view;  /* of a store that is read, once an array was viewed */
+    int64_t shift;    /* on the address of a chunk, -1: not known yet */
     ft_status failed; /* the first failure, and its words: commit refuses with them */
     char why[1024];
 };

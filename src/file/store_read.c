@@ -222,11 +222,14 @@ static ft_status read_array(ft_store *s, const ft_store__array *a, void *data)
     return st;
 }
 
-ft_status ft_store_get(ft_store *s, const char *name, ft_store_type type, int64_t count, void *data)
+/* The array of that name, type and size. */
+static ft_status find_as(const ft_store *s, const char *name, ft_store_type type, int64_t count,
+                         const ft_store__array **out)
 {
     const ft_store__array *a = NULL;
     int64_t n = 1;
     FT_RETURN(find(s, name, &a));
+    *out = a;
     for (int i = 0; i < a->ndim; i++)
         n *= a->shape[i];
     if (a->type != type || n != count)
@@ -234,7 +237,77 @@ ft_status ft_store_get(ft_store *s, const char *name, ft_store_type type, int64_
             FT_EFORMAT, "%s: array \"%s\" holds %lld elements of %zu bytes, expected %lld of %zu%s", s->path, name,
             (long long)n, ft_store_type_bytes(a->type), (long long)count, ft_store_type_bytes(type),
             a->type != type && ft_store_type_bytes(a->type) == ft_store_type_bytes(type) ? " and another type" : "");
-    return n ? read_array(s, a, data) : FT_OK;
+    return FT_OK;
+}
+
+ft_status ft_store_get(ft_store *s, const char *name, ft_store_type type, int64_t count, void *data)
+{
+    const ft_store__array *a = NULL;
+    FT_RETURN(find_as(s, name, type, count, &a));
+    return count ? read_array(s, a, data) : FT_OK;
+}
+
+/* Its one chunk, as it is when nothing but the checksum was applied: the address and the bytes without that. */
+static ft_status only_chunk(const ft_store *s, const ft_store__array *a, size_t bytes, haddr_t *at)
+{
+    hid_t set = H5Dopen2(s->file, a->name, H5P_DEFAULT), list = set < 0 ? -1 : H5Dget_create_plist(set),
+          space = set < 0 ? -1 : H5Dget_space(set);
+    hsize_t chunks = 0, stored = 0, offset[FT_MAX_DIMS];
+    unsigned skipped = 0;
+    ft_status st = FT_OK;
+    bool plain = list >= 0 && H5Pget_layout(list) == H5D_CHUNKED && H5Pget_nfilters(list) == 1;
+    if (!plain || H5Dget_num_chunks(set, space, &chunks) < 0 || chunks != 1)
+        st = ft_fail(FT_EUNSUPPORTED, "%s: array \"%s\" does not lie in one piece", s->path, a->name);
+    else if (H5Dget_chunk_info(set, space, 0, offset, &skipped, at, &stored) < 0 || stored < bytes)
+        st = cannot_read(s, a->name);
+    H5Sclose(space);
+    H5Pclose(list);
+    H5Dclose(set);
+    return st;
+}
+
+static bool lies_at(const ft_store *s, uint64_t at, const void *bytes, size_t n)
+{
+    return at <= s->view.size && n <= s->view.size - at && memcmp(s->view.data + at, bytes, n) == 0;
+}
+
+/* Versions of HDF5 differ in whether the address of a chunk counts the user block: the first array that can tell is read
+ * to find out. */
+static ft_status find_shift(ft_store *s, const ft_store__array *a, size_t bytes, haddr_t at, int64_t *shift)
+{
+    void *copy = ft_resize(NULL, bytes, 1);
+    ft_status st = copy ? read_array(s, a, copy) : FT_ENOMEM;
+    bool counted = st == FT_OK && lies_at(s, at, copy, bytes), not = st == FT_OK && lies_at(s, at + FT_STORE__BLOCK, copy, bytes);
+    if (st == FT_OK && !counted && !not)
+        st = ft_fail(FT_EUNSUPPORTED, "%s: array \"%s\" is not found where HDF5 says that it lies", s->path, a->name);
+    *shift = counted ? 0 : FT_STORE__BLOCK;
+    if (counted != not)
+        s->shift = *shift;
+    ft_free(copy);
+    return st;
+}
+
+ft_status ft_store_view(ft_store *s, const char *name, ft_store_type type, int64_t count, const void **data)
+{
+    const ft_store__array *a = NULL;
+    haddr_t at = 0;
+    size_t bytes = (size_t)count * ft_store_type_bytes(type);
+    FT_RETURN(find_as(s, name, type, count, &a));
+    if (!s->view.data)
+        FT_RETURN(ft_mapping_open(&s->view, s->path));
+    *data = s->view.data;
+    if (!count)
+        return FT_OK;
+    ft_store__silence q = ft_store__quiet();
+    ft_status st = only_chunk(s, a, bytes, &at);
+    ft_store__loud(q);
+    int64_t shift = s->shift;
+    if (st == FT_OK && shift < 0)
+        st = find_shift(s, a, bytes, at, &shift);
+    if (st == FT_OK && (at + (uint64_t)shift > s->view.size || bytes > s->view.size - at - (uint64_t)shift))
+        st = ft_fail(FT_EFORMAT, "%s: array \"%s\" lies beyond the end of the file", s->path, name);
+    *data = st == FT_OK ? s->view.data + at + shift : NULL;
+    return st;
 }
 
 ft_status ft_store_each(ft_store *s,

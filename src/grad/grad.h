@@ -94,6 +94,7 @@ void ft_tape_compute(ft_tape *t, ft_compute compute);
 /* From the next begin on ops check their inputs, take memory and record as ever, but compute nothing: no array is read or
  * written, not even a weight's. To learn what a step needs, and to have it held before the first real one. */
 void ft_tape_dry(ft_tape *t, bool dry);
+bool ft_tape_is_dry(const ft_tape *t);
 /* After begin: this micro-batch holds the tokens of its optimizer step from `first` on. Dropout masks are counted from
  * there, so that one mask serves a step however it is cut. */
 void ft_tape_first_token(ft_tape *t, int64_t first);

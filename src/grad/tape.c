@@ -102,6 +102,11 @@ void ft_tape_compute(ft_tape *t, ft_compute compute)
     t->compute = compute;
 }
 
+bool ft_tape_is_dry(const ft_tape *t)
+{
+    return t->dry;
+}
+
 void ft_tape_first_token(ft_tape *t, int64_t first)
 {
     t->first_token = first;

@@ -7,6 +7,7 @@ src_libfettle_la_SOURCES += \
 	%D%/config.c \
 	%D%/decode.c \
 	%D%/decoder.c \
+	%D%/frozen.c \
 	%D%/gemma2.c \
 	%D%/gemma3.c \
 	%D%/granite.c \

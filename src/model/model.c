@@ -523,20 +523,6 @@ static ft_var *frozen(ft_tape *t, ft_var *x, void *pass, int64_t end)
     return walk(t, x, pass, 0, end, 0, &mark);
 }
 
-int64_t ft_model_frozen_blocks(const ft_model *m)
-{
-    int64_t first = m->config.num_hidden_layers;
-    for (size_t i = 0; i < m->n; i++) {
-        const ft_weight *w = &m->weights[i];
-        bool trains = w->p.trainable || (w->adapted && w->adapted->a.trainable) || (w->saved && w->saved->p.trainable);
-        bool above = w->layer < 0 && w != m->outer[FT_W_EMBED] &&
-                     (w == m->outer[FT_W_FINAL_NORM] || w == m->outer[FT_W_HEAD]);
-        if (trains && !above)
-            first = FT_MIN(first, FT_MAX(w->layer, (int64_t)0));
-    }
-    return first;
-}
-
 ft_var *ft_model_enter(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, int64_t k)
 {
     ft_pass *p = new_pass(m, t, seg, NULL);

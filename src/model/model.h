@@ -112,6 +112,11 @@ ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T,
 /* The blocks below the first one in which something trains (num_hidden_layers where only norm or head do). What leaves
  * them is a function of the ids alone, nothing of them is recorded, and the walk backward ends above them. */
 int64_t ft_model_frozen_blocks(const ft_model *m);
+/* FLOPs a token, of rows of `tokens` tokens, that such blocks cost forward: what a step is spared that gets the hidden
+ * states above them from elsewhere. */
+double ft_model_frozen_flops_per_token(const ft_model *m, int64_t tokens);
+/* A hash over all that their output depends on besides the ids: config, embedding, the weights of blocks 0 .. k - 1. */
+ft_status ft_model_hash_below(uint64_t *out, const ft_model *m, int64_t k);
 /* The two halves of a forward pass: hidden states [T, C] that enter block k, on a tape that does not record; and, from
  * these, what ft_model_forward gives. */
 ft_var *ft_model_enter(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, int64_t k);

@@ -5,6 +5,7 @@ src_libfettle_la_SOURCES += \
 	%D%/identity.c %D%/identity.h \
 	%D%/loop.c \
 	%D%/optimizers.def \
+	%D%/prefix.c %D%/prefix.h \
 	%D%/runlog.c %D%/runlog.h \
 	%D%/schedules.c %D%/schedules.def \
 	%D%/step.c \

@@ -8,6 +8,7 @@
 #include "train/train.h"
 #include "base/os.h"
 #include "train/checkpoint.h"
+#include "train/prefix.h"
 #include "train/runlog.h"
 
 #include <math.h>
@@ -261,16 +262,41 @@ static ft_status take_best(run *r)
     return st;
 }
 
+/* Before the first step: the states below the first trained block, where they are to be kept. A disk that is full ends
+ * the keeping, not the run. */
+static ft_status keep_prefix(run *r)
+{
+    ft_prefix *prefix = ft_stepper_prefix(r->stepper);
+    const ft_train_options *o = r->o;
+    ft_prefix_keeping how = {.place = o->prefix_cache,
+                             .dir = o->output_dir,
+                             .again = r->total_steps - r->state.progress.step > r->steps_per_epoch,
+                             .progress = keep_scoring,
+                             .ctx = r};
+    if (!prefix && (o->prefix_cache == FT_PREFIX_MEMORY || o->prefix_cache == FT_PREFIX_DISK))
+        ft_note(FT_NOTE, "prefix_cache: layer 0 trains, so there are no states to keep (lora_layers chooses the layers)");
+    if (!prefix || r->state.progress.finished)
+        return FT_OK;
+    ft_status st = ft_prefix_keep(prefix, &how);
+    if (st == FT_EIO) {
+        ft_note(FT_WARN, "prefix_cache: %s; going on without", ft_error());
+        return FT_OK;
+    }
+    return st == FT_ESTOPPED ? stop(r) : st;
+}
+
 static ft_status train(run *r)
 {
     ft_progress *p = &r->state.progress;
     FT_RETURN(begin(r));
+    FT_RETURN(keep_prefix(r));
     if (p->eval_due)
         FT_RETURN(follow(r));
     while (!p->finished) {
         FT_RETURN(step(r));
         FT_RETURN(follow(r));
     }
+    ft_prefix_remove(r->o->output_dir);
     FT_RETURN(take_best(r));
     return emit(r, (ft_train_event){.kind = FT_EVENT_END, .loss = p->loss});
 }

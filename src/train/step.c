@@ -12,6 +12,7 @@
 #include "base/threads.h"
 #include "kernel/kernel.h"
 #include "train/batch.h"
+#include "train/prefix.h"
 #include "train/train.h"
 
 #include <math.h>
@@ -32,6 +33,7 @@ struct ft_stepper {
     ft_tape *tape;
     ft_order order;
     ft_batch batch;
+    ft_prefix *prefix; /* NULL: something trains in block 0 */
     float **moments; /* [trainable * n_moments] */
     tile *tiles;
     size_t n_tiles;
@@ -108,6 +110,7 @@ static ft_status set_out(ft_stepper *s)
     s->total_steps = o->max_steps > 0 ? o->max_steps : FT_MAX((int64_t)steps, (int64_t)1);
     double warmup = ceil(o->warmup_ratio * (double)s->total_steps);
     s->warmup_steps = o->warmup_steps > 0 ? o->warmup_steps : (int64_t)warmup;
+    FT_RETURN(ft_prefix_new(&s->prefix, s->model, s->rows, o));
     return make_tape(s);
 }
 
@@ -147,6 +150,7 @@ void ft_stepper_free(ft_stepper *s)
     ft_free(s->moments);
     ft_free(s->tiles);
     ft_tape_free(s->tape);
+    ft_prefix_free(s->prefix);
     ft_batch_free(&s->batch);
     ft_order_free(&s->order);
     ft_free(s);
@@ -172,18 +176,42 @@ ft_tape *ft_stepper_tape(ft_stepper *s)
     return s->tape;
 }
 
+ft_prefix *ft_stepper_prefix(ft_stepper *s)
+{
+    return s->prefix;
+}
+
 /* ---- micro-batches ---- */
+
+/* From the states that enter the first trained block, where there are frozen ones below it. */
+static ft_status forward(ft_var **out, ft_stepper *s, const int64_t *rows, int64_t n)
+{
+    const ft_batch *b = &s->batch;
+    const ft_segments seg = {.n = n, .start = b->start};
+    int64_t C = ft_model_config(s->model)->hidden_size;
+    int64_t checkpointed = s->o->gradient_checkpointing;
+    if (!s->prefix) {
+        *out = ft_model_forward(s->model, s->tape, b->ids, b->T, &seg, NULL, checkpointed);
+        return ft_tape_status(s->tape);
+    }
+    float *x = ft_tape_alloc(s->tape, (size_t)(b->T * C), sizeof *x);
+    if (!x)
+        return ft_tape_status(s->tape);
+    if (!ft_tape_is_dry(s->tape))
+        FT_RETURN(ft_prefix_states(s->prefix, rows, n, x));
+    ft_var *states = ft_leaf(s->tape, x, b->T, C, false);
+    *out = ft_model_from(s->model, s->tape, states, ft_prefix_blocks(s->prefix), &seg, checkpointed);
+    return ft_tape_status(s->tape);
+}
 
 /* first: tokens of the step in the micro-batches before. */
 static ft_status micro_step(ft_stepper *s, const int64_t *rows, int64_t n, int64_t first, double weight, ft_loss *loss)
 {
     ft_batch_fill(&s->batch, s->rows, rows, n);
-    const ft_segments seg = {.n = n, .start = s->batch.start};
+    ft_var *x = NULL;
     ft_tape_begin(s->tape, true, s->o->seed, (uint64_t)s->step);
     ft_tape_first_token(s->tape, first);
-    ft_var *x = ft_model_forward(s->model, s->tape, s->batch.ids, s->batch.T, &seg, NULL, s->o->gradient_checkpointing);
-    if (!x)
-        return ft_tape_status(s->tape);
+    FT_RETURN(forward(&x, s, rows, n));
     FT_RETURN(ft_op_head_loss(s->tape, x, ft_model_head(s->model), s->batch.targets, ft_model_softcap(s->model), weight,
                               loss));
     return ft_tape_backward(s->tape);
@@ -278,6 +306,14 @@ static double apply_gradient(ft_stepper *s)
     return norm;
 }
 
+/* The rows of the next micro-batch of this epoch, which begins at `next` in its order. */
+static void look_ahead(ft_stepper *s, const int64_t *next)
+{
+    int64_t left = s->order.row + s->order.n - next;
+    if (s->prefix)
+        ft_prefix_ahead(s->prefix, next, FT_MIN(left, s->o->micro_batch_size));
+}
+
 ft_status ft_stepper_run(ft_stepper *s, int64_t step, ft_step *out)
 {
     const ft_train_options *o = s->o;
@@ -290,6 +326,7 @@ ft_status ft_stepper_run(ft_stepper *s, int64_t step, ft_step *out)
     out->supervised = ft_batch_supervised(s->rows, rows, n);
     for (int64_t at = 0; at < n; at += o->micro_batch_size) {
         int64_t k = FT_MIN(o->micro_batch_size, n - at);
+        look_ahead(s, rows + at + k);
         FT_RETURN(micro_step(s, rows + at, k, out->tokens, 1.0 / (double)out->supervised, &loss));
         out->tokens += s->batch.T;
     }

@@ -32,6 +32,13 @@ typedef struct ft_schedule {
 extern const ft_schedule *const ft_schedules[];
 const ft_schedule *ft_schedule_named(const char *name);
 
+/* Where the hidden states that enter the first trained block are kept from epoch to epoch. The result is the same. */
+typedef enum ft_prefix_place { FT_PREFIX_AUTO, FT_PREFIX_OFF, FT_PREFIX_MEMORY, FT_PREFIX_DISK } ft_prefix_place;
+/* Bytes that keeping those of all rows takes (0 where block 0 trains), and where auto keeps them: in memory up to a quarter
+ * of what is available there, else on the disk of dir where there is room; nowhere when rows come by only once. */
+uint64_t ft_prefix_bytes(const ft_model *m, const ft_rows *rows, const ft_dtype *dtype);
+ft_prefix_place ft_prefix_choose(uint64_t bytes, const char *dir, bool again);
+
 typedef struct ft_train_options {
     const char *output_dir;
     uint64_t seed, recipe_hash;
@@ -51,6 +58,8 @@ typedef struct ft_train_options {
     int64_t early_stopping_patience;             /* evaluations without a better score; 0: off */
     const ft_metric *metric_for_best;            /* NULL: the eval loss */
     ft_score_options score;                      /* metrics of every evaluation */
+    ft_prefix_place prefix_cache;
+    const ft_dtype *prefix_cache_dtype; /* f32 or bf16; what enters the first trained block is rounded to it. NULL: f32 */
     bool resume;
 } ft_train_options;
 

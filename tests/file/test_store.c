@@ -124,6 +124,48 @@ START_TEST(what_was_put_is_got)
 }
 END_TEST
 
+START_TEST(an_array_in_one_piece_is_viewed_where_it_lies)
+{
+    const char *path = ft_test_path(ft_test_dir(), "view.h5");
+    enum { N = 100 };
+    static float same[N], w[N];
+    static uint16_t h[3 * N];
+    const int64_t shape[] = {N}, shape_h[] = {N, 3}, none[] = {0};
+    const void *data;
+    ft_store *s;
+    for (int i = 0; i < N; i++)
+        w[i] = weight(i);
+    for (int i = 0; i < 3 * N; i++)
+        h[i] = (uint16_t)(i * 40503);
+    ck_assert_ok(ft_store_create(&s, path));
+    ck_assert_ok(ft_store_put(s, "zeros", FT_STORE_F32, 1, shape, same, 0));
+    ck_assert_ok(ft_store_put(s, "states/w", FT_STORE_F32, 1, shape, w, 0));
+    ck_assert_ok(ft_store_put(s, "states/h", FT_STORE_U16, 2, shape_h, h, 0));
+    ck_assert_ok(ft_store_put(s, "none", FT_STORE_F32, 1, none, w, 0));
+    ck_assert_ok(ft_store_put(s, "small", FT_STORE_F32, 1, shape, w, 3));
+    ck_assert_ok(ft_store_commit(s));
+    ck_assert_ok(ft_store_open(&s, path));
+    for (int i = 0; i < 2; i++) {
+        ck_assert_ok(ft_store_view(s, "zeros", FT_STORE_F32, N, &data));
+        ck_assert_mem_eq(data, same, sizeof same);
+        ck_assert_ok(ft_store_view(s, "states/h", FT_STORE_U16, 3 * N, &data));
+        ck_assert_mem_eq(data, h, sizeof h);
+        ck_assert_ok(ft_store_view(s, "states/w", FT_STORE_F32, N, &data));
+        ck_assert_mem_eq(data, w, sizeof w);
+    }
+    ck_assert_ok(ft_store_view(s, "none", FT_STORE_F32, 0, &data));
+    ck_assert_fails(ft_store_view(s, "small", FT_STORE_F32, N, &data), FT_EUNSUPPORTED, "does not lie in one piece");
+    ck_assert_fails(ft_store_view(s, "states/w", FT_STORE_F32, N - 1, &data), FT_EFORMAT, "expected 99");
+    ck_assert_fails(ft_store_view(s, "gone", FT_STORE_F32, N, &data), FT_EINPUT, "no array");
+    ft_store_close(s);
+    int64_t rows = LARGE;
+    ck_assert_ok(write_store(path, rows));
+    ck_assert_ok(ft_store_open(&s, path));
+    ck_assert_fails(ft_store_view(s, "adapter/layers.0.q/A", FT_STORE_F32, rows * COLS, &data), FT_EUNSUPPORTED, "one piece");
+    ft_store_close(s);
+}
+END_TEST
+
 START_TEST(what_is_asked_wrongly_is_refused)
 {
     const char *path = ft_test_path(ft_test_dir(), "s.h5");
@@ -323,7 +365,7 @@ END_TEST
 
 int main(void)
 {
-    FT_TESTS("store", what_was_put_is_got, what_is_asked_wrongly_is_refused, a_wrong_put_never_makes_a_file,
+    FT_TESTS("store", what_was_put_is_got, an_array_in_one_piece_is_viewed_where_it_lies, what_is_asked_wrongly_is_refused, a_wrong_put_never_makes_a_file,
              the_same_puts_make_the_same_bytes, every_flipped_byte_is_noticed, damaged_copies_are_refused,
              what_is_no_store_is_refused, every_allocation_may_fail, no_failed_write_leaves_a_file);
 }

@@ -68,10 +68,14 @@ START_TEST(trainable_weights_have_gradients)
 }
 END_TEST
 
-static void adapt(ft_model *m)
+/* From block `first` on. */
+static void adapt(ft_model *m, int64_t first)
 {
     static const char *const all[] = {"all-linear"};
-    ft_adapter_spec spec = {.kind = "lora", .r = R, .alpha = 8, .target_modules = all, .n_targets = 1};
+    int64_t layers[L];
+    ft_adapter_spec spec = {.kind = "lora", .r = R, .alpha = 8, .target_modules = all, .n_targets = 1, .layers = layers};
+    for (int64_t i = first; i < L; i++)
+        layers[spec.n_layers++] = i;
     ck_assert_ok(ft_adapter_attach(m, &spec));
 }
 
@@ -123,9 +127,23 @@ END_TEST
 START_TEST(flops_of_an_adapter_are_the_formula_and_what_the_ops_count_and_skip)
 {
     ft_model *m = make(true, &ft_q8_0, false, 1);
-    adapt(m);
+    adapt(m, 0);
     double formula = 4.0 * (L * LINEARS + HEAD) + 6.0 * L * ADAPTER + 12.0 * PAIRS;
     double skipped = 2.0 * C * (H * D + 2 * K * D) + 2.0 * 3 * R * C;
+    ck_assert_double_eq_tol(ft_model_flops_per_token(m, SEQ), formula, 1e-6);
+    ck_assert_double_eq_tol(counted(m), formula - skipped, 1e-6);
+    ft_model_free(m);
+}
+END_TEST
+
+START_TEST(flops_of_an_adapter_on_the_last_layer_leave_out_the_walk_below_it)
+{
+    ft_model *m = make(true, &ft_q8_0, false, 1);
+    adapt(m, L - 1);
+    double frozen = 2.0 * (L - 1) * LINEARS + 4.0 * PAIRS * (L - 1) / L;
+    double formula = frozen + 4.0 * (LINEARS + HEAD) + 6.0 * ADAPTER + 12.0 * PAIRS / L;
+    double skipped = 2.0 * C * (H * D + 2 * K * D) + 2.0 * 3 * R * C;
+    ck_assert_double_eq_tol(ft_model_frozen_flops_per_token(m, SEQ), frozen, 1e-6);
     ck_assert_double_eq_tol(ft_model_flops_per_token(m, SEQ), formula, 1e-6);
     ck_assert_double_eq_tol(counted(m), formula - skipped, 1e-6);
     ft_model_free(m);
@@ -149,5 +167,6 @@ int main(void)
     FT_TESTS("random", matrices_are_stored_as_asked_and_vectors_in_f32,
              weights_follow_from_the_seed_and_have_the_deviation_of_an_untrained_model, trainable_weights_have_gradients,
              flops_of_full_training_are_the_formula_and_what_the_ops_count,
-             flops_of_an_adapter_are_the_formula_and_what_the_ops_count_and_skip, a_config_that_cannot_be_is_refused);
+             flops_of_an_adapter_are_the_formula_and_what_the_ops_count_and_skip,
+             flops_of_an_adapter_on_the_last_layer_leave_out_the_walk_below_it, a_config_that_cannot_be_is_refused);
 }

@@ -1,7 +1,11 @@
 if HAVE_CHECK
-check_PROGRAMS += tests/train/test_train
-TESTS += tests/train/test_train
+TRAIN_TESTS = tests/train/test_train tests/train/test_prefix
+check_PROGRAMS += $(TRAIN_TESTS)
+TESTS += $(TRAIN_TESTS)
 tests_train_test_train_SOURCES = %D%/test_train.c
 tests_train_test_train_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_train_test_train_LDADD = $(TEST_LIBS)
+tests_train_test_prefix_SOURCES = %D%/test_prefix.c
+tests_train_test_prefix_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_train_test_prefix_LDADD = $(TEST_LIBS)
 endif

@@ -12,13 +12,18 @@ static bool recognises(const char *text)
 }
 
 static const char ollama[] =
+    "{{- $before := \"\" }}\n"
     "{{- range $i, $_ := .Messages }}\n"
     "{{- $last := eq (len (slice $.Messages $i)) 1 }}\n"
-    "{{- if eq .Role \"tool\" }}<|im_start|>user\n<tool_response>\n{{ .Content }}\n</tool_response><|im_end|>\n"
-    "{{ else }}<|im_start|>{{ .Role }}\n{{ .Content }}\n"
+    "{{- if and (eq $before \"tool\") (ne .Role \"tool\") }}<|im_end|>\n{{ end }}\n"
+    "{{- if eq .Role \"tool\" }}\n"
+    "{{- if ne $before \"tool\" }}<|im_start|>user{{ end }}\n<tool_response>\n{{ .Content }}\n</tool_response>\n"
+    "{{- if $last }}<|im_end|>\n{{ end }}\n"
+    "{{- else }}<|im_start|>{{ .Role }}\n{{ .Content }}\n"
     "{{- if not (and $last (eq .Role \"assistant\")) }}<|im_end|>\n{{ end }}\n"
     "{{- end }}\n"
     "{{- if and $last (ne .Role \"assistant\") }}<|im_start|>assistant\n{{ end }}\n"
+    "{{- $before = .Role }}\n"
     "{{- end }}";
 
 static const char jinja[] =

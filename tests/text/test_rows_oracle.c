@@ -85,11 +85,13 @@ static json_t *messages_json(const struct chat *c)
 /* White space at the ends of texts is trimmed by some templates and not by Ollama's: these have none. */
 static const turn clean_chat[] = {{"system", "Be brief."}, USER("One?"), ASSISTANT("1"), USER("Two?")};
 static const turn clean_tool_chat[] = {
-    USER("look"), ASSISTANT("call"), {"tool", "1"}, ASSISTANT("done"), USER("go on")};
+    USER("look"), ASSISTANT("call"), {"tool", "1"}, {"tool", "2"}, ASSISTANT("done"), USER("go on")};
+static const turn tools_last_chat[] = {USER("look"), ASSISTANT("call"), {"tool", "1"}, {"tool", "2"}};
 static const turn open_chat[] = {USER("One?"), ASSISTANT("Well, ")};
 static const struct chat clean_chats[] = {{"clean", clean_chat, FT_COUNT(clean_chat)},
                                           {"question", question, FT_COUNT(question)},
-                                          {"tool", clean_tool_chat, FT_COUNT(clean_tool_chat)}};
+                                          {"tool", clean_tool_chat, FT_COUNT(clean_tool_chat)},
+                                          {"tool", tools_last_chat, FT_COUNT(tools_last_chat)}};
 
 static void add_ollama_case(json_t *cases, const ft_chat_template *t, const struct chat *c, const char *expected)
 {

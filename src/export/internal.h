@@ -78,7 +78,7 @@ ft_status ft_export__modelfile_text(ft_buf *b, const char *command, const char *
 ft_status ft_export__modelfile_open(ft_out **out, const ft_export_request *r);
 /* *orphan: fettle wrote this Modelfile of dir, and the GGUF that it describes is gone. */
 ft_status ft_export__modelfile_is_orphan(bool *orphan, const char *dir, const char *path);
-/* Its text: FROM, TEMPLATE, every stop, parameters. */
+/* Its text: FROM, TEMPLATE, the template's default SYSTEM message, every stop, parameters. */
 ft_status ft_export__modelfile(ft_buf *b, const char *gguf_name, const ft_tokenizer *tok, const ft_chat_template *chat,
                                const ft_sampling *sampling);
 

@@ -79,6 +79,50 @@ static ft_status put_sampling(ft_buf *b, const ft_sampling *s)
     return FT_OK;
 }
 
+/* ---- the default system message ---- */
+
+/* The text of a chat up to where its answer begins; empty where the template has no place for such a chat. */
+static ft_status chat_text(ft_buf *out, const ft_message *messages, size_t n, const ft_tokenizer *tok,
+                           const ft_chat_template *chat)
+{
+    ft_ids ids = {0};
+    ft_status st = ft_prompt_ids(&ids, messages, n, tok, chat);
+    if (st == FT_OK)
+        st = ft_tokenizer_decode(tok, ids.p, ids.n, false, true, out);
+    else if (st != FT_ENOMEM)
+        st = FT_OK;
+    ft_ids_free(&ids);
+    return st;
+}
+
+/* What the chat template puts where a chat brings no system message: a chat with a known one shows what stands around
+ * it, and between the same surroundings of a chat without lies the template's own. Nothing where it has none. */
+static ft_status put_system(ft_buf *b, const ft_tokenizer *tok, const ft_chat_template *chat)
+{
+    static const char mark[] = "MARK";
+    const ft_message messages[] = {{.role = FT_SYSTEM, .content = {mark, sizeof mark - 1}},
+                                   {.role = FT_USER, .content = {"x", 1}}};
+    ft_buf with = {0}, without = {0};
+    char *system = NULL;
+    ft_status st = FT_OK;
+    FT_TRY(chat_text(&with, messages, 2, tok, chat));
+    FT_TRY(chat_text(&without, messages + 1, 1, tok, chat));
+    const char *at = with.n && without.n ? strstr(with.p, mark) : NULL;
+    if (!at)
+        goto done;
+    size_t before = (size_t)(at - with.p), behind = with.n - before - (sizeof mark - 1);
+    if (without.n <= before + behind || memcmp(without.p, with.p, before) != 0 ||
+        memcmp(without.p + without.n - behind, at + sizeof mark - 1, behind) != 0)
+        goto done;
+    system = ft_strndup(without.p + before, without.n - before - behind);
+    st = system ? ft_export__modelfile_text(b, "SYSTEM", system, false) : FT_ENOMEM;
+done:
+    ft_free(system);
+    ft_buf_free(&with);
+    ft_buf_free(&without);
+    return st;
+}
+
 ft_status ft_export__modelfile(ft_buf *b, const char *gguf_name, const ft_tokenizer *tok, const ft_chat_template *chat,
                                const ft_sampling *sampling)
 {
@@ -88,6 +132,8 @@ ft_status ft_export__modelfile(ft_buf *b, const char *gguf_name, const ft_tokeni
     FT_RETURN(ft_buf_puts(b, marker));
     FT_RETURN(ft_buf_printf(b, "%s%s\n", from, gguf_name));
     FT_RETURN(ft_export__modelfile_text(b, "TEMPLATE", ft_chat_template_ollama(chat), true));
+    if (chat)
+        FT_RETURN(put_system(b, tok, chat));
     FT_RETURN(put_stops(b, tok, chat));
     return put_sampling(b, sampling ? sampling : &greedy);
 }

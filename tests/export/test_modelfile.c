@@ -157,6 +157,32 @@ START_TEST(chat_template_and_its_stops_are_written_once_each)
 }
 END_TEST
 
+/* Rows of a template with a default system message were trained with it: Ollama has to put it there too. */
+START_TEST(a_default_system_message_is_written)
+{
+    static const struct {
+        const char *dir, *template, *system;
+    } models[] = {
+        {"vocab/hf/qwen2.5-0.5b-instruct", "auto", "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."},
+        {"vocab/hf/qwen2.5-0.5b-instruct", "none", "(absent)"},
+        {"vocab/hf/llama-3.2-1b-instruct", "llama3", "(absent)"},
+        {"vocab/hf/llama2", "llama2", "(absent)"},
+    };
+    if (!ft_test_shared("vocab/hf"))
+        FT_SKIP("../shared is absent");
+    for (size_t i = 0; i < FT_COUNT(models); i++) {
+        ft_tokenizer *tok;
+        const ft_chat_template *chat;
+        ck_assert_ok(ft_tokenizer_open(&tok, ft_test_shared(models[i].dir)));
+        ck_assert_ok(ft_chat_template_pick(&chat, models[i].template, tok));
+        parsed p = written(tok, chat, NULL);
+        ck_assert_str_eq(value_of(&p, "SYSTEM"), models[i].system);
+        parsed_free(&p);
+        ft_tokenizer_free(tok);
+    }
+}
+END_TEST
+
 /* A folder with a model and its tokenizer, exported to GGUFs beside each other. */
 typedef struct fixture {
     const char *dir;
@@ -266,6 +292,7 @@ int main(void)
 {
     FT_TESTS("modelfile", texts_read_back_to_themselves, texts_that_no_quotes_can_hold_are_refused,
              plain_completion_has_from_template_stops_and_greedy_parameters, chat_template_and_its_stops_are_written_once_each,
+             a_default_system_message_is_written,
              each_gguf_of_a_folder_has_a_modelfile_of_its_own, modelfiles_of_the_user_are_kept,
              a_failed_modelfile_leaves_no_gguf);
 }

@@ -2,6 +2,7 @@
 #ifndef FETTLE_H
 #define FETTLE_H
 
+#include "base/human.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "base/rng.h"

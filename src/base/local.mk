@@ -1,4 +1,5 @@
 src_libfettle_la_SOURCES += \
+	%D%/human.c %D%/human.h \
 	%D%/mem.c %D%/mem.h \
 	%D%/os.c %D%/os.h \
 	%D%/path.c \

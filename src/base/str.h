@@ -17,6 +17,8 @@ bool ft_str_eq(ft_str a, ft_str b);
 bool ft_str_is(ft_str a, const char *s);
 bool ft_starts(const char *s, const char *prefix);
 bool ft_ends(const char *s, const char *suffix);
+/* Bytes of the well-formed UTF-8 character at s[0..n), 0 when there is none. */
+size_t ft_utf8_length(const char *s, size_t n);
 /* The whole of s as a number; false (and *out untouched) when anything else stands in it or it is out of range. */
 bool ft_parse_i64(const char *s, int64_t *out);
 bool ft_parse_f64(const char *s, double *out);

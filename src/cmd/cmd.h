@@ -110,10 +110,6 @@ void ft_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 ft_status ft_put(const ft_buf *text);
 /* Flushes stdout; FT_EIO when not all of it could be written. */
 ft_status ft_out_finish(void);
-/* A number of bytes, of seconds, of anything, for people: "12.4 MB", "1h12m", "5.5 M". */
-const char *ft_human_bytes(double n, char buf[32]);
-const char *ft_human_seconds(double s, char buf[32]);
-const char *ft_human_count(double n, char buf[32]);
 
 /* ---- result.c: one result, printed for people or as JSON ---- */
 /* Members of a result in order; a NaN or infinite number becomes null. Failed allocations show in ft_result_print. */

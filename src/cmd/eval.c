@@ -20,14 +20,6 @@ typedef struct evaluation {
     ft_status write_status;
 } evaluation;
 
-static bool only_text(const ft_dataset *d)
-{
-    for (size_t i = 0; i < d->n; i++)
-        if (d->examples[i].kind != FT_TEXT)
-            return false;
-    return true;
-}
-
 static ft_status read_data(evaluation *e)
 {
     const ft_args *a = e->args;
@@ -64,7 +56,7 @@ static ft_status choose_metrics(evaluation *e)
 {
     const char *list = ft_args_text(e->args, "metrics");
     if (!list)
-        list = only_text(&e->data) ? "loss,perplexity,token_accuracy" : "loss,perplexity,token_accuracy,exact_match";
+        list = ft_dataset_is_text(&e->data) ? "loss,perplexity,token_accuracy" : "loss,perplexity,token_accuracy,exact_match";
     char *name;
     for (size_t i = 0;; i++) {
         FT_RETURN(ft_context(ft_comma_item(&name, list, i), "--metrics"));
@@ -140,7 +132,7 @@ static ft_status put_result(const evaluation *e, const ft_scores *s)
     ft_result_int(o, "supervised_tokens", s->supervised_tokens);
     ft_result_int(o, "generated_tokens", s->generated_tokens);
     ft_result_scores(o, s);
-    if (only_text(&e->data) && !ft_args_given(e->args, "max-rows") && !isnan(ft_scores_get(s, "loss", NAN)))
+    if (ft_dataset_is_text(&e->data) && !ft_args_given(e->args, "max-rows") && !isnan(ft_scores_get(s, "loss", NAN)))
         ft_result_real(o, "bits_per_byte", bits_per_byte(e, s));
     ft_result_real(o, "time_s", s->seconds);
     return ft_result_print(e->args, o);

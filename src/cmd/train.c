@@ -19,21 +19,13 @@ typedef struct session {
 
 /* ---- before ---- */
 
-static bool only_text(const ft_dataset *d)
-{
-    for (size_t i = 0; i < d->n; i++)
-        if (d->examples[i].kind != FT_TEXT)
-            return false;
-    return d->n > 0;
-}
-
 /* Plain text has no answers to generate: metrics of generated text are left out, and said so. */
 static ft_status fit_metrics(ft_job *j)
 {
     ft_plan *p = &j->plan;
     ft_train_options *o = &p->train_options;
     size_t kept = 0;
-    if (!only_text(&j->val) && !only_text(&j->test))
+    if (!ft_dataset_is_text(&j->val) && !ft_dataset_is_text(&j->test))
         return FT_OK;
     for (size_t i = 0; i < p->n_metrics; i++) {
         if (p->metrics[i]->source == FT_METRIC_TEXT)

@@ -56,6 +56,8 @@ typedef struct ft_data_source {
 /* Appends the rows of a source. *format (may be NULL): the row of the table that was used, static. Rows that cannot be
  * read are FT_EINPUT, broken JSON and CSV among them. */
 ft_status ft_dataset_read(ft_dataset *d, const ft_data_source *source, const char **format);
+/* Has it rows, all of them plain text? Then there are no answers to generate. */
+bool ft_dataset_is_text(const ft_dataset *d);
 void ft_dataset_free(ft_dataset *d);
 /* "train.jsonl row 17" */
 const char *ft_example_place(const ft_dataset *d, const ft_example *e, char buf[512]);

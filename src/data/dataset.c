@@ -36,6 +36,14 @@ ft_status ft_data__init(ft_dataset *d)
     return impl ? FT_OK : FT_ENOMEM;
 }
 
+bool ft_dataset_is_text(const ft_dataset *d)
+{
+    for (size_t i = 0; i < d->n; i++)
+        if (d->examples[i].kind != FT_TEXT)
+            return false;
+    return d->n > 0;
+}
+
 void ft_dataset_free(ft_dataset *d)
 {
     for (size_t i = 0; i < d->n_files; i++)

@@ -2,6 +2,8 @@
  * Every text from outside goes through ft_report__escape; the page loads nothing and runs no script. */
 #include "export/report.h"
 
+#include "base/human.h"
+
 #include "base/os.h"
 
 #include <math.h>
@@ -73,24 +75,13 @@ static ft_status put_head(ft_buf *b, const char *title)
 
 /* ---- what was reached, at a glance ---- */
 
-static void duration(char buf[32], double s)
-{
-    if (s < 120)
-        snprintf(buf, 32, "%.0f s", s);
-    else if (s < 7200)
-        snprintf(buf, 32, "%.0f min", s / 60);
-    else
-        snprintf(buf, 32, "%.1f h", s / 3600);
-}
-
 static ft_status put_summary(ft_buf *b, const ft_report__log *log)
 {
     char time[32];
     if (!log->steps)
         return FT_OK;
-    duration(time, log->seconds);
     FT_RETURN(ft_buf_printf(b, "<p class=\"sub\">%lld steps, %.3g million tokens, %s of training", (long long)log->steps,
-                            log->tokens / 1e6, time));
+                            log->tokens / 1e6, ft_human_seconds(log->seconds, time)));
     if (log->best_step >= 0)
         FT_RETURN(ft_buf_printf(b, ", best evaluation at step %lld", (long long)log->best_step));
     return ft_buf_puts(b, "</p>\n");

@@ -1,6 +1,8 @@
 /* The final table: a column a model, a row a figure; as aligned text for a terminal and as JSON. */
 #include "export/report.h"
 
+#include "base/human.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,16 +38,6 @@ size_t ft_report__rows(ft_report__row rows[FT_REPORT_MAX_ROWS], const ft_report_
     return k;
 }
 
-static void size_text(char buf[32], uint64_t bytes)
-{
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
-    double v = (double)bytes;
-    size_t u = 0;
-    for (; v >= 1000 && u + 1 < FT_COUNT(units); u++)
-        v /= 1000;
-    snprintf(buf, 32, u && v < 100 ? "%.1f %s" : "%.0f %s", v, units[u]);
-}
-
 static void number_text(char buf[32], double v)
 {
     if (isnan(v))
@@ -61,7 +53,7 @@ void ft_report__cell(char buf[32], const ft_report__row *row, const ft_report_co
     else if (row->kind == ROW_AGREEMENT)
         number_text(buf, c->agreement);
     else if (row->kind == ROW_SIZE && c->bytes)
-        size_text(buf, c->bytes);
+        ft_human_bytes((double)c->bytes, buf);
     else if (row->kind == ROW_ROWS)
         snprintf(buf, 32, "%lld", (long long)c->scores.rows);
     else

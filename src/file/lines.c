@@ -165,24 +165,6 @@ void ft_lines_close(ft_lines *l)
 
 /* ---- text ---- */
 
-/* Length of the well-formed UTF-8 character at p (Unicode table 3-7), 0 when there is none. */
-static size_t utf8_length(const unsigned char *p, size_t n)
-{
-    unsigned char c = p[0];
-    if (c < 0x80)
-        return c ? 1 : 0;
-    size_t k = c >= 0xc2 && c <= 0xdf ? 2 : c >= 0xe0 && c <= 0xef ? 3 : c >= 0xf0 && c <= 0xf4 ? 4 : 0;
-    if (!k || n < k)
-        return 0;
-    unsigned char low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80, high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-    if (p[1] < low || p[1] > high)
-        return 0;
-    for (size_t i = 2; i < k; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    return k;
-}
-
 /* Eight bytes at once while they are ASCII and none of them is 0. */
 static bool plain8(const unsigned char *p)
 {
@@ -199,8 +181,8 @@ static ft_status check_text(const ft_lines *l, const char *s, size_t n)
             i += 8;
             continue;
         }
-        size_t k = utf8_length(p + i, n - i);
-        if (!k && p[i] == 0)
+        size_t k = ft_utf8_length(s + i, n - i);
+        if (p[i] == 0)
             return ft_fail(FT_EFORMAT, "%s:%lld: a NUL byte at byte %zu of the line: not a text file", l->file.path,
                            (long long)l->next, i + 1);
         if (!k)

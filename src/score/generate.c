@@ -88,7 +88,7 @@ static ft_status to_text(ft_score__texts *out, const pass *p, const ft_rows *row
         ft_scored_text *t = &out->rows[p->order[i]];
         size_t at = out->bytes.n, ids = (size_t)(q->made - (q->stopped ? 1 : 0));
         FT_RETURN(ft_tokenizer_decode(p->tok, q->out, ids, true, false, &out->bytes));
-        t->expected = ft_score__trim(rows->p[p->order[i]].answer);
+        t->expected = ft_text_trim(rows->p[p->order[i]].answer);
         t->got.n = out->bytes.n - at;
         t->stopped = q->stopped;
         out->tokens += q->made;
@@ -96,7 +96,7 @@ static ft_status to_text(ft_score__texts *out, const pass *p, const ft_rows *row
     for (size_t i = 0, at = 0; i < p->n; i++) {
         ft_str *got = &out->rows[p->order[i]].got;
         size_t n = got->n;
-        *got = ft_score__trim((ft_str){out->bytes.p ? out->bytes.p + at : "", n});
+        *got = ft_text_trim((ft_str){out->bytes.p ? out->bytes.p + at : "", n});
         at += n;
     }
     return FT_OK;

@@ -23,13 +23,10 @@ static int64_t segment_tokens(const ft_row *r)
 
 static void add_row(batch *b, const ft_row *r)
 {
-    for (int64_t i = 0; i < segment_tokens(r); i++) {
-        b->ids[b->n] = r->ids[i];
-        b->targets[b->n] = r->mask[i + 1] ? r->ids[i + 1] : -1;
-        b->supervised += r->mask[i + 1] != 0;
-        b->n++;
-    }
-    if (segment_tokens(r))
+    int64_t tokens;
+    b->supervised += ft_row_targets(r, b->ids + b->n, b->targets + b->n, &tokens);
+    b->n += tokens;
+    if (tokens)
         b->start[++b->segments] = b->n;
 }
 
@@ -58,8 +55,7 @@ static void number_places(int64_t *place, const ft_rows *rows, size_t n)
     int64_t at = 0;
     for (size_t i = 0; i < n; i++) {
         place[i] = at;
-        for (int32_t k = 1; k < rows->p[i].n; k++)
-            at += rows->p[i].mask[k] != 0;
+        at += ft_row_supervised(&rows->p[i]);
     }
 }
 

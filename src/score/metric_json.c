@@ -7,7 +7,7 @@
 /* NULL when the text is no JSON or names a key twice. */
 static json_t *parse(ft_str s)
 {
-    s = ft_score__trim(s);
+    s = ft_text_trim(s);
     return s.n ? json_loadb(s.p, s.n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL) : NULL;
 }
 
@@ -33,7 +33,7 @@ static void count_fields(fields *f, const ft_scored_text *row)
             f->equal += same_value(value, json_object_get(got, key));
         f->all += json_object_size(want);
     } else {
-        f->equal += want ? same_value(want, got) : ft_str_eq(ft_score__trim(row->expected), ft_score__trim(row->got));
+        f->equal += want ? same_value(want, got) : ft_str_eq(ft_text_trim(row->expected), ft_text_trim(row->got));
         f->all++;
     }
     json_decref(want);

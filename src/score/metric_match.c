@@ -17,7 +17,7 @@ static double exact_match(const ft_scored_text *rows, size_t n)
 {
     size_t hits = 0;
     for (size_t i = 0; i < n; i++)
-        hits += ft_str_eq(ft_score__trim(rows[i].got), ft_score__trim(rows[i].expected));
+        hits += ft_str_eq(ft_text_trim(rows[i].got), ft_text_trim(rows[i].expected));
     return share(hits, n);
 }
 

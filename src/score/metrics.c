@@ -36,25 +36,11 @@ double ft_top1_agreement(const int32_t *a, const int32_t *b, int64_t n)
     return n > 0 ? (double)same / (double)n : NAN;
 }
 
-static bool is_space(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-ft_str ft_score__trim(ft_str s)
-{
-    while (s.n && is_space(s.p[0]))
-        s = (ft_str){s.p + 1, s.n - 1};
-    while (s.n && is_space(s.p[s.n - 1]))
-        s.n--;
-    return s;
-}
-
 ft_str ft_score__label(ft_str s)
 {
-    s = ft_score__trim(s);
+    s = ft_text_trim(s);
     const char *line_end = s.n ? memchr(s.p, '\n', s.n) : NULL;
     if (line_end)
         s.n = (size_t)(line_end - s.p);
-    return ft_score__trim(s);
+    return ft_text_trim(s);
 }

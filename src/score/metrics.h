@@ -8,8 +8,6 @@
 #include "score/metrics.def"
 #undef FT_METRIC
 
-/* s without ASCII white space at its ends. */
-ft_str ft_score__trim(ft_str s);
 /* The first line of s, trimmed: what a label is. */
 ft_str ft_score__label(ft_str s);
 

@@ -26,9 +26,6 @@ struct ft_chat_template {
 /* The model's own template: its texts with the name, Ollama template and stops of the family that recognises it. */
 ft_chat_template ft_chat__own(const char *jinja, const char *jinja_with_tools);
 
-/* The text without white space at either end. */
-ft_str ft_chat__trim(ft_str s);
-
 /* ---- chat.c: rendering ---- */
 
 typedef struct ft_renderer {

@@ -346,6 +346,26 @@ void ft_rows_free(ft_rows *r)
     *r = (ft_rows){0};
 }
 
+int64_t ft_row_targets(const ft_row *r, int32_t *ids, int32_t *targets, int64_t *tokens)
+{
+    int64_t supervised = 0;
+    *tokens = r->n > 1 ? r->n - 1 : 0;
+    for (int64_t i = 0; i < *tokens; i++) {
+        ids[i] = r->ids[i];
+        targets[i] = r->mask[i + 1] ? r->ids[i + 1] : -1;
+        supervised += r->mask[i + 1] != 0;
+    }
+    return supervised;
+}
+
+int64_t ft_row_supervised(const ft_row *r)
+{
+    int64_t n = 0;
+    for (int32_t i = 1; i < r->n; i++)
+        n += r->mask[i] != 0;
+    return n;
+}
+
 uint64_t ft_rows_hash(const ft_rows *r)
 {
     uint64_t h = r ? r->n : 0;

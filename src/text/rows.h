@@ -60,6 +60,13 @@ typedef struct ft_rows_options {
  * places; over-long ones as asked, counted and named by ft_note. */
 ft_status ft_rows_build(ft_rows *out, const ft_dataset *d, const ft_tokenizer *tok, const ft_rows_options *o);
 void ft_rows_free(ft_rows *r);
+/* s without white space (Unicode's) at its ends: what answers are compared by, and what templates put of a message. */
+ft_str ft_text_trim(ft_str s);
+/* A row as the model takes it: its first n - 1 ids, and for each the next one as its target where that is supervised, else
+ * -1. Returns how many targets there are; *tokens (n - 1, or 0) behind each array are written. */
+int64_t ft_row_targets(const ft_row *r, int32_t *ids, int32_t *targets, int64_t *tokens);
+/* Targets of a row. */
+int64_t ft_row_supervised(const ft_row *r);
 /* A hash of all ids, masks and prompt lengths, in order: other rows, another hash. NULL counts as none. */
 uint64_t ft_rows_hash(const ft_rows *r);
 /* Ids of a conversation up to where the assistant's answer begins (chat, generate). */

@@ -65,7 +65,7 @@ static ft_status add_answer(coder *c, size_t at, ft_str text)
     ft_answer *p = ft_resize(e->answers, e->n_answers + 1, sizeof *p);
     if (!p)
         return FT_ENOMEM;
-    text = ft_chat__trim(text);
+    text = ft_text_trim(text);
     e->answers = p;
     e->answers[e->n_answers++] = (ft_answer){.at = (int32_t)at, .text = e->said.n, .n = text.n};
     return ft_buf_put(&e->said, text.n ? text.p : "", text.n);

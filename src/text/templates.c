@@ -98,7 +98,7 @@ const char *ft_chat_template_jinja(const ft_chat_template *t)
     return t ? t->jinja : NULL;
 }
 
-ft_str ft_chat__trim(ft_str s)
+ft_str ft_text_trim(ft_str s)
 {
     size_t lead = ft_unicode__leading_space(s);
     s = (ft_str){s.p + lead, s.n - lead};

@@ -75,8 +75,8 @@ static void find_end(const finder *f, ft_turn *t, bool *ends)
     if (!*ends)
         return;
     ft_str rest = {text->p + last, text->n - last};
-    t->end = t->to = last + (size_t)(ft_chat__trim(rest).p - rest.p) + ft_chat__trim(rest).n;
-    if (ft_chat__trim(rest).n == 0)
+    t->end = t->to = last + (size_t)(ft_text_trim(rest).p - rest.p) + ft_text_trim(rest).n;
+    if (ft_text_trim(rest).n == 0)
         t->end = t->to = last;
 }
 

@@ -13,11 +13,10 @@ size_t ft_utf8__valid(const char *p, size_t n)
             i += 8;
         if (i == n)
             break;
-        utf8proc_int32_t c;
-        utf8proc_ssize_t k = utf8proc_iterate((const utf8proc_uint8_t *)p + i, (utf8proc_ssize_t)(n - i), &c);
-        if (k <= 0)
+        size_t k = ft_utf8_length(p + i, n - i);
+        if (!k)
             break;
-        i += (size_t)k;
+        i += k;
     }
     return i;
 }

@@ -57,13 +57,10 @@ void ft_batch_fill(ft_batch *b, const ft_rows *rows, const int64_t *which, int64
     b->T = b->supervised = 0;
     b->rows = n;
     for (int64_t r = 0; r < n; r++) {
-        const ft_row *row = &rows->p[which[r]];
+        int64_t tokens;
         b->start[r] = b->T;
-        for (int32_t i = 0; i + 1 < row->n; i++, b->T++) {
-            b->ids[b->T] = row->ids[i];
-            b->targets[b->T] = row->mask[i + 1] ? row->ids[i + 1] : -1;
-            b->supervised += row->mask[i + 1] != 0;
-        }
+        b->supervised += ft_row_targets(&rows->p[which[r]], b->ids + b->T, b->targets + b->T, &tokens);
+        b->T += tokens;
     }
     b->start[n] = b->T;
 }
@@ -72,7 +69,6 @@ int64_t ft_batch_supervised(const ft_rows *rows, const int64_t *which, int64_t n
 {
     int64_t count = 0;
     for (int64_t r = 0; r < n; r++)
-        for (int32_t i = 1; i < rows->p[which[r]].n; i++)
-            count += rows->p[which[r]].mask[i] != 0;
+        count += ft_row_supervised(&rows->p[which[r]]);
     return count;
 }

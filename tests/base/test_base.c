@@ -180,6 +180,30 @@ START_TEST(nearest_names)
 }
 END_TEST
 
+START_TEST(utf8_characters_have_their_length_or_none)
+{
+    static const struct {
+        const char *text;
+        size_t n, length;
+    } cases[] = {{"a", 1, 1},
+                 {"", 1, 1},
+                 {"", 0, 0},
+                 {"\xc3\xa9", 2, 2},
+                 {"\xc3\xa9", 1, 0},
+                 {"\xe2\x82\xac", 3, 3},
+                 {"\xf0\x9f\x98\x80", 4, 4},
+                 {"\xf0\x9f\x98\x80", 3, 0},
+                 {"\xc0\x80", 2, 0},         /* overlong */
+                 {"\xe0\x9f\xbf", 3, 0},     /* overlong */
+                 {"\xed\xa0\x80", 3, 0},     /* a surrogate */
+                 {"\xf4\x90\x80\x80", 4, 0}, /* past U+10FFFF */
+                 {"\x80", 1, 0},
+                 {"\xff", 1, 0}};
+    for (size_t i = 0; i < FT_COUNT(cases); i++)
+        ck_assert_msg(ft_utf8_length(cases[i].text, cases[i].n) == cases[i].length, "case %zu", i);
+}
+END_TEST
+
 START_TEST(numbers_are_whole_texts)
 {
     int64_t i = 5;
@@ -250,6 +274,7 @@ int main(void)
     FT_TESTS("base", error_keeps_context, arena_release_gives_the_same_memory_again, map_holds_many_keys,
              philox_matches_known_answers, permutation_is_one, out_leaves_old_or_new, the_way_between_two_places_leads_there,
              a_directory_tells_what_it_holds, every_allocation_may_fail,
-             lock_is_exclusive, nearest_names, numbers_are_whole_texts, parallel_visits_every_tile,
+             lock_is_exclusive, nearest_names,
+             utf8_characters_have_their_length_or_none, numbers_are_whole_texts, parallel_visits_every_tile,
              parallel_survives_many_jobs_nesting_and_a_fork);
 }

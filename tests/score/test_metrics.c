@@ -38,9 +38,10 @@ END_TEST
 
 START_TEST(exact_match_ignores_white_space_at_the_ends_only)
 {
-    ft_scored_text rows[] = {row("pump", " pump\n", true), row("a  b", "a b", true), row("x", "X", false), row("", "", true)};
-    ck_assert_double_eq(of("exact_match", rows, 4), 0.5);
-    ck_assert_double_eq(of("stop", rows, 4), 0.75);
+    ft_scored_text rows[] = {row("pump", " pump\n", true), row("a  b", "a b", true), row("x", "X", false), row("", "", true),
+                             row("pump", "\u00a0pump\u3000\n", true)};
+    ck_assert_double_eq(of("exact_match", rows, 5), 0.6);
+    ck_assert_double_eq(of("stop", rows, 5), 0.8);
     ck_assert(isnan(of("exact_match", rows, 0)));
 }
 END_TEST

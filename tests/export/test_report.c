@@ -107,7 +107,7 @@ START_TEST(report_shows_table_curves_samples_and_recipe)
     char *page = write_and_read(dir, log, "defects", "seed: 42\n", c, 2, s, 2);
     ck_assert_uint_eq(count(page, "<svg"), 3);
     ck_assert_uint_eq(count(page, "<circle"), 5);
-    ck_assert_ptr_nonnull(strstr(page, "100 steps, 0.0512 million tokens, 40 s of training, best evaluation at step 80"));
+    ck_assert_ptr_nonnull(strstr(page, "100 steps, 0.0512 million tokens, 40s of training, best evaluation at step 80"));
     ck_assert_ptr_nonnull(strstr(page, "<td class=\"best\">0.8700</td>"));
     ck_assert_ptr_nonnull(strstr(page, "<td class=\"no\">the the</td><td class=\"yes\"> leak\n</td>"));
     ck_assert_ptr_nonnull(strstr(page, "<td></td><td class=\"no\">z</td>"));

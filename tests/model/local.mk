@@ -1,6 +1,6 @@
 # tests of the model room
 if HAVE_CHECK
-MODEL_TESTS = tests/model/test_golden tests/model/test_config tests/model/test_weights tests/model/test_adapter \
+MODEL_TESTS = tests/model/test_golden tests/model/test_golden_own tests/model/test_config tests/model/test_weights tests/model/test_adapter \
 	tests/model/test_decode tests/model/test_frozen tests/model/test_random tests/model/test_sample
 check_PROGRAMS += $(MODEL_TESTS)
 TESTS += $(MODEL_TESTS)
@@ -11,6 +11,10 @@ MODEL_TEST_LIBS = tests/libftmodeltest.la $(TEST_LIBS)
 tests_model_test_golden_SOURCES = %D%/test_golden.c
 tests_model_test_golden_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_model_test_golden_LDADD = $(MODEL_TEST_LIBS)
+tests_model_test_golden_own_SOURCES = %D%/test_golden_own.c
+tests_model_test_golden_own_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_model_test_golden_own_LDADD = $(MODEL_TEST_LIBS)
+EXTRA_DIST += tests/golden/make_golden.py tests/golden/llama-tied tests/golden/llama3-rope
 tests_model_test_config_SOURCES = %D%/test_config.c
 tests_model_test_config_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_model_test_config_LDADD = $(MODEL_TEST_LIBS)

@@ -22,8 +22,8 @@ static void backward_tile(void *ctx, int64_t tile)
     const job *j = ctx;
     int64_t r = tile * FT_ROW_TILE, rows = FT_MIN((int64_t)FT_ROW_TILE, j->rows - r), at = r * j->n;
     (j->act == FT_GATE_SILU ? j->k->swiglu_grad : j->k->geglu_grad)(
-        j->dgate ? j->dgate + at : NULL, j->dup ? j->dup + at : NULL, j->dy + at, j->gate + at, j->up + at,
-        rows * j->n, j->add_gate, j->add_up);
+        j->dgate ? j->dgate + at : NULL, j->dup ? j->dup + at : NULL, j->dy + at, j->gate + at, j->up + at, rows * j->n,
+        j->add_gate, j->add_up);
 }
 
 static void backward(ft_tape *t, const ft_node *n)

@@ -11,9 +11,9 @@
  *
  * Ownership: the tape owns every ft_var and all it points to until the next ft_tape_begin. Parameters are the caller's.
  *
- * Memory: ft_op_lora takes over the memory of y, ft_op_rope and ft_op_scale that of x, ft_op_add that of b, wherever no backward rule
- * needs the old values and it is no leaf; that input's v is NULL afterwards, and a later op that reads it fails with
- * FT_EINPUT.
+ * Memory: ft_op_lora takes over the memory of y, ft_op_rope and ft_op_scale that of x, ft_op_add that of b, wherever no
+ * backward rule needs the old values and it is no leaf; that input's v is NULL afterwards, and a later op that reads it
+ * fails with FT_EINPUT.
  *
  * Errors: an op that cannot run returns NULL; ops take NULL inputs and return NULL, so a whole block needs one check.
  * ft_tape_status gives the kind, ft_error the text.
@@ -72,9 +72,9 @@ typedef struct ft_attention_spec {
 /* Rotary table, halves layout of HF: dims i and i + rot/2 of a head turn by position * inv_freq[i]. All tokens of a
  * segment turn by the same frequencies: longrope has others for rows of more than `beyond` tokens. */
 typedef struct ft_rope {
-    const float *inv_freq; /* [rot / 2] */
-    int64_t rot;           /* dims that turn, <= head_dim */
-    float factor;          /* on cos and sin, usually 1 */
+    const float *inv_freq;        /* [rot / 2] */
+    int64_t rot;                  /* dims that turn, <= head_dim */
+    float factor;                 /* on cos and sin, usually 1 */
     const float *inv_freq_beyond; /* [rot / 2] or NULL: the same for all lengths */
     int64_t beyond;
 } ft_rope;
@@ -91,8 +91,8 @@ void ft_tape_begin(ft_tape *t, bool record, uint64_t seed, uint64_t step);
 /* What the products of linears and of the head round their operands to, from the next begin on; f32 at first. Sums,
  * attention and everything else are f32 in any case. Where the CPU has no engine for it, f32 is used. */
 void ft_tape_compute(ft_tape *t, ft_compute compute);
-/* From the next begin on ops check their inputs, take memory and record as ever, but compute nothing: no array is read or
- * written, not even a weight's. To learn what a step needs, and to have it held before the first real one. */
+/* From the next begin on ops check their inputs, take memory and record as ever, but compute nothing: no array is read
+ * or written, not even a weight's. To learn what a step needs, and to have it held before the first real one. */
 void ft_tape_dry(ft_tape *t, bool dry);
 bool ft_tape_is_dry(const ft_tape *t);
 /* After begin: this micro-batch holds the tokens of its optimizer step from `first` on. Dropout masks are counted from
@@ -102,8 +102,8 @@ ft_status ft_tape_status(const ft_tape *t);
 /* Walks the records backward. The step's losses (ft_op_head_loss) are the roots. Adds to param->grad. */
 ft_status ft_tape_backward(ft_tape *t);
 /* Memory of the largest step so far, and of it: what is kept from forward to backward, gradients and temporaries (the
- * logits of a chunk among them, told apart too); what the tape holds besides (panels, tables, records). Records of this step, FLOPs of this step (forward, backward; multiply-add = 2;
- * recomputation not counted). */
+ * logits of a chunk among them, told apart too); what the tape holds besides (panels, tables, records). Records of this
+ * step, FLOPs of this step (forward, backward; multiply-add = 2; recomputation not counted). */
 typedef struct ft_tape_stats {
     size_t peak_bytes, held_bytes;
     size_t kept_bytes, temporary_bytes, logits_bytes, table_bytes;
@@ -111,8 +111,8 @@ typedef struct ft_tape_stats {
     double forward_flops, backward_flops;
 } ft_tape_stats;
 ft_tape_stats ft_tape_stats_of(const ft_tape *t);
-/* Where the time goes: once on, every op of the steps that follow is timed and counted, from zero. Replayed ops count as
- * forward; head_loss does all of its work forward. */
+/* Where the time goes: once on, every op of the steps that follow is timed and counted, from zero. Replayed ops count
+ * as forward; head_loss does all of its work forward. */
 typedef struct ft_op_time {
     const char *name;
     int64_t calls;

@@ -118,11 +118,9 @@ ft_var *ft_op_layernorm(ft_tape *t, ft_var *x, ft_param *w, ft_param *bias, floa
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}, .param = {w, bias}, .saved = s}) ? y : NULL;
 }
 
-const ft_op ft_grad__layernorm = {.name = "layernorm",
-                                  .saves = "x, mean and 1 / deviation of each row",
-                                  .flops = "none",
-                                  .backward = backward,
-                                  .cases = (const ft_op_case[]){{.T = 1, .in = 2},
-                                                                {.T = 70, .in = 33},
-                                                                {.T = 3, .in = 576},
-                                                                {0}}};
+const ft_op ft_grad__layernorm = {
+    .name = "layernorm",
+    .saves = "x, mean and 1 / deviation of each row",
+    .flops = "none",
+    .backward = backward,
+    .cases = (const ft_op_case[]){{.T = 1, .in = 2}, {.T = 70, .in = 33}, {.T = 3, .in = 576}, {0}}};

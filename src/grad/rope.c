@@ -210,13 +210,13 @@ ft_var *ft_op_rope(ft_tape *t, ft_var *x, int64_t heads, int64_t head_dim, const
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}, .saved = s}) ? y : NULL;
 }
 
-const ft_op ft_grad__rope = {.name = "rope",
-                             .saves = "segments",
-                             .flops = "none",
-                             .backward = backward,
-                             .cases =
-                                 (const ft_op_case[]){{.T = 1, .heads = 1, .head_dim = 2, .rank = 2, .segments = 1},
-                                                      {.T = 40, .heads = 3, .head_dim = 22, .rank = 22, .segments = 3},
-                                                      {.T = 7, .heads = 2, .head_dim = 64, .rank = 40, .segments = 2},
-                                                      {.T = 40, .heads = 2, .head_dim = 8, .rank = 6, .segments = 3, .window = 12},
-                                                      {0}}};
+const ft_op ft_grad__rope = {
+    .name = "rope",
+    .saves = "segments",
+    .flops = "none",
+    .backward = backward,
+    .cases = (const ft_op_case[]){{.T = 1, .heads = 1, .head_dim = 2, .rank = 2, .segments = 1},
+                                  {.T = 40, .heads = 3, .head_dim = 22, .rank = 22, .segments = 3},
+                                  {.T = 7, .heads = 2, .head_dim = 64, .rank = 40, .segments = 2},
+                                  {.T = 40, .heads = 2, .head_dim = 8, .rank = 6, .segments = 3, .window = 12},
+                                  {0}}};

@@ -122,9 +122,9 @@ const ft_engine *ft_engine_of(ft_compute compute);
 
 /* ---- linear over any stored dtype: w [out, in] ----
  * A weight that is not f32 is decoded tile by tile into a panel that stays in cache and never exists in f32 as a whole.
- * With an engine of bf16 x, w and dy are rounded to it on their way into the product; up to FT_FEW_ROWS rows of x (as in
- * decoding) are multiplied in f32 by any engine.
- * scratch: ft_linear_scratch() floats, undefined content, not shared by concurrent calls. */
+ * With an engine of bf16 x, w and dy are rounded to it on their way into the product; up to FT_FEW_ROWS rows of x (as
+ * in decoding) are multiplied in f32 by any engine. scratch: ft_linear_scratch() floats, undefined content, not shared
+ * by concurrent calls. */
 enum { FT_FEW_ROWS = 4 };
 size_t ft_linear_scratch(void);
 /* y [T, out] = x [T, in] w^T (+ bias [out], NULL: none). */
@@ -136,8 +136,8 @@ size_t ft_linear_parts(int64_t rows, int64_t cols, int64_t K);
 void ft_linear_grad_x(const ft_engine *e, float *dx, const float *dy, int64_t T, const ft_tensor *w, bool add,
                       float *scratch, float *parts);
 /* dw [out, in] += dy^T x: parts for out, in and T. */
-void ft_linear_grad_w(const ft_engine *e, float *dw, const float *dy, const float *x, int64_t T, int64_t out, int64_t in,
-                      float *scratch, float *parts);
+void ft_linear_grad_w(const ft_engine *e, float *dw, const float *dy, const float *x, int64_t T, int64_t out,
+                      int64_t in, float *scratch, float *parts);
 /* dbias [out] += column sums of dy. */
 void ft_linear_grad_bias(float *dbias, const float *dy, int64_t T, int64_t out);
 

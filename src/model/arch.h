@@ -157,11 +157,11 @@ struct ft_model {
     size_t n;
     ft_weight *outer[FT_OUTER_SLOTS]; /* FT_W_HEAD is the embedding where they are tied */
     ft_layer *layers;                 /* [L] */
-    ft_rope rope, rope_local; /* of FT_TURN and of FT_TURN_LOCAL */
-    float *inv_freq;          /* [3, rot / 2], theirs */
-    bool outline;             /* arrays of weights are only pointers: nobody may look behind them */
+    ft_rope rope, rope_local;         /* of FT_TURN and of FT_TURN_LOCAL */
+    float *inv_freq;                  /* [3, rot / 2], theirs */
+    bool outline;                     /* arrays of weights are only pointers: nobody may look behind them */
     struct ft_adapter *adapter;
-    ft_linear_fn watch;   /* NULL: nobody looks on */
+    ft_linear_fn watch; /* NULL: nobody looks on */
     void *watch_ctx;
     ft_param **trainable; /* [n_trainable] */
     size_t n_trainable;

@@ -56,6 +56,12 @@ static const json_t *member(const json_t *o, const char *key)
     return json_is_null(v) ? NULL : v;
 }
 
+/* null where there could be a window or a cap: none, whatever the family's default. */
+static bool said_to_be_none(const json_t *o, const char *key)
+{
+    return json_is_null(json_object_get(o, key));
+}
+
 static ft_status read_key(ft_config *c, const ft_config_key *k, const char *where)
 {
     int64_t *field = (int64_t *)((char *)c + k->field), fallback = k->fallback;
@@ -66,7 +72,7 @@ static ft_status read_key(ft_config *c, const ft_config_key *k, const char *wher
     if (!member(c->json, k->hf)) {
         if (fallback == FT_KEY_NEEDED)
             return ft_fail(FT_EFORMAT, "%s: %s is missing", where, k->hf);
-        *field = fallback;
+        *field = said_to_be_none(c->json, k->hf) && k->min == 0 ? 0 : fallback;
     } else {
         FT_RETURN(ft_json_i64(c->json, k->hf, where, 0, field));
     }
@@ -134,7 +140,7 @@ static ft_status read_reals(ft_config *c, const char *where)
 {
     for (const ft_config_real *r = c->arch->reals; r && r->hf; r++) {
         double v;
-        FT_RETURN(ft_json_f64(c->json, r->hf, where, r->fallback, &v));
+        FT_RETURN(ft_json_f64(c->json, r->hf, where, said_to_be_none(c->json, r->hf) ? 0 : r->fallback, &v));
         if (!(v >= 0 && v < 1e9))
             return ft_fail(FT_EFORMAT, "%s: %s is %g, a number of 0 or more is expected", where, r->hf, v);
         *(float *)((char *)c + r->field) = (float)v;
@@ -181,7 +187,9 @@ static ft_status read_layers(ft_config *c, const char *where)
         if (types)
             FT_RETURN(read_layer_type(c, types, i, where, &slides));
         c->layers[i].window = slides ? c->sliding_window : 0;
-        c->layers[i].rope = c->arch->encoder ? FT_TURN_NOT : slides && c->rope_local_theta > 0 ? FT_TURN_LOCAL : FT_TURN;
+        c->layers[i].rope = c->arch->encoder                    ? FT_TURN_NOT
+                            : slides && c->rope_local_theta > 0 ? FT_TURN_LOCAL
+                                                                : FT_TURN;
     }
     return FT_OK;
 }
@@ -311,8 +319,8 @@ static ft_status put_reals(json_t *o, const ft_container *g, const ft_arch *arch
     return FT_OK;
 }
 
-/* rope.scaling.*: none, linear by a factor (also where the type is missing); llama3 comes by rope_freqs.weight, longrope
- * by tensors of its own. */
+/* rope.scaling.*: none, linear by a factor (also where the type is missing); llama3 comes by rope_freqs.weight,
+ * longrope by tensors of its own. */
 static ft_status put_rope_scaling(json_t *o, const ft_container *g, const ft_arch *arch)
 {
     if (arch->longrope && ft_container_find(g, "rope_factors_long.weight"))

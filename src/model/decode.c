@@ -34,10 +34,10 @@ typedef struct decoder {
     slot *slots; /* [n_slots] */
     int64_t n_slots, capacity, budget;
     /* the step */
-    int32_t *ids; /* [n_slots + budget] */
+    int32_t *ids;                              /* [n_slots + budget] */
     int64_t *start, *past, *at, *total, *last; /* [n_slots + 1], [n_slots] ...: segments; last token of rows that get a
                                                   new one */
-    slot **asking; /* [n_slots] the rows that get a new token */
+    slot **asking;                             /* [n_slots] the rows that get a new token */
     int64_t segments, tokens, asked;
     int32_t chosen[LOGIT_ROWS];
 } decoder;

@@ -29,12 +29,9 @@ bool ft_config__has_mlp_bias(const ft_config *c)
     return c->mlp_bias;
 }
 
-const ft_weight_spec ft_decoder_weights[] = {FT_SPECS_OUTER,
-                                             FT_SPEC_NORM_IN,
-                                             FT_SPECS_ATTENTION,
-                                             FT_SPEC_NORM_MLP_IN("post_attention_layernorm"),
-                                             FT_SPECS_MLP,
-                                             {0}};
+const ft_weight_spec ft_decoder_weights[] = {FT_SPECS_OUTER,     FT_SPEC_NORM_IN,
+                                             FT_SPECS_ATTENTION, FT_SPEC_NORM_MLP_IN("post_attention_layernorm"),
+                                             FT_SPECS_MLP,       {0}};
 
 ft_param *ft_weight__live(ft_weight *w)
 {

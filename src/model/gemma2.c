@@ -1,8 +1,8 @@
 /* Gemma 2: norms before and behind attention and MLP, all by 1 + w; embeddings times sqrt(C); gated gelu; scores and
  * logits capped by tanh; a window in every other layer, the first one among them.
  *
- * llama.cpp divides scores by sqrt(head_dim) whatever query_pre_attn_scalar says: where they differ, q's matrix takes up
- * the quotient in the GGUF.
+ * llama.cpp divides scores by sqrt(head_dim) whatever query_pre_attn_scalar says: where they differ, q's matrix takes
+ * up the quotient in the GGUF.
  */
 #include "model/gemma.h"
 #include "model/specs.h"
@@ -24,8 +24,8 @@ static const ft_config_key keys[] = {
     {"sliding_window", "attention.sliding_window", FT_FIELD(sliding_window), 0, INT32_MAX, 4096}, {0}};
 
 static const ft_config_real reals[] = {
-    {"attn_logit_softcapping", "attn_logit_softcapping", FT_FIELD(attention_softcap), 0},
-    {"final_logit_softcapping", "final_logit_softcapping", FT_FIELD(final_softcap), 0},
+    {"attn_logit_softcapping", "attn_logit_softcapping", FT_FIELD(attention_softcap), 50},
+    {"final_logit_softcapping", "final_logit_softcapping", FT_FIELD(final_softcap), 30},
     {0}};
 
 ft_status ft_gemma__read(ft_config *c, const char *where)
@@ -54,8 +54,7 @@ ft_status ft_gemma__of_gguf(json_t *config, int64_t layers_of_27b)
 {
     json_int_t heads = json_integer_value(json_object_get(config, "num_attention_heads")),
                scalar = json_integer_value(json_object_get(config, "head_dim"));
-    if (heads > 0 &&
-        (!scalar || json_integer_value(json_object_get(config, "num_hidden_layers")) == layers_of_27b))
+    if (heads > 0 && (!scalar || json_integer_value(json_object_get(config, "num_hidden_layers")) == layers_of_27b))
         scalar = json_integer_value(json_object_get(config, "hidden_size")) / heads;
     if (json_object_set_new(config, "query_pre_attn_scalar", json_integer(scalar)) != 0)
         return ft_fail(FT_ENOMEM, "out of memory for a config");
@@ -66,6 +65,14 @@ static bool slides(const ft_config *c, int64_t layer)
 {
     (void)c;
     return layer % 2 == 0;
+}
+
+static ft_status gguf_check(const ft_config *c, const char *path)
+{
+    if (c->attention_softcap > 0 && c->final_softcap > 0)
+        return FT_OK;
+    return ft_fail(FT_EUNSUPPORTED, "%s: this model caps no %s: llama.cpp always does for gemma2", path,
+                   c->attention_softcap > 0 ? "logits" : "scores");
 }
 
 static float gguf_scale(const ft_config *c)
@@ -93,6 +100,7 @@ const ft_arch ft_arch_gemma2 = {
     .of_gguf = of_gguf,
     .gguf_scale = gguf_scale,
     .gguf_scale_slot = FT_W_Q,
+    .gguf_check = gguf_check,
     .block = ft_decoder_block,
     .help = "Gemma 2",
 };

@@ -1,5 +1,5 @@
-/* Gemma 3, text: as Gemma 2 without the caps; each head of q and k is normed before it turns; five layers with a window,
- * which turn by frequencies of their own, to one without.
+/* Gemma 3, text: as Gemma 2 without the caps; each head of q and k is normed before it turns; five layers with a
+ * window, which turn by frequencies of their own, to one without.
  *
  * What gemma2.c says of query_pre_attn_scalar goes into q's norm here, which stands between the matrix and the scores.
  */
@@ -38,9 +38,10 @@ static ft_status gguf_check(const ft_config *c, const char *path)
 {
     for (int64_t i = 0; i < c->num_hidden_layers; i++)
         if ((c->layers[i].window == 0) != ((i + 1) % 6 == 0))
-            return ft_fail(FT_EUNSUPPORTED,
-                           "%s: layer %lld of this model has %s window: llama.cpp gives one to all layers but every sixth",
-                           path, (long long)i, c->layers[i].window ? "a" : "no");
+            return ft_fail(
+                FT_EUNSUPPORTED,
+                "%s: layer %lld of this model has %s window: llama.cpp gives one to all layers but every sixth", path,
+                (long long)i, c->layers[i].window ? "a" : "no");
     if (c->attention_softcap > 0 || c->final_softcap > 0)
         return ft_fail(FT_EUNSUPPORTED, "%s: llama.cpp caps neither scores nor logits of gemma3", path);
     return FT_OK;

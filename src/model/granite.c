@@ -3,12 +3,11 @@
  */
 #include "model/arch.h"
 
-static const ft_config_real reals[] = {
-    {"embedding_multiplier", "embedding_scale", FT_FIELD(embedding_scale), 1},
-    {"attention_multiplier", "attention.scale", FT_FIELD(attention_scale), 1},
-    {"residual_multiplier", "residual_scale", FT_FIELD(residual_scale), 1},
-    {"logits_scaling", "logit_scale", FT_FIELD(logits_divisor), 1},
-    {0}};
+static const ft_config_real reals[] = {{"embedding_multiplier", "embedding_scale", FT_FIELD(embedding_scale), 1},
+                                       {"attention_multiplier", "attention.scale", FT_FIELD(attention_scale), 1},
+                                       {"residual_multiplier", "residual_scale", FT_FIELD(residual_scale), 1},
+                                       {"logits_scaling", "logit_scale", FT_FIELD(logits_divisor), 1},
+                                       {0}};
 
 static ft_status read_config(ft_config *c, const char *where)
 {

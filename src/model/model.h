@@ -56,7 +56,7 @@ typedef struct ft_config {
     float rope_local_theta;      /* of FT_TURN_LOCAL */
     bool tie_word_embeddings;
     bool attention_bias, attention_out_bias, mlp_bias; /* of q, k, v; of o; of gate, up, down */
-    ft_gate gate; /* of the MLP */
+    ft_gate gate;                                      /* of the MLP */
     /* What families do differently; 1, 0, head_dim^-1/2, 0, 0, 1, 1 where a family says nothing. */
     float embedding_scale, norm_plus, attention_scale, attention_softcap, final_softcap, residual_scale, logits_divisor;
     int32_t bos_token_id, eos_token_id; /* -1: none; the first of a list */
@@ -74,8 +74,8 @@ ft_status ft_model_open(ft_model **out, const char *path, const ft_model_options
 /* Random weights from a config.json (normal, std initializer_range or 0.02; residual outputs / sqrt(2 L)), all of them
  * trainable. */
 ft_status ft_model_init(ft_model **out, const char *config_path, uint64_t seed);
-/* Random weights for measuring. config: an object as config.json holds it, taken over; matrices are stored as dtype (f32
- * where they train) and never exist in any other form. */
+/* Random weights for measuring. config: an object as config.json holds it, taken over; matrices are stored as dtype
+ * (f32 where they train) and never exist in any other form. */
 ft_status ft_model_random(ft_model **out, json_t *config, const ft_dtype *dtype, bool trainable, uint64_t seed);
 /* A model without weights, for dry steps (ft_tape_dry) alone: shapes, dtypes and what trains are those that
  * ft_model_open (trainable or not) or, for a config.json, ft_model_init would give, but no array may be read or written
@@ -103,9 +103,9 @@ ft_param *ft_model_trainable(ft_model *m, size_t i);
 bool ft_model_is_encoder(const ft_model *m);
 /* For work on next tokens: FT_EUNSUPPORTED for an encoder. */
 ft_status ft_model_check_head(const ft_model *m);
-/* Hidden states after the final norm [T, C], what the head takes, for ids [T] (which live until the backward walk; seg is
- * copied). kv: per-layer caches [num_hidden_layers] or NULL. checkpointed: so many blocks, from the first one that is
- * recorded, keep no activations and are run again in backward. */
+/* Hidden states after the final norm [T, C], what the head takes, for ids [T] (which live until the backward walk; seg
+ * is copied). kv: per-layer caches [num_hidden_layers] or NULL. checkpointed: so many blocks, from the first one that
+ * is recorded, keep no activations and are run again in backward. */
 enum { FT_ALL_BLOCKS = 1 << 30 };
 ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, ft_kv *kv,
                          int64_t checkpointed);
@@ -120,8 +120,7 @@ ft_status ft_model_hash_below(uint64_t *out, const ft_model *m, int64_t k);
 /* The two halves of a forward pass: hidden states [T, C] that enter block k, on a tape that does not record; and, from
  * these, what ft_model_forward gives. */
 ft_var *ft_model_enter(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, int64_t k);
-ft_var *ft_model_from(ft_model *m, ft_tape *t, ft_var *x, int64_t k, const ft_segments *seg,
-                      int64_t checkpointed);
+ft_var *ft_model_from(ft_model *m, ft_tape *t, ft_var *x, int64_t k, const ft_segments *seg, int64_t checkpointed);
 /* Called in every forward pass with what each linear of a block is about to multiply: x [T, in]. NULL: no more. */
 typedef void (*ft_linear_fn)(void *ctx, const ft_param *weight, const float *x, int64_t T, int64_t in);
 void ft_model_watch(ft_model *m, ft_linear_fn fn, void *ctx);
@@ -178,8 +177,8 @@ bool ft_model_gguf_rows(const ft_model *m, const char *hf_name, int64_t *perm, i
 void ft_model_gguf_values(const ft_model *m, const char *hf_name, float *plus, float *scale);
 /* Whether llama.cpp wants this matrix in full precision (tables of positions and token types). */
 bool ft_model_gguf_is_exact(const ft_model *m, const char *hf_name);
-/* Says by ft_note where llama.cpp will compute otherwise than this model, and from which length on; `path` is the GGUF's
- * name. FT_EUNSUPPORTED when what it would compute has nothing in common with the model. */
+/* Says by ft_note where llama.cpp will compute otherwise than this model, and from which length on; `path` is the
+ * GGUF's name. FT_EUNSUPPORTED when what it would compute has nothing in common with the model. */
 ft_status ft_model_gguf_remarks(const ft_model *m, const char *path);
 const char *ft_model_gguf_arch(const ft_model *m);
 /* All {arch}.* metadata keys except the tokenizer's and general.*; extra tensors (rope_freqs.weight) by the callback.

@@ -134,10 +134,11 @@ static ft_status remark_windows(const ft_model *m, const char *path)
     int64_t layer = window_differs(c);
     if (layer < 0 || c->sliding_window >= c->max_position_embeddings)
         return FT_OK;
-    ft_note(FT_WARN,
-            "%s: llama.cpp does not know this model's sliding window of %lld tokens (layer %lld): it is exact up to %lld "
-            "tokens, and from there on sees more than the model was trained to",
-            path, (long long)c->sliding_window, (long long)layer, (long long)c->sliding_window);
+    ft_note(
+        FT_WARN,
+        "%s: llama.cpp does not know this model's sliding window of %lld tokens (layer %lld): it is exact up to %lld "
+        "tokens, and from there on sees more than the model was trained to",
+        path, (long long)c->sliding_window, (long long)layer, (long long)c->sliding_window);
     return FT_OK;
 }
 
@@ -148,9 +149,10 @@ ft_status ft_model_gguf_remarks(const ft_model *m, const char *path)
         FT_RETURN(c->arch->gguf_check(c, path));
     FT_RETURN(remark_windows(m, path));
     if (c->arch->gguf_plain_heads && !plain_head_dim(c))
-        ft_note(FT_WARN,
-                "%s: heads of %lld where hidden_size / num_attention_heads is %lld: llama.cpp cannot load such a %s model",
-                path, (long long)c->head_dim, (long long)(c->hidden_size / c->num_attention_heads), c->arch->gguf);
+        ft_note(
+            FT_WARN,
+            "%s: heads of %lld where hidden_size / num_attention_heads is %lld: llama.cpp cannot load such a %s model",
+            path, (long long)c->head_dim, (long long)(c->hidden_size / c->num_attention_heads), c->arch->gguf);
     if (c->rope_kind == FT_ROPE_LONGROPE)
         ft_note(FT_WARN,
                 "%s: llama.cpp chooses longrope's factors once, by the context it is started with, the model by each "
@@ -174,7 +176,9 @@ ft_status ft_model_gguf_extra(const ft_model *m, size_t i, const char **name, in
 {
     if (i >= ft_model_gguf_extra_count(m))
         return ft_fail(FT_EINPUT, "%s: no extra tensor %zu", m->path, i);
-    *name = i ? "rope_factors_long.weight" : m->config.rope_divisors_beyond ? "rope_factors_short.weight" : "rope_freqs.weight";
+    *name = i                                ? "rope_factors_long.weight"
+            : m->config.rope_divisors_beyond ? "rope_factors_short.weight"
+                                             : "rope_freqs.weight";
     *n = m->config.rot / 2;
     *values = i ? m->config.rope_divisors_beyond : m->config.rope_divisors;
     return FT_OK;

@@ -1,6 +1,6 @@
 /* Phi 3, 3.5 and 4-mini: Llama's blocks with q, k and v out of one matrix, gate and up out of another (gate first);
- * longrope for the long models, in Phi-4-mini over three quarters of each head; a window in every layer, which llama.cpp
- * reads and does not use.
+ * longrope for the long models, in Phi-4-mini over three quarters of each head; a window in every layer, which
+ * llama.cpp reads and does not use.
  */
 #include "model/specs.h"
 

@@ -1,4 +1,5 @@
-/* Qwen 2 and 2.5: Llama's blocks with biases on q, k and v alone; layers from max_window_layers on may have a window. */
+/* Qwen 2 and 2.5: Llama's blocks with biases on q, k and v alone; layers from max_window_layers on may have a window.
+ */
 #include "model/qwen.h"
 
 const ft_config_key ft_qwen_keys[] = {{"sliding_window", NULL, FT_FIELD(sliding_window), 0, INT32_MAX, 0}, {0}};

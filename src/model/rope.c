@@ -5,8 +5,8 @@
  * llama3     wavelen = 2 pi / inv_freq; divisor 1 below original / high_freq_factor, factor above original /
  *            low_freq_factor, between them 1 / ((1 - s) / factor + s) with s = (original / wavelen - low) / (high -
  * low) divisors   as a GGUF's rope_freqs.weight has them
- * longrope   divisor = short_factor[i], and long_factor[i] for rows of more than original_max_position_embeddings tokens;
- *            cos and sin times attention_factor, else sqrt(1 + ln(max / original) / ln(original))
+ * longrope   divisor = short_factor[i], and long_factor[i] for rows of more than original_max_position_embeddings
+ * tokens; cos and sin times attention_factor, else sqrt(1 + ln(max / original) / ln(original))
  *
  * Divisors are kept in f32, the precision of rope_freqs.weight: a model and its GGUF turn by the same bits.
  */
@@ -72,8 +72,8 @@ static ft_status read_factors(const ft_config *c, const json_t *s, const char *k
     const json_t *list = json_object_get(s, key);
     size_t n = (size_t)c->rot / 2;
     if (json_array_size(list) != n)
-        return ft_fail(FT_EFORMAT, "%s: rope_scaling.%s is no list of %zu numbers (half the dims that turn)", where, key,
-                       n);
+        return ft_fail(FT_EFORMAT, "%s: rope_scaling.%s is no list of %zu numbers (half the dims that turn)", where,
+                       key, n);
     if (!(*out = ft_alloc(n, sizeof **out)))
         return FT_ENOMEM;
     for (size_t i = 0; i < n; i++) {
@@ -93,9 +93,11 @@ static double usual_attention_factor(double max, double original)
 static ft_status read_longrope(ft_config *c, const json_t *s, const char *where)
 {
     double original, factor;
-    FT_RETURN(ft_json_f64(s, "original_max_position_embeddings", where, (double)c->rope_original_max_position, &original));
+    FT_RETURN(
+        ft_json_f64(s, "original_max_position_embeddings", where, (double)c->rope_original_max_position, &original));
     if (!(original > 1 && original <= INT32_MAX))
-        return ft_fail(FT_EFORMAT, "%s: original_max_position_embeddings is %g, longrope needs a length", where, original);
+        return ft_fail(FT_EFORMAT, "%s: original_max_position_embeddings is %g, longrope needs a length", where,
+                       original);
     c->rope_original_max_position = (int64_t)original;
     FT_RETURN(ft_json_f64(s, "attention_factor", where,
                           usual_attention_factor((double)c->max_position_embeddings, original), &factor));

@@ -260,6 +260,18 @@ static void list_name(name_list *l, const char *name)
     l->n++;
 }
 
+/* The oldest BERT checkpoints call a LayerNorm's weight gamma and its bias beta. */
+static const ft_named *find_older(const ft_model *m, const ft_weight *w)
+{
+    char name[256];
+    size_t module = ft_weights__module(w->name);
+    if (w->spec->role != FT_ROLE_NORM && !ft_ends(w->name, "LayerNorm.bias"))
+        return NULL;
+    snprintf(name, sizeof name, "%s%.*s.%s", m->config.arch->prefix, (int)module, w->name,
+             w->spec->role == FT_ROLE_NORM ? "gamma" : "beta");
+    return ft_container_find(m->source, name);
+}
+
 static const ft_named *find_stored(const ft_model *m, const ft_weight *w, bool gguf)
 {
     char name[256];
@@ -272,6 +284,8 @@ static const ft_named *find_stored(const ft_model *m, const ft_weight *w, bool g
         snprintf(name, sizeof name, "%s%s", m->config.arch->prefix, w->name);
         found = ft_container_find(m->source, name);
     }
+    if (!found && !gguf && m->config.arch->layer_norm)
+        found = find_older(m, w);
     /* a tied checkpoint may store the matrix under its other name */
     if (!found && !gguf && w == m->outer[FT_W_EMBED] && w == m->outer[FT_W_HEAD])
         found = ft_container_find(m->source, "lm_head.weight");

@@ -148,6 +148,7 @@ START_TEST(what_llama_cpp_cannot_do_is_refused)
         const char *config, *text;
     } cases[] = {
         {"{\"model_type\": \"smollm3\", \"no_rope_layers\": [0, 1]}", "layer 0 of this model has no rotary positions"},
+        {"{\"model_type\": \"gemma2\", \"attn_logit_softcapping\": null}", "caps no scores"},
         {"{\"model_type\": \"gemma3_text\", \"sliding_window_pattern\": 2}", "layer 1 of this model has no window"},
     };
     for (size_t i = 0; i < FT_COUNT(cases); i++) {

@@ -247,8 +247,8 @@ static void check_adamw(const ft_kernels *k, const ft_kernels *ref, int64_t n)
 
 START_TEST(paths_agree_with_the_reference)
 {
-    const path_check checks[] = {check_sums, check_vectors, check_dropout, check_norms,
-                                 check_rope, check_swiglu,  check_gelu,    check_layernorm, check_adamw};
+    const path_check checks[] = {check_sums,   check_vectors, check_dropout,   check_norms, check_rope,
+                                 check_swiglu, check_gelu,    check_layernorm, check_adamw};
     for (size_t i = 0; i < FT_COUNT(checks); i++)
         on_every_path(checks[i]);
 }

@@ -2,9 +2,9 @@
 
 #include <unistd.h>
 
-const char *const golden_cases[] = {
-    "llama3-scaled", "mistral-window", "qwen2",       "qwen3",            "phi3-longrope", "gemma2",
-    "gemma3",        "smollm3-nope",   "stories260K", "tinystories-656k", "calib-5m",      NULL};
+const char *const golden_cases[] = {"llama3-scaled", "mistral-window",   "qwen2",    "qwen3",
+                                    "phi3-longrope", "gemma2",           "gemma3",   "smollm3-nope",
+                                    "stories260K",   "tinystories-656k", "calib-5m", NULL};
 
 void write_text(const char *dir, const char *name, const char *text)
 {

@@ -47,7 +47,10 @@ START_TEST(wrong_configs_are_named)
         const char *more, *text;
         ft_status kind;
     } wrong[] = {
-        {"{\"model_type\": \"mamba\"}", "model_type is \"mamba\", supported: mistral, llama, qwen2, qwen3, phi3, gemma2, gemma3_text, smollm3, granite, olmo2, bert", FT_EUNSUPPORTED},
+        {"{\"model_type\": \"mamba\"}",
+         "model_type is \"mamba\", supported: mistral, llama, qwen2, qwen3, phi3, gemma2, gemma3_text, smollm3, "
+         "granite, olmo2, bert",
+         FT_EUNSUPPORTED},
         {"{\"model_type\": null}", "model_type is missing", FT_EFORMAT},
         {"{\"hidden_size\": null}", "hidden_size is missing", FT_EFORMAT},
         {"{\"hidden_size\": \"wide\"}", "hidden_size", FT_EFORMAT},
@@ -63,7 +66,8 @@ START_TEST(wrong_configs_are_named)
         {"{\"hidden_act\": \"gelu\"}", "hidden_act is \"gelu\"", FT_EUNSUPPORTED},
         {"{\"partial_rotary_factor\": 0.5}", "partial_rotary_factor is 0.5", FT_EUNSUPPORTED},
         {"{\"rope_scaling\": 3}", "rope_scaling is no object", FT_EFORMAT},
-        {"{\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}}", "rope_scaling of type \"yarn\", supported: default, linear, llama3", FT_EUNSUPPORTED},
+        {"{\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}}",
+         "rope_scaling of type \"yarn\", supported: default, linear, llama3", FT_EUNSUPPORTED},
         {"{\"rope_scaling\": {\"type\": \"linear\"}}", "rope_scaling.factor is missing", FT_EFORMAT},
         {"{\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": "
          "1, "
@@ -165,10 +169,11 @@ END_TEST
 /* Keys under newer names, lists of layers, settings that a family refuses. */
 START_TEST(families_read_their_own_settings)
 {
-    ft_model *m = random_model(
-        "{\"model_type\": \"gemma3_text\", \"layer_types\": [\"full_attention\", \"sliding_attention\"], \"sliding_window\": 9, "
-        "\"rope_parameters\": {\"full_attention\": {\"rope_theta\": 5000.0, \"rope_type\": \"default\"}, "
-        "\"sliding_attention\": {\"rope_theta\": 700.0, \"rope_type\": \"default\"}}}");
+    ft_model *m =
+        random_model("{\"model_type\": \"gemma3_text\", \"layer_types\": [\"full_attention\", \"sliding_attention\"], "
+                     "\"sliding_window\": 9, "
+                     "\"rope_parameters\": {\"full_attention\": {\"rope_theta\": 5000.0, \"rope_type\": \"default\"}, "
+                     "\"sliding_attention\": {\"rope_theta\": 700.0, \"rope_type\": \"default\"}}}");
     const ft_config *c = ft_model_config(m);
     ck_assert(c->layers[0].window == 0 && c->layers[0].rope == FT_TURN);
     ck_assert(c->layers[1].window == 9 && c->layers[1].rope == FT_TURN_LOCAL);
@@ -176,6 +181,10 @@ START_TEST(families_read_their_own_settings)
     ck_assert(c->tie_word_embeddings && c->norm_plus == 1 && c->gate == FT_GATE_GELU);
     ck_assert_float_eq_tol(c->attention_scale, 1 / 16.0f, 1e-7);
     ck_assert_float_eq_tol(c->embedding_scale, sqrtf(32), 1e-6);
+    ft_model_free(m);
+    m = random_model("{\"model_type\": \"gemma2\", \"final_logit_softcapping\": null, \"sliding_window\": null}");
+    c = ft_model_config(m);
+    ck_assert(c->attention_softcap == 50 && c->final_softcap == 0 && c->layers[0].window == 0);
     ft_model_free(m);
     m = random_model("{\"model_type\": \"qwen2\", \"use_sliding_window\": true, \"max_window_layers\": 1, "
                      "\"sliding_window\": 9}");
@@ -196,15 +205,17 @@ START_TEST(wrong_settings_of_families_are_named)
         {"{\"model_type\": \"gemma2\", \"hidden_activation\": \"relu\"}",
          "hidden_activation is \"relu\", a gemma2 model has \"gelu_pytorch_tanh\"", FT_EUNSUPPORTED},
         {"{\"model_type\": \"gemma2\", \"query_pre_attn_scalar\": 0}", "query_pre_attn_scalar is 0", FT_EFORMAT},
-        {"{\"model_type\": \"gemma3_text\", \"sliding_window_pattern\": 0}", "sliding_window_pattern is 0, 1 to", FT_EFORMAT},
-        {"{\"model_type\": \"mistral\", \"layer_types\": [\"full_attention\"]}", "layer_types is no list of num_hidden_layers (2)",
+        {"{\"model_type\": \"gemma3_text\", \"sliding_window_pattern\": 0}", "sliding_window_pattern is 0, 1 to",
          FT_EFORMAT},
+        {"{\"model_type\": \"mistral\", \"layer_types\": [\"full_attention\"]}",
+         "layer_types is no list of num_hidden_layers (2)", FT_EFORMAT},
         {"{\"model_type\": \"mistral\", \"layer_types\": [\"full_attention\", \"linear_attention\"]}",
          "layer_types[1] is \"linear_attention\"", FT_EUNSUPPORTED},
         {"{\"layer_types\": [\"full_attention\", \"sliding_attention\"]}", "there is no sliding_window", FT_EFORMAT},
         {"{\"model_type\": \"mistral\", \"sliding_window\": -3}", "sliding_window is -3", FT_EFORMAT},
         {"{\"model_type\": \"phi3\", \"partial_rotary_factor\": 0.1}", "partial_rotary_factor is 0.1", FT_EFORMAT},
-        {"{\"model_type\": \"phi3\", \"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1], \"long_factor\": [1]}}",
+        {"{\"model_type\": \"phi3\", \"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1], "
+         "\"long_factor\": [1]}}",
          "rope_scaling.short_factor is no list of 4 numbers", FT_EFORMAT},
         {"{\"model_type\": \"phi3\", \"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1, 1, 0, 1], "
          "\"long_factor\": [1]}}",

@@ -89,7 +89,8 @@ START_TEST(every_family_decodes_as_without_a_cache)
         "{\"model_type\": \"gemma2\", \"sliding_window\": 5, \"query_pre_attn_scalar\": 7, "
         "\"attn_logit_softcapping\": 4, \"final_logit_softcapping\": 9}",
         "{\"model_type\": \"gemma3_text\", \"sliding_window\": 5, \"sliding_window_pattern\": 2, "
-        "\"query_pre_attn_scalar\": 7, \"rope_theta\": 1e6, \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 8}}",
+        "\"query_pre_attn_scalar\": 7, \"rope_theta\": 1e6, \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": "
+        "8}}",
         "{\"model_type\": \"smollm3\", \"no_rope_layers\": [1, 0]}",
         "{\"model_type\": \"granite\", \"embedding_multiplier\": 3, \"attention_multiplier\": 0.25, "
         "\"residual_multiplier\": 0.5, \"logits_scaling\": 2}",
@@ -336,11 +337,10 @@ END_TEST
 
 int main(void)
 {
-    FT_TESTS("decode", rows_together_are_rows_alone_and_rows_without_a_cache, every_family_decodes_as_without_a_cache,
-             an_encoder_continues_no_text, real_models_decode_alike_in_every_way,
-             the_cache_gives_the_states_of_a_whole_pass, stories_begin_as_they_are_known_to,
-             a_story_reads_well_and_ends, sampled_rows_depend_on_seed_and_row_alone,
-             tokens_are_streamed_and_a_row_can_be_ended, positions_end_a_row_and_no_room_is_an_error,
-             logits_that_are_not_finite_are_an_error, a_stop_request_ends_decoding,
-             every_failing_allocation_is_survived);
+    FT_TESTS(
+        "decode", rows_together_are_rows_alone_and_rows_without_a_cache, every_family_decodes_as_without_a_cache,
+        an_encoder_continues_no_text, real_models_decode_alike_in_every_way, the_cache_gives_the_states_of_a_whole_pass,
+        stories_begin_as_they_are_known_to, a_story_reads_well_and_ends, sampled_rows_depend_on_seed_and_row_alone,
+        tokens_are_streamed_and_a_row_can_be_ended, positions_end_a_row_and_no_room_is_an_error,
+        logits_that_are_not_finite_are_an_error, a_stop_request_ends_decoding, every_failing_allocation_is_survived);
 }

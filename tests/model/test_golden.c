@@ -265,6 +265,7 @@ END_TEST
 
 int main(void)
 {
-    FT_TESTS("golden", logits_are_the_references, a_gguf_gives_the_same_logits, an_encoders_vector_is_the_references, first_step_gradients_are_the_references, ten_steps_are_the_references,
+    FT_TESTS("golden", logits_are_the_references, a_gguf_gives_the_same_logits, an_encoders_vector_is_the_references,
+             first_step_gradients_are_the_references, ten_steps_are_the_references,
              ten_checkpointed_steps_are_the_references, the_loss_without_adapter_is_the_references);
 }

@@ -222,6 +222,49 @@ START_TEST(missing_and_unexpected_tensors_are_named)
 }
 END_TEST
 
+/* "bert.encoder.layer.0.output.LayerNorm.gamma" */
+static const char *old_name(const char *name)
+{
+    static char text[256];
+    const char *norm = strstr(name, "LayerNorm.");
+    snprintf(text, sizeof text, "bert.%s", name);
+    if (norm)
+        snprintf(strstr(text, "LayerNorm."), 32, "LayerNorm.%s", ft_ends(name, "weight") ? "gamma" : "beta");
+    return text;
+}
+
+START_TEST(an_old_encoder_checkpoint_is_read)
+{
+    static const char *const others[] = {"cls.predictions.bias", "bert.pooler.dense.bias",
+                                         "bert.embeddings.position_ids"};
+    static const float values[4] = {1, 2, 3, 4};
+    int64_t four = 4;
+    ft_writer *w;
+    ft_model *m = random_model("{\"model_type\": \"bert\"}"), *again;
+    const char *dir = config_dir(small_config("{\"model_type\": \"bert\"}"));
+    ck_assert_ok(ft_writer_open(&w, "safetensors", ft_test_path(dir, "model.safetensors")));
+    for (size_t i = 0; i < ft_model_count(m); i++) {
+        const ft_param *p = ft_model_at(m, i);
+        ck_assert_ok(ft_writer_tensor(w, old_name(p->name), p->t.dtype, p->t.ndim, p->t.shape));
+    }
+    for (size_t i = 0; i < FT_COUNT(others); i++)
+        ck_assert_ok(ft_writer_tensor(w, others[i], &ft_f32, 1, &four));
+    for (size_t i = 0; i < ft_model_count(m); i++)
+        ck_assert_ok(ft_writer_data(w, ft_model_at(m, i)->t.data, ft_tensor_bytes(&ft_model_at(m, i)->t)));
+    for (size_t i = 0; i < FT_COUNT(others); i++)
+        ck_assert_ok(ft_writer_data(w, values, sizeof values));
+    ck_assert_ok(ft_writer_commit(w));
+    ck_assert_ok(ft_model_open(&again, dir, NULL));
+    for (size_t i = 0; i < ft_model_count(m); i++) {
+        const ft_param *a = ft_model_at(m, i), *b = ft_model_at(again, i);
+        ck_assert_str_eq(a->name, b->name);
+        ck_assert_msg(memcmp(a->t.data, b->t.data, ft_tensor_bytes(&a->t)) == 0, "%s", a->name);
+    }
+    ft_model_free(again);
+    ft_model_free(m);
+}
+END_TEST
+
 START_TEST(a_shape_that_the_config_denies_is_named)
 {
     ft_model *m = random_model(NULL);
@@ -409,6 +452,8 @@ int main(void)
              the_config_of_a_gguf_is_a_whole_config_json, unexplained_rope_divisors_are_used_as_they_are,
              a_quantized_gguf_keeps_its_blocks, gguf_turns_neighbouring_rows,
              gguf_metadata_has_the_keys_that_llama_cpp_reads, missing_and_unexpected_tensors_are_named,
+             an_old_encoder_checkpoint_is_read,
+
              a_shape_that_the_config_denies_is_named, a_tied_checkpoint_may_store_either_name,
              a_tied_checkpoint_with_two_different_heads_is_remarked, what_is_no_model_is_said,
              a_gguf_of_another_family_is_named, a_run_folder_holds_its_model, random_weights_are_a_function_of_the_seed,

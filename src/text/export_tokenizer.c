@@ -90,8 +90,7 @@ static ft_status write_special(const ft_tokenizer *t, ft_writer *w)
     FT_RETURN(write_id(w, KEY("unknown_token_id"), t->unk));
     FT_RETURN(write_id(w, KEY("padding_token_id"), t->pad));
     FT_RETURN(ft_writer_bool(w, KEY("add_bos_token"), t->add_bos));
-    if (t->add_eos)
-        FT_RETURN(ft_writer_bool(w, KEY("add_eos_token"), true));
+    FT_RETURN(ft_writer_bool(w, KEY("add_eos_token"), t->add_eos));
     if (t->tool_template)
         FT_RETURN(ft_writer_str(w, "tokenizer.chat_template.tool_use", ft_str_of(t->tool_template)));
     return t->chat_template ? ft_writer_str(w, "tokenizer.chat_template", ft_str_of(t->chat_template)) : FT_OK;

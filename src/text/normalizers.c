@@ -290,14 +290,17 @@ static ft_status build_replace(ft_norms *n, ft_norm *s, const json_t *j, const c
         n->marks_spaces = true;
     else
         n->rewrites = true;
-    if (regex && ft_str_is(from, " {2,}"))
+    bool ends = regex && ft_str_is(from, FT_END_SPACES);
+    if (n->marks_spaces || ends || (regex && ft_str_is(from, " {2,}")))
         n->unigram++;
+    n->folds_spaces = n->folds_spaces || ends;
     return ft_regex__compile(&s->pattern, from, !regex, where);
 }
 
 static ft_status build_prepend(ft_norms *n, ft_norm *s, const json_t *j, const char *where)
 {
     FT_RETURN(keep_text(s, j, "prepend", where));
+    n->unigram += ft_str_is((ft_str){s->text, s->text_n}, FT_SPACE_MARK);
     if (ft_str_is((ft_str){s->text, s->text_n}, FT_SPACE_MARK))
         n->space_prefix = true;
     else

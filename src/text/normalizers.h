@@ -13,6 +13,8 @@
 #include <jansson.h>
 
 enum { FT_NORMS_MAX = 16 };
+/* Spaces at the ends of a text, as a pattern. */
+#define FT_END_SPACES "\\A +| +\\z"
 
 typedef struct ft_norm_run {
     ft_matcher *matcher;

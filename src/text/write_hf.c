@@ -178,9 +178,7 @@ static json_t *unigram_normalizer(const ft_tokenizer *t)
         ft_buf_free(&table);
     }
     if (ok && t->norms.folds_spaces)
-        ok = json_array_append_new(
-                 steps, json_pack("{s:s, s:b, s:b}", "type", "Strip", "strip_left", 1, "strip_right", 1)) == 0 &&
-             add_replace(steps, "Regex", " {2,}", " ") == 0;
+        ok = add_replace(steps, "Regex", FT_END_SPACES, "") == 0 && add_replace(steps, "Regex", " {2,}", " ") == 0;
     if (ok && t->space_prefix)
         ok = json_array_append_new(steps, json_pack("{s:s, s:s}", "type", "Prepend", "prepend", FT_SPACE_MARK)) == 0;
     if (ok)

@@ -73,7 +73,8 @@ typedef struct small_tokenizer {
     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAgAA=="
 static const small_tokenizer small_tokenizers[] = {
     SMALL("tokenizer.json",
-          "{\"added_tokens\": [{\"id\": 6, \"content\": \"</s>\", \"special\": true}], \"normalizer\": {\"type\": \"Precompiled\", "
+          "{\"added_tokens\": [{\"id\": 0, \"content\": \"<unk>\", \"special\": true}, {\"id\": 6, \"content\": \"</s>\", "
+          "\"special\": true}], \"normalizer\": {\"type\": \"Precompiled\", "
           "\"precompiled_charsmap\": \"" SMALL_CHARSMAP "\"}, \"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": "
           "[{\"type\": \"WhitespaceSplit\"}, {\"type\": \"Metaspace\", \"replacement\": \"\xe2\x96\x81\", \"prepend_scheme\": "
           "\"always\"}]}, \"post_processor\": {\"type\": \"RobertaProcessing\", \"cls\": [\"</s>\", 6], \"sep\": [\"</s>\", 6]}, "

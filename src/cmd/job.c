@@ -45,6 +45,29 @@ ft_status ft_job_data(ft_job *j)
     return lint(j);
 }
 
+ft_status ft_job_fit_metrics(ft_job *j)
+{
+    ft_plan *p = &j->plan;
+    ft_train_options *o = &p->train_options;
+    size_t kept = 0;
+    if (!ft_dataset_is_text(&j->val) && !ft_dataset_is_text(&j->test))
+        return FT_OK;
+    for (size_t i = 0; i < p->n_metrics; i++) {
+        if (p->metrics[i]->source == FT_METRIC_TEXT)
+            ft_note(FT_NOTE, "metric %s needs answers to generate, the rows to evaluate on are plain text: left out",
+                    p->metrics[i]->name);
+        else
+            p->metrics[kept++] = p->metrics[i];
+    }
+    o->score.n_metrics = p->n_metrics = kept;
+    if (o->metric_for_best && o->metric_for_best->source == FT_METRIC_TEXT)
+        return ft_fail(
+            FT_EINPUT,
+            "%s: metric_for_best_model: %s needs answers to generate, the rows to evaluate on are plain text",
+            ft_recipe_place(p->recipe, "metric_for_best_model", 0), o->metric_for_best->name);
+    return FT_OK;
+}
+
 static ft_status tokenizer_beside(ft_tokenizer **out, const char *config)
 {
     char *dir = ft_is_dir(config) ? ft_strdup(config) : ft_path_dir(config);
@@ -53,13 +76,29 @@ static ft_status tokenizer_beside(ft_tokenizer **out, const char *config)
     return st;
 }
 
+static ft_status outline_of_config(ft_model **out, const char *config)
+{
+    char *inside = ft_is_dir(config) ? ft_path_join(config, "config.json") : ft_strdup(config);
+    ft_status st = inside ? ft_model_outline(out, inside, true) : FT_ENOMEM;
+    ft_free(inside);
+    return st;
+}
+
+static ft_status init_weights(ft_job *j)
+{
+    const ft_plan *p = &j->plan;
+    if (j->outline)
+        return outline_of_config(&j->model, p->init_from_config);
+    return ft_model_init(&j->model, p->init_from_config, p->train_options.seed);
+}
+
 static ft_status make_model(ft_job *j, bool train)
 {
     const ft_plan *p = &j->plan;
     FT_RETURN(tokenizer_beside(&j->tok, p->init_from_config));
     if (!train)
         return FT_OK;
-    FT_RETURN(ft_model_init(&j->model, p->init_from_config, p->train_options.seed));
+    FT_RETURN(init_weights(j));
     int64_t vocab = ft_model_config(j->model)->vocab_size;
     if (ft_tokenizer_size(j->tok) > vocab)
         return ft_fail(FT_EINPUT, "%s: vocab_size %lld, but the tokenizer beside it has %d tokens", p->init_from_config,
@@ -67,12 +106,12 @@ static ft_status make_model(ft_job *j, bool train)
     return FT_OK;
 }
 
-static ft_status open_model(ft_job *j, bool train)
+static ft_status open_weights(ft_job *j, bool train)
 {
     ft_plan *p = &j->plan;
     ft_model_options o = {.trainable = train && !p->has_adapter};
-    FT_RETURN(ft_model_open(&j->model, p->base_model, &o));
-    FT_RETURN(ft_tokenizer_open(&j->tok, ft_model_tokenizer_path(j->model)));
+    FT_RETURN(j->outline ? ft_model_outline(&j->model, p->base_model, o.trainable)
+                         : ft_model_open(&j->model, p->base_model, &o));
     if (!train || !p->has_adapter)
         return FT_OK;
     if (ft_adapter_attached(j->model))
@@ -81,6 +120,12 @@ static ft_status open_model(ft_job *j, bool train)
                        p->base_model, p->base_model);
     FT_RETURN(ft_plan_layers(p, ft_model_config(j->model)->num_hidden_layers));
     return ft_adapter_attach(j->model, &p->adapter);
+}
+
+static ft_status open_model(ft_job *j, bool train)
+{
+    FT_RETURN(open_weights(j, train));
+    return ft_tokenizer_open(&j->tok, ft_model_tokenizer_path(j->model));
 }
 
 /* Tokens that the model has positions for; of a model that is still to be made, what its config says. */
@@ -131,6 +176,20 @@ ft_status ft_job_model(ft_job *j, bool train)
     FT_RETURN(ft_chat_template_pick(&j->chat, p->chat_template, j->tok));
     j->plan.rows.chat = j->chat;
     return fit_context(j);
+}
+
+ft_status ft_job_outline(ft_job *j)
+{
+    j->outline = true;
+    return ft_job_model(j, true);
+}
+
+ft_status ft_job_fill(ft_job *j)
+{
+    ft_model_free(j->model);
+    j->model = NULL;
+    j->outline = false;
+    return j->plan.base_model ? open_weights(j, true) : init_weights(j);
 }
 
 ft_status ft_job_rows(ft_job *j)

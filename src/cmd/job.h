@@ -14,6 +14,7 @@ typedef struct ft_job {
     ft_dataset train, val, test; /* linted and split; val and test may be empty */
     ft_lint lint;
     ft_model *model; /* not trainable and without adapter unless ft_job_model was asked to */
+    bool outline; /* the model has shapes and no memory */
     ft_tokenizer *tok;
     const ft_chat_template *chat;
     ft_rows train_rows, val_rows, test_rows;
@@ -27,6 +28,12 @@ ft_status ft_job_data(ft_job *j);
 /* Model and tokenizer; FT_EINPUT for a sequence_len past the model's context. train: weights or adapter become trainable; else the model is opened for its tokenizer only (and
  * not at all where it is made from a config). */
 ft_status ft_job_model(ft_job *j, bool train);
+/* As ft_job_model for training, with a model that has shapes and no memory: for dry steps alone. */
+ft_status ft_job_outline(ft_job *j);
+/* Puts the real model, ready to train, in the place of the outline. */
+ft_status ft_job_fill(ft_job *j);
+/* Plain text has no answers to generate: metrics of generated text are left out, and said so. Behind ft_job_data. */
+ft_status ft_job_fit_metrics(ft_job *j);
 /* Token ids and masks of all three datasets. */
 ft_status ft_job_rows(ft_job *j);
 void ft_job_close(ft_job *j);

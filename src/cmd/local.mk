@@ -17,6 +17,7 @@ src_fettle_SOURCES += \
 	%D%/commands.def \
 	%D%/eval.c \
 	%D%/export.c \
+	%D%/forecast.c %D%/forecast.h \
 	%D%/generate.c \
 	%D%/help.c \
 	%D%/imatrix.c \
@@ -33,6 +34,7 @@ src_fettle_SOURCES += \
 	%D%/outcome.c %D%/outcome.h \
 	%D%/pages.c \
 	%D%/plan.c %D%/plan.h \
+	%D%/plan_run.c \
 	%D%/preview.c \
 	%D%/progress.c %D%/progress.h \
 	%D%/quantize.c \

@@ -136,6 +136,8 @@ static ft_status plan_ranges(ft_plan *p, ft_recipe *r)
 
 ft_status ft_plan_layers(ft_plan *p, int64_t L)
 {
+    ft_free(p->layers);
+    p->layers = NULL;
     ft_status st = ft_layers_of(&p->layers, &p->adapter.n_layers, p->ranges, p->n_ranges, L);
     p->adapter.layers = p->layers;
     return ft_context(st, "%s: lora_layers", ft_recipe_place(p->recipe, "lora_layers", 0));
@@ -235,7 +237,10 @@ static void plan_training(ft_plan *p, ft_recipe *r)
     o->micro_batch_size = int_of(r, "micro_batch_size");
     o->gradient_accumulation_steps = int_of(r, "gradient_accumulation_steps");
     p->auto_checkpointing = is(checkpointing, "auto");
-    o->gradient_checkpointing = is(checkpointing, "true");
+    int64_t blocks = 0;
+    ft_parse_i64(checkpointing ? checkpointing : "", &blocks);
+    o->gradient_checkpointing = is(checkpointing, "true") ? FT_ALL_BLOCKS : blocks;
+    p->ram_limit_bytes = 1e9 * float_of(r, "ram_limit");
     o->compute = is(text_of(r, "compute", 0), "bf16") ? FT_COMPUTE_BF16 : FT_COMPUTE_F32;
     plan_prefix(o, r);
     o->save_steps = int_of(r, "save_steps");

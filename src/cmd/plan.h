@@ -37,8 +37,9 @@ typedef struct ft_plan {
     const char *targets[FT_MAX_TARGETS], *saved[FT_MAX_TARGETS];
     const ft_metric *metrics[FT_MAX_METRICS];
     size_t n_metrics;
-    ft_train_options train_options; /* gradient_checkpointing false where auto_checkpointing */
+    ft_train_options train_options; /* gradient_checkpointing 0 where auto_checkpointing */
     bool auto_checkpointing;
+    double ram_limit_bytes; /* 0: none was given */
     ft_plan_export *exports;
     size_t n_exports;
     ft_buf resolved; /* the recipe with every key, as YAML */

@@ -4,6 +4,7 @@
  * last checkpoint; the scores of the base are kept beside it.
  */
 #include "cmd/base_scores.h"
+#include "cmd/forecast.h"
 #include "cmd/runfolder.h"
 
 #include <math.h>
@@ -19,52 +20,29 @@ typedef struct session {
 
 /* ---- before ---- */
 
-/* Plain text has no answers to generate: metrics of generated text are left out, and said so. */
-static ft_status fit_metrics(ft_job *j)
+/* Checkpointing where memory would not do otherwise; a ram_limit that cannot be kept ends the run here. */
+static ft_status fit_memory(ft_job *j)
 {
-    ft_plan *p = &j->plan;
-    ft_train_options *o = &p->train_options;
-    size_t kept = 0;
-    if (!ft_dataset_is_text(&j->val) && !ft_dataset_is_text(&j->test))
+    ft_forecast f;
+    ft_buf remedy = {0};
+    char need[32], limit[32];
+    bool fits;
+    FT_RETURN(ft_forecast_fit(&f, j, false, &fits));
+    if (fits)
         return FT_OK;
-    for (size_t i = 0; i < p->n_metrics; i++) {
-        if (p->metrics[i]->source == FT_METRIC_TEXT)
-            ft_note(FT_NOTE, "metric %s needs answers to generate, the rows to evaluate on are plain text: left out",
-                    p->metrics[i]->name);
-        else
-            p->metrics[kept++] = p->metrics[i];
+    ft_human_bytes((double)f.total_bytes, need);
+    ft_human_bytes(f.limit_bytes, limit);
+    if (j->plan.ram_limit_bytes <= 0) {
+        ft_note(FT_WARN, "the run needs about %s of memory, four fifths of the machine's are %s", need, limit);
+        return FT_OK;
     }
-    o->score.n_metrics = p->n_metrics = kept;
-    if (o->metric_for_best && o->metric_for_best->source == FT_METRIC_TEXT)
-        return ft_fail(
-            FT_EINPUT,
-            "%s: metric_for_best_model: %s needs answers to generate, the rows to evaluate on are plain text",
-            ft_recipe_place(p->recipe, "metric_for_best_model", 0), o->metric_for_best->name);
-    return FT_OK;
-}
-
-/* What a micro-batch of the longest rows keeps for its backward walk, in bytes: about sixteen arrays of the model's
- * width and four of the ffn's width a token and layer. */
-static double activation_bytes(const ft_job *j)
-{
-    const ft_config *c = ft_model_config(j->model);
-    int32_t longest = 0;
-    for (size_t i = 0; i < j->train_rows.n; i++)
-        longest = FT_MAX(longest, j->train_rows.p[i].n);
-    double tokens = (double)longest * (double)j->plan.train_options.micro_batch_size;
-    return tokens * (double)c->num_hidden_layers *
-           (16.0 * (double)c->hidden_size + 4.0 * (double)c->intermediate_size) * sizeof(float);
-}
-
-static void decide_checkpointing(ft_job *j)
-{
-    double need = activation_bytes(j), have = (double)ft_total_ram_bytes() / 2;
-    char a[32];
-    if (!j->plan.auto_checkpointing || need <= have)
-        return;
-    j->plan.train_options.gradient_checkpointing = true;
-    ft_note(FT_NOTE, "gradient_checkpointing: on, the activations of a micro-batch would take about %s",
-            ft_human_bytes(need, a));
+    ft_status st = ft_forecast_remedy(&f, j, false, &remedy);
+    if (st == FT_OK)
+        st = ft_fail(FT_EINPUT, "%s: ram_limit: the run needs about %s, the limit is %s%s%s",
+                     ft_recipe_place(j->plan.recipe, "ram_limit", 0), need, limit,
+                     remedy.n ? "; the cheapest change that fits: " : "", remedy.n ? remedy.p : "");
+    ft_buf_free(&remedy);
+    return st;
 }
 
 static void say_rows(const char *what, const ft_rows *r)
@@ -93,10 +71,10 @@ static ft_status set_up(session *s)
 {
     ft_job *j = &s->job;
     FT_RETURN(ft_job_data(j));
-    FT_RETURN(fit_metrics(j));
+    FT_RETURN(ft_job_fit_metrics(j));
     FT_RETURN(ft_job_model(j, true));
     FT_RETURN(ft_job_rows(j));
-    decide_checkpointing(j);
+    FT_RETURN(fit_memory(j));
     if (!j->meter.json) {
         say_rows("train", &j->train_rows);
         if (j->val_rows.n)

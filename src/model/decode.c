@@ -33,6 +33,7 @@ typedef struct decoder {
     ft_kv *kv;   /* [L] */
     slot *slots; /* [n_slots] */
     int64_t n_slots, capacity, budget;
+    bool dry; /* no cache is held */
     /* the step */
     int32_t *ids;                              /* [n_slots + budget] */
     int64_t *start, *past, *at, *total, *last; /* [n_slots + 1], [n_slots] ...: segments; last token of rows that get a
@@ -96,6 +97,8 @@ static ft_status make_cache(decoder *d)
         if (!ft_mul((size_t)d->n_slots, (size_t)d->capacity, &rows) || !ft_mul(rows, (size_t)width, &rows))
             return ft_fail(FT_ENOMEM, "a cache of %lld rows of %lld tokens is too large", (long long)d->n_slots,
                            (long long)d->capacity);
+        if (d->dry)
+            continue;
         if (!(kv->k = ft_alloc(rows, sizeof(float))) || !(kv->v = ft_alloc(rows, sizeof(float))))
             return FT_ENOMEM;
     }
@@ -284,6 +287,40 @@ ft_status ft_decode(ft_model *m, ft_decode_request *requests, size_t n, const ft
         }
         FT_TRY(run_step(&d));
     }
+done:
+    tear_down(&d);
+    return st;
+}
+
+/* The first step has the most tokens: prompts are read before anything is made behind them. */
+static ft_status dry_step(decoder *d)
+{
+    ft_segments seg;
+    ft_tape_dry(d->tape, true);
+    if (!plan_step(d))
+        return FT_OK;
+    seg = (ft_segments){.n = d->segments, .start = d->start, .past = d->past, .slot = d->at, .total = d->total};
+    ft_tape_begin(d->tape, false, 0, 0);
+    ft_var *hidden = ft_model_forward(d->m, d->tape, d->ids, d->tokens, &seg, d->kv, 0);
+    if (hidden && d->asked)
+        ft_op_logits(d->tape, ft_op_rows(d->tape, hidden, d->last, FT_MIN((int64_t)LOGIT_ROWS, d->asked)),
+                     ft_model_head(d->m), ft_model_softcap(d->m));
+    return ft_tape_status(d->tape);
+}
+
+ft_status ft_decode_measure(size_t *bytes, ft_model *m, ft_decode_request *requests, size_t n,
+                            const ft_decode_options *o)
+{
+    decoder d = {.m = m, .o = o, .requests = requests, .n = n, .dry = true};
+    ft_status st = FT_OK;
+    *bytes = 0;
+    if (!n)
+        return FT_OK;
+    FT_TRY(set_up(&d));
+    FT_TRY(dry_step(&d));
+    ft_tape_stats t = ft_tape_stats_of(d.tape);
+    size_t cache = (size_t)m->config.num_hidden_layers * 2 * (size_t)(d.n_slots * d.capacity * d.kv[0].width);
+    *bytes = cache * sizeof(float) + t.peak_bytes + t.table_bytes;
 done:
     tear_down(&d);
     return st;

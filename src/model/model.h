@@ -220,6 +220,9 @@ typedef struct ft_decode_options {
  * (stopped is false). FT_EINPUT: a prompt that is empty or leaves no room, named by its row from 1; FT_ENUMERIC: logits
  * that are not finite; FT_ESTOPPED: a stop was requested (base/os.h). */
 ft_status ft_decode(ft_model *m, ft_decode_request *requests, size_t n, const ft_decode_options *o);
+/* The memory that ft_decode would take for these requests, learned without computing; an outline will do for m. */
+ft_status ft_decode_measure(size_t *bytes, ft_model *m, ft_decode_request *requests, size_t n,
+                            const ft_decode_options *o);
 /* One id from logits [V] (changed in place), which are finite. In llama.cpp's order: top_k, top_p, min_p, then the
  * temperature; of equals the lower id. seed, token and row key the random number. */
 int32_t ft_sample(float *logits, int64_t vocab, const ft_sampling *s, uint64_t token, uint64_t row);

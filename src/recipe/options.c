@@ -147,7 +147,7 @@ static bool boolean(const ft_option *o, const char *text)
 static bool choice(const ft_option *o, const char *text)
 {
     ft_str word = ft_str_of(text);
-    return *text && ft_option__each(o->choices, '|', is_name, &word);
+    return (*text && ft_option__each(o->choices, '|', is_name, &word)) || (o->min < o->max && integer(o, text));
 }
 
 static const struct {
@@ -177,6 +177,8 @@ ft_status ft_option__expected(const ft_option *o, ft_buf *out)
     FT_RETURN(ft_buf_puts(out, types[o->type].label));
     if (o->type == FT_OPT_CHOICE && ft_option__each(o->choices, '|', put_choice, out))
         return FT_ENOMEM;
+    if (o->type == FT_OPT_CHOICE && o->min < o->max)
+        return ft_buf_printf(out, " or an integer from %.15g to %.15g", o->min, o->max);
     if ((o->type == FT_OPT_INT || o->type == FT_OPT_FLOAT) && o->min <= o->max)
         return ft_buf_printf(out, " from %.15g to %.15g", o->min, o->max);
     return FT_OK;

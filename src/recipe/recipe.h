@@ -18,7 +18,7 @@
 typedef enum ft_option_type {
     FT_OPT_STRING, FT_OPT_PATH, FT_OPT_INT, FT_OPT_FLOAT, FT_OPT_BOOL,
     FT_OPT_STRINGS, /* a list of strings; one plain string is a list of one */
-    FT_OPT_CHOICE,  /* one of `choices` */
+    FT_OPT_CHOICE,  /* one of `choices`; where min < max, also an integer of that range */
     FT_OPT_LIST     /* a list of maps, each entry checked against the rows whose name is "list.key" */
 } ft_option_type;
 

@@ -129,3 +129,21 @@ void ft_score__texts_free(ft_score__texts *t)
     ft_buf_free(&t->bytes);
     *t = (ft_score__texts){0};
 }
+
+ft_status ft_score__measure_generate(size_t *bytes, ft_model *m, const ft_rows *rows, size_t n,
+                                     const ft_score_options *o)
+{
+    pass p = {.n = n};
+    ft_decode_options d = {.sampling = {.top_p = 1}};
+    ft_status st = FT_OK;
+    FT_TRY(check_rows(rows, n));
+    FT_TRY(make_requests(&p, rows, o));
+    FT_TRY(ft_decode_measure(bytes, m, p.requests, n, &d));
+    *bytes += n * ((size_t)p.max_new * sizeof *p.ids + sizeof *p.requests);
+done:
+    ft_free(p.requests);
+    ft_free(p.order);
+    ft_free(p.made);
+    ft_free(p.ids);
+    return st;
+}

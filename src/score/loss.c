@@ -124,3 +124,28 @@ done:
     batch_free(&b);
     return st;
 }
+
+ft_status ft_score__measure_loss(size_t *bytes, ft_model *m, const ft_rows *rows, size_t n, const ft_score_options *o)
+{
+    batch b = {0};
+    ft_tape *tape = NULL;
+    ft_loss sum = {0};
+    ft_status st = FT_OK;
+    int64_t *order = ft_alloc(n, sizeof *order);
+    if (!order)
+        return FT_ENOMEM;
+    FT_TRY(make_room(&b, rows, n, o));
+    FT_TRY(ft_tape_new(&tape));
+    ft_tape_dry(tape, true);
+    ft_score__by_length(order, rows, n);
+    for (size_t i = 0; i < n && b.n + segment_tokens(&rows->p[order[i]]) <= b.cap; i++)
+        add_row(&b, &rows->p[order[i]]);
+    FT_TRY(run_batch(&sum, m, tape, &b));
+    ft_tape_stats t = ft_tape_stats_of(tape);
+    *bytes = t.peak_bytes + t.table_bytes;
+done:
+    ft_tape_free(tape);
+    ft_free(order);
+    batch_free(&b);
+    return st;
+}

@@ -30,4 +30,9 @@ ft_status ft_score__generate(ft_score__texts *out, ft_model *m, const ft_tokeniz
                              const ft_score_options *o);
 void ft_score__texts_free(ft_score__texts *t);
 
+/* The memory that each pass would take, learned without computing. */
+ft_status ft_score__measure_loss(size_t *bytes, ft_model *m, const ft_rows *rows, size_t n, const ft_score_options *o);
+ft_status ft_score__measure_generate(size_t *bytes, ft_model *m, const ft_rows *rows, size_t n,
+                                     const ft_score_options *o);
+
 #endif

@@ -88,3 +88,13 @@ ft_status ft_score(ft_scores *out, ft_model *m, const ft_tokenizer *tok, const f
     out->seconds = ft_now_s() - start;
     return st;
 }
+
+ft_status ft_score_measure(size_t *bytes, ft_model *m, const ft_rows *rows, const ft_score_options *o)
+{
+    size_t loss = 0, texts = 0, n = o->max_rows ? FT_MIN(o->max_rows, rows->n) : rows->n;
+    FT_RETURN(ft_score__measure_loss(&loss, m, rows, n, o));
+    if (wants(o, FT_METRIC_TEXT))
+        FT_RETURN(ft_score__measure_generate(&texts, m, rows, n, o));
+    *bytes = FT_MAX(loss, texts); /* one pass after the other */
+    return FT_OK;
+}

@@ -57,6 +57,9 @@ typedef struct ft_score_options {
 } ft_score_options;
 /* tok may be NULL when no text is asked for. */
 ft_status ft_score(ft_scores *out, ft_model *m, const ft_tokenizer *tok, const ft_rows *rows, const ft_score_options *o);
+/* The memory that ft_score would take beside the model for the loss and, where a text metric asks for it, generated text;
+ * learned without computing: an outline will do for m. */
+ft_status ft_score_measure(size_t *bytes, ft_model *m, const ft_rows *rows, const ft_score_options *o);
 /* Share of positions where two argmax arrays of the same rows agree; NaN when n is 0. */
 double ft_top1_agreement(const int32_t *a, const int32_t *b, int64_t n);
 

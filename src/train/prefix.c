@@ -332,7 +332,9 @@ static ft_status view_pieces(ft_prefix *p, ft_store *s)
     for (int64_t i = 0; i < n; i++) {
         int64_t tokens = FT_MIN(p->piece_tokens, all_tokens(p) - i * p->piece_tokens);
         piece_name(name, i);
-        FT_RETURN(ft_store_view(s, name, type_of(p->dtype), tokens * p->C, (const void **)&p->pieces[i]));
+        const void *piece;
+        FT_RETURN(ft_store_view(s, name, type_of(p->dtype), tokens * p->C, &piece));
+        p->pieces[i] = piece;
     }
     return FT_OK;
 }

@@ -32,7 +32,8 @@ static void scores_of(const ft_attention_job *j, const block *b, int64_t at, int
     int64_t D = j->spec->head_dim;
     const float *keys = b->keys + at * j->kv_width;
     if (b->rows >= FEW_QUERIES) {
-        ft_gemm(false, true, b->rows, n, D, j->spec->scale, b->q, j->q_width, keys, j->kv_width, 0, s, FT_KEY_BLOCK);
+        ft_gemm(j->e, false, true, b->rows, n, D, j->spec->scale, b->q, j->q_width, keys, j->kv_width, false, s,
+                FT_KEY_BLOCK, j->room);
         return;
     }
     for (int64_t r = 0; r < b->rows; r++) {
@@ -46,7 +47,8 @@ static void mix_values(const ft_attention_job *j, const block *b, int64_t at, in
     int64_t D = j->spec->head_dim;
     const float *values = b->values + at * j->kv_width;
     if (b->rows >= FEW_QUERIES) {
-        ft_gemm(false, false, b->rows, D, n, 1, p, FT_KEY_BLOCK, values, j->kv_width, 1, b->out, j->q_width);
+        ft_gemm(j->e, false, false, b->rows, D, n, 1, p, FT_KEY_BLOCK, values, j->kv_width, true, b->out, j->q_width,
+                j->room);
         return;
     }
     for (int64_t r = 0; r < b->rows; r++)
@@ -209,6 +211,8 @@ static void backward(ft_tape *t, const ft_node *n)
     const saved *s = n->saved;
     ft_var *q = n->in[0], *k = n->in[1], *v = n->in[2], *y = n->out;
     ft_attention_job j = {.k = ft_kernels_active(),
+                          .e = t->engine,
+                          .room = t->scratch,
                           .spec = &s->spec,
                           .seg = s->seg,
                           .q_width = q->cols,
@@ -255,6 +259,8 @@ ft_var *ft_op_attention(ft_tape *t, ft_var *q, ft_var *k, ft_var *v, const ft_at
     if (kv && !t->dry)
         append(kv, seg, k->v, v->v);
     ft_attention_job j = {.k = ft_kernels_active(),
+                          .e = t->engine,
+                          .room = t->scratch,
                           .spec = spec,
                           .seg = seg,
                           .q_width = q->cols,

@@ -14,6 +14,8 @@ enum { FT_QUERY_BLOCK = 64, FT_KEY_BLOCK = 256 };
 
 typedef struct ft_attention_job {
     const ft_kernels *k;
+    const ft_engine *e;
+    float *room; /* that products work in */
     const ft_attention_spec *spec;
     const ft_segments *seg;
     const int64_t *block_start; /* [seg->n + 1]: query blocks before segment s */

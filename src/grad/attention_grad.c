@@ -38,10 +38,10 @@ static void make_tile(pass *p, int64_t i0, int64_t rows, int64_t at, int64_t n)
 {
     const ft_attention_job *j = p->j;
     const ft_attention_spec *a = j->spec;
-    ft_gemm(false, true, rows, n, a->head_dim, a->scale, q_at(p, j->q, i0), j->q_width, j->keys + kv_at(p, at),
-            j->kv_width, 0, p->s, FT_KEY_BLOCK);
-    ft_gemm(false, true, rows, n, a->head_dim, 1, q_at(p, j->dout, i0), j->q_width, j->values + kv_at(p, at),
-            j->kv_width, 0, p->dp, FT_KEY_BLOCK);
+    ft_gemm(j->e, false, true, rows, n, a->head_dim, a->scale, q_at(p, j->q, i0), j->q_width, j->keys + kv_at(p, at),
+            j->kv_width, false, p->s, FT_KEY_BLOCK, j->room);
+    ft_gemm(j->e, false, true, rows, n, a->head_dim, 1, q_at(p, j->dout, i0), j->q_width, j->values + kv_at(p, at),
+            j->kv_width, false, p->dp, FT_KEY_BLOCK, j->room);
     for (int64_t r = 0; r < rows; r++) {
         float *s = p->s + r * FT_KEY_BLOCK, *dp = p->dp + r * FT_KEY_BLOCK;
         ft_span see = ft_attention_cut(ft_attention_span(a, i0 + r, i0 + r + 1, p->n), at, n);
@@ -68,14 +68,14 @@ static void query_block(pass *p, int64_t i0)
         int64_t n = FT_MIN((int64_t)FT_KEY_BLOCK, all.end - at);
         make_tile(p, i0, rows, at, n);
         if (p->dv)
-            ft_gemm(true, false, n, D, rows, 1, p->s, FT_KEY_BLOCK, q_at(p, j->dout, i0), j->q_width, 1,
-                    p->dv + at * p->ld, p->ld);
+            ft_gemm(j->e, true, false, n, D, rows, 1, p->s, FT_KEY_BLOCK, q_at(p, j->dout, i0), j->q_width, true,
+                    p->dv + at * p->ld, p->ld, j->room);
         if (p->dk)
-            ft_gemm(true, false, n, D, rows, 1, p->dp, FT_KEY_BLOCK, q_at(p, j->q, i0), j->q_width, 1,
-                    p->dk + at * p->ld, p->ld);
+            ft_gemm(j->e, true, false, n, D, rows, 1, p->dp, FT_KEY_BLOCK, q_at(p, j->q, i0), j->q_width, true,
+                    p->dk + at * p->ld, p->ld, j->room);
         if (j->dq)
-            ft_gemm(false, false, rows, D, n, 1, p->dp, FT_KEY_BLOCK, j->keys + kv_at(p, at), j->kv_width,
-                    at > all.first || j->add_dq ? 1 : 0, (float *)q_at(p, j->dq, i0), j->q_width);
+            ft_gemm(j->e, false, false, rows, D, n, 1, p->dp, FT_KEY_BLOCK, j->keys + kv_at(p, at), j->kv_width,
+                    at > all.first || j->add_dq, (float *)q_at(p, j->dq, i0), j->q_width, j->room);
     }
 }
 

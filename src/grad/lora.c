@@ -17,6 +17,8 @@ typedef struct saved {
 
 typedef struct job {
     const ft_kernels *k;
+    const ft_engine *e;
+    float *room; /* that products work in */
     const saved *s;
     const float *x, *a, *b, *dy; /* dy: backward alone */
     float *y, *dx;               /* y: forward; dx may be NULL */
@@ -47,8 +49,9 @@ static void forward_tile(void *ctx, int64_t tile)
     int64_t r = tile * TILE, rows = FT_MIN((int64_t)TILE, j->T - r);
     const float *x = dropped(j, r, rows, own_scratch(j));
     float *h = j->s->h + r * j->R;
-    ft_gemm(false, true, rows, j->R, j->in, 1, x, j->in, j->a, j->in, 0, h, j->R);
-    ft_gemm(false, true, rows, j->out, j->R, j->s->scale, h, j->R, j->b, j->R, 1, j->y + r * j->out, j->out);
+    ft_gemm(j->e, false, true, rows, j->R, j->in, 1, x, j->in, j->a, j->in, false, h, j->R, j->room);
+    ft_gemm(j->e, false, true, rows, j->out, j->R, j->s->scale, h, j->R, j->b, j->R, true, j->y + r * j->out, j->out,
+            j->room);
 }
 
 static void backward_tile(void *ctx, int64_t tile)
@@ -57,20 +60,22 @@ static void backward_tile(void *ctx, int64_t tile)
     int64_t r = tile * TILE, rows = FT_MIN((int64_t)TILE, j->T - r);
     float *room = own_scratch(j), *dh = room + TILE * j->in;
     const float *dy = j->dy + r * j->out, scale = j->s->scale;
-    ft_gemm(false, false, rows, j->R, j->out, scale, dy, j->out, j->b, j->R, 0, dh, j->R);
+    ft_gemm(j->e, false, false, rows, j->R, j->out, scale, dy, j->out, j->b, j->R, false, dh, j->R, j->room);
     if (j->parts) {
         float *da = j->parts + tile * j->R * (j->in + j->out), *db = da + j->R * j->in;
-        ft_gemm(true, false, j->R, j->in, rows, 1, dh, j->R, dropped(j, r, rows, room), j->in, 0, da, j->in);
-        ft_gemm(true, false, j->out, j->R, rows, scale, dy, j->out, j->s->h + r * j->R, j->R, 0, db, j->R);
+        ft_gemm(j->e, true, false, j->R, j->in, rows, 1, dh, j->R, dropped(j, r, rows, room), j->in, false, da, j->in,
+                j->room);
+        ft_gemm(j->e, true, false, j->out, j->R, rows, scale, dy, j->out, j->s->h + r * j->R, j->R, false, db, j->R,
+                j->room);
     }
     if (!j->dx)
         return;
     float *dx = j->dx + r * j->in;
     if (!j->s->dropout.drop) {
-        ft_gemm(false, false, rows, j->in, j->R, 1, dh, j->R, j->a, j->in, j->add_dx ? 1 : 0, dx, j->in);
+        ft_gemm(j->e, false, false, rows, j->in, j->R, 1, dh, j->R, j->a, j->in, j->add_dx, dx, j->in, j->room);
         return;
     }
-    ft_gemm(false, false, rows, j->in, j->R, 1, dh, j->R, j->a, j->in, 0, room, j->in);
+    ft_gemm(j->e, false, false, rows, j->in, j->R, 1, dh, j->R, j->a, j->in, false, room, j->in, j->room);
     j->k->dropout(dx, room, &j->s->dropout, (uint64_t)((j->s->first + r) * j->in), rows * j->in, j->add_dx);
 }
 
@@ -101,6 +106,8 @@ static void backward(ft_tape *t, const ft_node *n)
     ft_var *y = n->in[0], *x = n->in[1];
     const ft_param *a = n->param[0], *b = n->param[1];
     job j = {.k = ft_kernels_active(),
+             .e = t->engine,
+             .room = t->scratch,
              .s = n->saved,
              .x = x->v,
              .a = a->t.data,
@@ -157,6 +164,8 @@ ft_var *ft_op_lora(ft_tape *t, ft_var *y, ft_var *x, ft_param *a, ft_param *b, f
     if (!(dropout >= 0 && dropout < 1))
         return ft_grad__fail(t, op, FT_EINPUT, "dropout %g is not in [0, 1)", (double)dropout);
     job j = {.k = ft_kernels_active(),
+             .e = t->engine,
+             .room = t->scratch,
              .x = x->v,
              .a = a->t.data,
              .b = b->t.data,

@@ -8,9 +8,9 @@
  *                 +----------------------------------------------------------------------------------+
  *     stripe: `rows` rows of a, in L1     -> micro: a tile [rows, cols] of c in registers, over all units of the block
  *
- * A unit is 4 bytes: one f32, or a pair of bf16 that are neighbours along K. So the layouts are the same for all compute
- * dtypes. A stripe has one of two layouts: FT_BY_ROW, unit p of row i at [i * FT_ROW_UNITS + p] (K is contiguous in the
- * source), or FT_BY_UNIT, at [p * rows + i] (K is not).
+ * A unit is 4 bytes: one f32, or a pair of bf16 that are neighbours along K. So the layouts are the same for all
+ * compute dtypes. A stripe has one of two layouts: FT_BY_ROW, unit p of row i at [i * FT_ROW_UNITS + p] (K is
+ * contiguous in the source), or FT_BY_UNIT, at [p * rows + i] (K is not).
  *
  * Edges: a strip is filled up with zeros to `cols`; rows that a stripe lacks are never read; an odd K gets a zero.
  */
@@ -29,10 +29,12 @@ enum {
 
 typedef enum ft_layout { FT_BY_ROW, FT_BY_UNIT } ft_layout;
 
-/* One tile: c [rows, cols] = or += stripe [rows] x strip, over `units` units. rows and cols are at most the engine's. */
+/* One tile: c [rows, cols] = or += scale x stripe [rows] x strip, over `units` units. rows and cols are at most the
+ * engine's. */
 typedef struct ft_micro {
     float *c;
     int64_t ldc, rows, cols, units;
+    float scale;
     const uint32_t *stripe, *strip;
     ft_layout layout;
     bool add;
@@ -51,7 +53,8 @@ struct ft_engine {
     /* to: FT_BY_ROW from a [rows, K] */
     void (*pack_rows)(uint32_t *to, const float *a, int64_t ld, int64_t rows, int64_t K);
     /* to: unit p of vector i at [p * width + i], from vectors i < n of a: element (i, k) lies at a[i * ld + k] for
-     * pack_turned, at a[k * ld + i] for pack_straight. Vectors n .. width - 1 become zero, those past width undefined. */
+     * pack_turned, at a[k * ld + i] for pack_straight. Vectors n .. width - 1 become zero, those past width undefined.
+     */
     void (*pack_turned)(uint32_t *to, int64_t width, const float *a, int64_t ld, int64_t n, int64_t K);
     void (*pack_straight)(uint32_t *to, int64_t width, const float *a, int64_t ld, int64_t n, int64_t K);
     void (*micro)(const ft_micro *m);
@@ -68,10 +71,16 @@ typedef struct ft_operand {
 } ft_operand;
 
 enum { FT_PANEL_COLS = 512 };
+/* c [m, n] = or += scale a b over K, n at most FT_PANEL_COLS. b may be a stored weight, a may not. */
+typedef struct ft_product {
+    float *c;
+    int64_t ldc, m, n, K;
+    float scale;
+    bool add;
+    ft_operand a, b;
+} ft_product;
 /* Floats that one product works in. */
 size_t ft_engine__room(void);
-/* c [m, n] = or += a b over K, n at most FT_PANEL_COLS. b may be a stored weight, a may not. room: undefined content. */
-void ft_engine__multiply(const ft_engine *e, float *c, int64_t ldc, int64_t m, int64_t n, int64_t K, const ft_operand *a,
-                         const ft_operand *b, bool add, float *room);
+void ft_engine__multiply(const ft_engine *e, const ft_product *p, float *room);
 
 #endif

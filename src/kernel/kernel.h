@@ -141,10 +141,11 @@ void ft_linear_grad_w(const ft_engine *e, float *dw, const float *dy, const floa
 /* dbias [out] += column sums of dy. */
 void ft_linear_grad_bias(float *dbias, const float *dy, int64_t T, int64_t out);
 
-/* One GEMM on the calling thread, row-major: c [m, n] = alpha a b + beta c, where ta says that a is stored [k, m] and
- * tb that b is stored [n, k]; ld* floats from stored row to stored row. beta 0 never reads c. */
-void ft_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
-             const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
+/* One product on the calling thread, row-major: c [m, n] = alpha a b, or += where `add` says so; ta says that a is
+ * stored [k, m] and tb that b is stored [n, k]; ld* floats from stored row to stored row. scratch: ft_linear_scratch()
+ * floats, of which the thread of a team uses its own. */
+void ft_gemm(const ft_engine *e, bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a,
+             int64_t lda, const float *b, int64_t ldb, bool add, float *c, int64_t ldc, float *scratch);
 
 /* ---- whole arrays, spread over threads ---- */
 void ft_zero_all(float *x, int64_t n);

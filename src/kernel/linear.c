@@ -133,8 +133,10 @@ static void forward_tile(void *ctx, int64_t i)
     float *y = j->to + t.r * j->out + t.c;
     for (int64_t r = 0; j->b && r < t.rows; r++)
         memcpy(y + r * j->out, j->b + t.c, (size_t)t.cols * sizeof *y);
-    ft_operand x = {.f = j->a, .ld = j->in, .k_inner = true, .i = t.r}, w = weight_of(j, true, t.c, 0);
-    ft_engine__multiply(j->e, y, j->out, t.rows, t.cols, j->in, &x, &w, j->b, room_of(j));
+    ft_product p = {.c = y, .ldc = j->out, .m = t.rows, .n = t.cols, .K = j->in, .scale = 1, .add = j->b};
+    p.a = (ft_operand){.f = j->a, .ld = j->in, .k_inner = true, .i = t.r};
+    p.b = weight_of(j, true, t.c, 0);
+    ft_engine__multiply(j->e, &p, room_of(j));
 }
 
 /* One tile of a few rows: FEW_TILE rows of w, each against all T rows of x. */
@@ -235,15 +237,23 @@ static share share_of(const job *j, int64_t i, int64_t K)
     return s;
 }
 
+/* The product of a share, but for its operands. */
+static ft_product product_of(const job *j, const share *s)
+{
+    return (ft_product){
+        .c = s->to, .ldc = j->tiles.cols, .m = s->t.rows, .n = s->t.cols, .K = s->n, .scale = 1, .add = s->add};
+}
+
 /* ---- dx = dy w ---- */
 
 static void grad_x_tile(void *ctx, int64_t i)
 {
     const job *j = ctx;
     share s = share_of(j, i, j->out);
-    ft_operand dy = {.f = j->a, .ld = j->out, .k_inner = true, .i = s.t.r, .k = s.from};
-    ft_operand w = weight_of(j, false, s.t.c, s.from);
-    ft_engine__multiply(j->e, s.to, j->in, s.t.rows, s.t.cols, s.n, &dy, &w, s.add, room_of(j));
+    ft_product p = product_of(j, &s);
+    p.a = (ft_operand){.f = j->a, .ld = j->out, .k_inner = true, .i = s.t.r, .k = s.from};
+    p.b = weight_of(j, false, s.t.c, s.from);
+    ft_engine__multiply(j->e, &p, room_of(j));
 }
 
 void ft_linear_grad_x(const ft_engine *e, float *dx, const float *dy, int64_t T, const ft_tensor *w, bool add,
@@ -261,13 +271,14 @@ static void grad_w_tile(void *ctx, int64_t i)
 {
     const job *j = ctx;
     share s = share_of(j, i, j->T);
-    ft_operand dy = {.f = j->a, .ld = j->out, .i = s.t.r, .k = s.from};
-    ft_operand x = {.f = j->b, .ld = j->in, .i = s.t.c, .k = s.from};
-    ft_engine__multiply(j->e, s.to, j->in, s.t.rows, s.t.cols, s.n, &dy, &x, s.add, room_of(j));
+    ft_product p = product_of(j, &s);
+    p.a = (ft_operand){.f = j->a, .ld = j->out, .i = s.t.r, .k = s.from};
+    p.b = (ft_operand){.f = j->b, .ld = j->in, .i = s.t.c, .k = s.from};
+    ft_engine__multiply(j->e, &p, room_of(j));
 }
 
-void ft_linear_grad_w(const ft_engine *e, float *dw, const float *dy, const float *x, int64_t T, int64_t out, int64_t in,
-                      float *scratch, float *parts)
+void ft_linear_grad_w(const ft_engine *e, float *dw, const float *dy, const float *x, int64_t T, int64_t out,
+                      int64_t in, float *scratch, float *parts)
 {
     job j = {.e = e, .k = ft_kernels_active(), .to = dw, .a = dy, .b = x, .T = T, .out = out, .in = in, .add = true};
     j.scratch = scratch;

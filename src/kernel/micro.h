@@ -188,18 +188,22 @@ FT_INLINE void keep(float *c, vf v, int64_t n, bool add)
     if (r < rows) {                                                                                                    \
         vf x = (vf)((vu){0} + a[r * row]);                                                                             \
         low##r = multiply_add(low##r, x, b0);                                                                          \
-        high##r = multiply_add(high##r, x, b1);                                                                        \
+        if (wide)                                                                                                      \
+            high##r = multiply_add(high##r, x, b1);                                                                    \
     }
 #define KEEP(r)                                                                                                        \
     if (r < rows) {                                                                                                    \
-        keep(m->c + r * m->ldc, low##r, m->cols, m->add);                                                              \
-        keep(m->c + r * m->ldc + L, high##r, m->cols - L, m->add);                                                     \
+        keep(m->c + r * m->ldc, low##r * scale, m->cols, m->add);                                                      \
+        if (wide)                                                                                                      \
+            keep(m->c + r * m->ldc + L, high##r * scale, m->cols - L, m->add);                                         \
     }
 
-/* `rows`, and the stripe's steps from row to row and from unit to unit, are constants in every copy of this. */
-FT_INLINE void tile(const ft_micro *m, const int rows, const int row, const int step)
+/* `rows`, the stripe's steps from row to row and from unit to unit, and whether more than a vector of columns is
+ * wanted, are constants in every copy of this. */
+FT_INLINE void tile(const ft_micro *m, const int rows, const int row, const int step, const bool wide)
 {
     EACH_ROW(DECLARE)
+    vf scale = all(m->scale);
     const uint32_t *a = m->stripe, *b = m->strip;
     for (int64_t p = 0; p < m->units; p++, a += step, b += COLS) {
         vf b0 = load((const float *)b), b1 = load((const float *)b + L);
@@ -211,17 +215,25 @@ FT_INLINE void tile(const ft_micro *m, const int rows, const int row, const int 
 #define TILE(r)                                                                                                        \
     static void tile_by_row##r(const ft_micro *m)                                                                      \
     {                                                                                                                  \
-        tile(m, r + 1, FT_ROW_UNITS, 1);                                                                               \
+        tile(m, r + 1, FT_ROW_UNITS, 1, true);                                                                         \
     }                                                                                                                  \
     static void tile_by_unit##r(const ft_micro *m)                                                                     \
     {                                                                                                                  \
-        tile(m, r + 1, 1, FT_MICRO_ROWS);                                                                              \
+        tile(m, r + 1, 1, FT_MICRO_ROWS, true);                                                                        \
+    }                                                                                                                  \
+    static void narrow_by_row##r(const ft_micro *m)                                                                    \
+    {                                                                                                                  \
+        tile(m, r + 1, FT_ROW_UNITS, 1, false);                                                                        \
+    }                                                                                                                  \
+    static void narrow_by_unit##r(const ft_micro *m)                                                                   \
+    {                                                                                                                  \
+        tile(m, r + 1, 1, FT_MICRO_ROWS, false);                                                                       \
     }
 EACH_ROW(TILE)
 
 static void micro(const ft_micro *m)
 {
-#define ADDRESS(r) {tile_by_row##r, tile_by_unit##r},
-    static void (*const tiles[FT_MICRO_ROWS][2])(const ft_micro *) = {EACH_ROW(ADDRESS)};
-    tiles[m->rows - 1][m->layout](m);
+#define ADDRESS(r) {{narrow_by_row##r, narrow_by_unit##r}, {tile_by_row##r, tile_by_unit##r}},
+    static void (*const tiles[FT_MICRO_ROWS][2][2])(const ft_micro *) = {EACH_ROW(ADDRESS)};
+    tiles[m->rows - 1][m->cols > L][m->layout](m);
 }

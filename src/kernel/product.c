@@ -1,9 +1,10 @@
-/* Choosing an engine, and products: operands are brought into an engine's layout block by block (kernel/engine.h), and its
- * micro tile does the rest. BLAS takes f32 where it lies and packs by itself; a stored weight is decoded for it.
+/* Choosing an engine, and products: operands are brought into an engine's layout block by block (kernel/engine.h), and
+ * its micro tile does the rest. BLAS takes f32 where it lies and packs by itself; a stored weight is decoded for it.
  */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
 #endif
+#include "base/threads.h"
 #include "kernel/engine.h"
 
 #include <cblas.h>
@@ -61,13 +62,6 @@ const char *ft_blas_core(void)
     return openblas_get_corename();
 }
 
-void ft_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
-             const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
-{
-    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (blasint)m, (blasint)n,
-                (blasint)k, alpha, a, (blasint)lda, b, (blasint)ldb, beta, c, (blasint)ldc);
-}
-
 /* ---- products ---- */
 
 size_t ft_engine__room(void)
@@ -108,7 +102,8 @@ static void pack_panel(const ft_engine *e, uint32_t *panel, const ft_operand *b,
         int64_t some = FT_MIN((int64_t)SLAB, K - s);
         const float *f = floats_of(b, b->k + k + s, some, b->i, n, room, &ld);
         for (int64_t j = 0; j < n; j += e->cols)
-            e->pack_straight(panel + j * units + s / e->pair * e->cols, e->cols, f + j, ld, FT_MIN(e->cols, n - j), some);
+            e->pack_straight(panel + j * units + s / e->pair * e->cols, e->cols, f + j, ld, FT_MIN(e->cols, n - j),
+                             some);
     }
 }
 
@@ -130,19 +125,22 @@ static void pack_group(const ft_engine *e, uint32_t *group, const ft_operand *a,
 }
 
 /* Of f32 the whole sum in one call, of a stored weight a panel. */
-static void multiply_by_blas(float *c, int64_t ldc, int64_t m, int64_t n, int64_t K, const ft_operand *a,
-                             const ft_operand *b, bool add, float *room)
+static void multiply_by_blas(const ft_product *p, float *room)
 {
-    int64_t depth = b->w && b->w->dtype != &ft_f32 ? FT_UNITS : K, ld;
-    for (int64_t k = 0; k < K; k += depth) {
-        int64_t some = FT_MIN(depth, K - k), i = b->i, at = b->k + k;
-        const float *piece = b->k_inner ? floats_of(b, i, n, at, some, room, &ld) : floats_of(b, at, some, i, n, room, &ld);
+    const ft_operand *a = &p->a, *b = &p->b;
+    int64_t depth = b->w && b->w->dtype != &ft_f32 ? FT_UNITS : p->K, ld;
+    for (int64_t k = 0; k < p->K; k += depth) {
+        int64_t some = FT_MIN(depth, p->K - k), at = b->k + k;
+        const float *piece =
+            b->k_inner ? floats_of(b, b->i, p->n, at, some, room, &ld) : floats_of(b, at, some, b->i, p->n, room, &ld);
         const float *rows = a->f + (a->k_inner ? a->i * a->ld + a->k + k : (a->k + k) * a->ld + a->i);
-        ft_gemm(!a->k_inner, b->k_inner, m, n, some, 1, rows, a->ld, piece, ld, add || k ? 1 : 0, c, ldc);
+        cblas_sgemm(CblasRowMajor, a->k_inner ? CblasNoTrans : CblasTrans, b->k_inner ? CblasTrans : CblasNoTrans,
+                    (blasint)p->m, (blasint)p->n, (blasint)some, p->scale, rows, (blasint)a->ld, piece, (blasint)ld,
+                    p->add || k ? 1 : 0, p->c, (blasint)p->ldc);
     }
 }
 
-/* c of one group of stripes, between rows r[0] .. r[n] of c, times the panel. */
+/* One group of stripes, between rows r[0] .. r[n] of c, times the panel. */
 static void multiply_group(const ft_engine *e, ft_micro tile, const int64_t *r, int64_t n, int64_t cols,
                            const uint32_t *group, const uint32_t *panel)
 {
@@ -159,31 +157,45 @@ static void multiply_group(const ft_engine *e, ft_micro tile, const int64_t *r, 
     }
 }
 
-void ft_engine__multiply(const ft_engine *e, float *c, int64_t ldc, int64_t m, int64_t n, int64_t K, const ft_operand *a,
-                         const ft_operand *b, bool add, float *room)
+void ft_engine__multiply(const ft_engine *e, const ft_product *p, float *room)
 {
     if (!e->micro) {
-        multiply_by_blas(c, ldc, m, n, K, a, b, add, room);
+        multiply_by_blas(p, room);
         return;
     }
     uint32_t *panel = (uint32_t *)room, *group = panel + PANEL;
     float *decoded = (float *)(group + GROUP * STRIPE);
-    int64_t depth = FT_UNITS * e->pair, stripes = (m + e->rows - 1) / e->rows, r[GROUP + 1];
-    for (int64_t k = 0; k < K; k += depth) {
-        int64_t some = FT_MIN(depth, K - k);
-        ft_micro tile = {.c = c,
-                         .ldc = ldc,
+    int64_t depth = FT_UNITS * e->pair, stripes = (p->m + e->rows - 1) / e->rows, r[GROUP + 1];
+    for (int64_t k = 0; k < p->K; k += depth) {
+        int64_t some = FT_MIN(depth, p->K - k);
+        ft_micro tile = {.c = p->c,
+                         .ldc = p->ldc,
                          .units = (some + e->pair - 1) / e->pair,
-                         .layout = a->k_inner ? FT_BY_ROW : FT_BY_UNIT,
-                         .add = add || k};
-        pack_panel(e, panel, b, n, k, some, decoded);
+                         .scale = p->scale,
+                         .layout = p->a.k_inner ? FT_BY_ROW : FT_BY_UNIT,
+                         .add = p->add || k};
+        pack_panel(e, panel, &p->b, p->n, k, some, decoded);
         for (int64_t s = 0; s < stripes; s += GROUP) {
             int64_t count = FT_MIN((int64_t)GROUP, stripes - s);
             for (int64_t i = 0; i <= count; i++)
-                r[i] = m * (s + i) / stripes;
-            pack_group(e, group, a, r, count, k, some);
-            multiply_group(e, tile, r, count, n, group, panel);
+                r[i] = p->m * (s + i) / stripes;
+            pack_group(e, group, &p->a, r, count, k, some);
+            multiply_group(e, tile, r, count, p->n, group, panel);
         }
+    }
+}
+
+void ft_gemm(const ft_engine *e, bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a,
+             int64_t lda, const float *b, int64_t ldb, bool add, float *c, int64_t ldc, float *scratch)
+{
+    ft_product p = {.ldc = ldc, .m = m, .K = k, .scale = alpha, .add = add};
+    p.a = (ft_operand){.f = a, .ld = lda, .k_inner = !ta};
+    p.b = (ft_operand){.f = b, .ld = ldb, .k_inner = tb};
+    for (int64_t j = 0; j < n; j += FT_PANEL_COLS) {
+        p.c = c + j;
+        p.n = FT_MIN((int64_t)FT_PANEL_COLS, n - j);
+        p.b.i = j;
+        ft_engine__multiply(e, &p, scratch + (size_t)ft_thread_id() * ft_engine__room());
     }
 }
 

@@ -88,8 +88,8 @@ void ft_tape_free(ft_tape *t);
 /* Forgets the last step. record: false runs ops without writing records (evaluation, decoding); seed and step key the
  * dropout masks (ft_philox stream FT_STREAM_DROPOUT). */
 void ft_tape_begin(ft_tape *t, bool record, uint64_t seed, uint64_t step);
-/* What the products of linears and of the head round their operands to, from the next begin on; f32 at first. Sums,
- * attention and everything else are f32 in any case. Where the CPU has no engine for it, f32 is used. */
+/* What the products of linears, adapters, attention and head round their operands to, from the next begin on; f32 at
+ * first. Sums and everything else are f32 in any case. Where the CPU has no engine for it, f32 is used. */
 void ft_tape_compute(ft_tape *t, ft_compute compute);
 /* From the next begin on ops check their inputs, take memory and record as ever, but compute nothing: no array is read
  * or written, not even a weight's. To learn what a step needs, and to have it held before the first real one. */

@@ -11,7 +11,11 @@
 
 #define FT_INLINE static inline __attribute__((always_inline))
 
-enum { COLS = 2 * FT_LANES, AHEAD = 32 };
+enum {
+    COLS = 2 * FT_LANES,
+    AHEAD =
+        32 /* rows that packing asks the cache for beforehand: their lines are far apart; past the end it is harmless */
+};
 
 /* ---- a few lanes: zeros behind the n-th, n may be anything ---- */
 

@@ -131,6 +131,9 @@ static ft_status show(const preview *v)
     json_t *o = json_object();
     ft_buf out = {0};
     ft_status st = FT_OK;
+    json_t *formats = ft_result_object(o, "row_formats");
+    for (size_t i = 0; i < v->data->n_files; i++)
+        ft_result_text(formats, v->data->files[i], v->data->formats[i]);
     ft_result_text(o, "chat_template", v->job->chat ? ft_chat_template_name(v->job->chat) : NULL);
     FT_TRY(put_summary(o, "train", &v->job->train_rows));
     if (v->job->val_rows.n)

@@ -95,7 +95,8 @@ static ft_status refuse_images(const ft_data__reader *rd, const json_t *message)
     static const char *const keys[] = {"images", "videos", "audios"};
     for (size_t i = 0; i < FT_COUNT(keys); i++)
         if (says_something(json_object_get(message, keys[i])))
-            return ft_data__fail(rd, FT_EUNSUPPORTED, "message %zu: \"%s\", only text is supported", rd->n + 1, keys[i]);
+            return ft_data__fail(rd, FT_EUNSUPPORTED, "message %zu: \"%s\", only text is supported", rd->n + 1,
+                                 keys[i]);
     return FT_OK;
 }
 
@@ -138,8 +139,8 @@ done:
     return st;
 }
 
-static ft_status read_messages(ft_data__reader *rd, const json_t *list, const char *role_key,
-                               const char *content_key, bool supervise)
+static ft_status read_messages(ft_data__reader *rd, const json_t *list, const char *role_key, const char *content_key,
+                               bool supervise)
 {
     if (!json_is_array(list))
         return ft_data__fail(rd, FT_EINPUT, "expected a list of messages");

@@ -40,6 +40,7 @@ typedef struct ft_dataset {
     ft_example *examples;
     size_t n;
     char **files;
+    const char **formats; /* [n_files]: how each was read, a row of the table; static */
     size_t n_files;
     struct ft_dataset_impl *impl;
 } ft_dataset;

@@ -49,6 +49,7 @@ void ft_dataset_free(ft_dataset *d)
     for (size_t i = 0; i < d->n_files; i++)
         ft_free(d->files[i]);
     ft_free(d->files);
+    ft_free(d->formats);
     ft_free(d->examples);
     if (d->impl)
         ft_arena_free(d->impl->arena);
@@ -95,11 +96,15 @@ ft_status ft_data__add_file(ft_dataset *d, const char *path, int32_t *index)
         }
     char *copy = ft_strdup(path);
     char **files = copy ? ft_resize(d->files, d->n_files + 1, sizeof *files) : NULL;
-    if (!files) {
+    if (files)
+        d->files = files;
+    const char **formats = files ? ft_resize(d->formats, d->n_files + 1, sizeof *formats) : NULL;
+    if (!formats) {
         ft_free(copy);
         return FT_ENOMEM;
     }
-    d->files = files;
+    d->formats = formats;
+    d->formats[d->n_files] = NULL;
     *index = (int32_t)d->n_files;
     d->files[d->n_files++] = copy;
     return FT_OK;
@@ -131,6 +136,7 @@ ft_status ft_data__add_from(ft_dataset *d, const ft_dataset *other, const ft_exa
     ft_example copy = *e;
     FT_RETURN(ft_data__init(d));
     FT_RETURN(ft_data__add_file(d, other->files[e->file], &copy.file));
+    d->formats[copy.file] = other->formats[e->file];
     if (e->tools.n)
         FT_RETURN(ft_data__keep(d, e->tools, &copy.tools));
     FT_RETURN(ft_data__add(d, &copy));

@@ -288,6 +288,7 @@ ft_status ft_dataset_read(ft_dataset *d, const ft_data_source *source, const cha
         st = FT_EINPUT;
     if (st != FT_OK)
         goto done;
+    d->formats[rd.file] = rd.format->name;
     if (format)
         *format = rd.format->name;
 done:

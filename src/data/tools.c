@@ -3,8 +3,8 @@
  *   tools       [{"type": "function", "function": {"name", "description", "parameters"}} ...]
  *   tool_calls  [{"type": "function", "id"?, "function": {"name", "arguments": {...}}} ...]
  *
- * They come in others: tools and calls without the outer map, as a JSON text, OpenAI's older function_call, arguments as
- * a JSON text (a template would write that a second time).
+ * They come in others: tools and calls without the outer map, as a JSON text, OpenAI's older function_call, arguments
+ * as a JSON text (a template would write that a second time).
  */
 #include "data/data_room.h"
 
@@ -99,7 +99,8 @@ static ft_status put_call(const ft_data__reader *rd, json_t *list, const json_t 
     copy = json_copy((json_t *)f);
     call = json_object();
     map = structure(arguments);
-    if ((map && json_object_set(copy, "arguments", map)) || json_object_set_new(call, "type", json_string("function")) ||
+    if ((map && json_object_set(copy, "arguments", map)) ||
+        json_object_set_new(call, "type", json_string("function")) ||
         (json_is_string(id) && json_object_set(call, "id", (json_t *)id)) || json_object_set(call, "function", copy) ||
         json_array_append(list, call)) {
         json_decref(map);

@@ -41,18 +41,18 @@ ft_status ft_export__modelfile_text(ft_buf *b, const char *command, const char *
 }
 
 /* Every text that ends a turn, once: the tokenizer's stop tokens, then the template's. */
-static ft_status put_stops(ft_buf *b, const ft_tokenizer *tok, const ft_chat_template *chat)
+static ft_status put_stops(ft_buf *b, const ft_tokenizer *tok, const ft_buf *more)
 {
-    size_t n;
+    size_t n, at = 0;
     char *text = NULL;
     const int32_t *ids = ft_tokenizer_stops(tok, &n);
-    const char *const *more = ft_chat_template_stops(chat);
     ft_status st = FT_OK;
     ft_map *seen = ft_map_new();
     if (!seen)
         return FT_ENOMEM;
-    for (size_t i = 0; i < n || (more && *more); i++) {
-        ft_str s = i < n ? ft_tokenizer_piece(tok, ids[i]) : ft_str_of(*more++);
+    for (size_t i = 0; i < n || at < more->n; i++) {
+        ft_str s = i < n ? ft_tokenizer_piece(tok, ids[i]) : ft_str_of(more->p + at);
+        at += i < n ? 0 : s.n + 1;
         if (!s.n || ft_map_get(seen, s.p, s.n, NULL))
             continue;
         FT_TRY(ft_map_put(seen, s.p, s.n, 0));
@@ -66,6 +66,25 @@ static ft_status put_stops(ft_buf *b, const ft_tokenizer *tok, const ft_chat_tem
 done:
     ft_free(text);
     ft_map_free(seen);
+    return st;
+}
+
+/* A template that Go cannot repeat, or that cannot be run at all, leaves the prompt as it is. */
+static ft_status put_template(ft_buf *b, const ft_tokenizer *tok, const ft_chat_template *chat)
+{
+    ft_buf text = {0}, stops = {0};
+    ft_status st = ft_chat_template_ollama(chat, tok, &text, &stops);
+    if (st == FT_EUNSUPPORTED || st == FT_EFORMAT || st == FT_EINPUT) {
+        ft_note(FT_WARN, "%s; it passes prompts on as they are", ft_error());
+        text.n = stops.n = 0;
+        st = ft_buf_puts(&text, "{{ .Prompt }}");
+    }
+    FT_TRY(st);
+    FT_TRY(ft_export__modelfile_text(b, "TEMPLATE", text.p, true));
+    st = put_stops(b, tok, &stops);
+done:
+    ft_buf_free(&text);
+    ft_buf_free(&stops);
     return st;
 }
 
@@ -131,10 +150,9 @@ ft_status ft_export__modelfile(ft_buf *b, const char *gguf_name, const ft_tokeni
         return ft_fail(FT_EUNSUPPORTED, "a Modelfile cannot name a file with a line break in its name");
     FT_RETURN(ft_buf_puts(b, marker));
     FT_RETURN(ft_buf_printf(b, "%s%s\n", from, gguf_name));
-    FT_RETURN(ft_export__modelfile_text(b, "TEMPLATE", ft_chat_template_ollama(chat), true));
+    FT_RETURN(put_template(b, tok, chat));
     if (chat)
         FT_RETURN(put_system(b, tok, chat));
-    FT_RETURN(put_stops(b, tok, chat));
     return put_sampling(b, sampling ? sampling : &greedy);
 }
 

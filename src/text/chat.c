@@ -98,7 +98,8 @@ ft_status ft_renderer__render(const ft_renderer *r, json_t *variables, size_t n,
     for (size_t i = 0; i < n && st == FT_OK; i++)
         if (json_array_append(list, json_array_get(all, i)))
             st = no_memory();
-    if (json_object_set(vars, "messages", list) || json_object_set_new(vars, "add_generation_prompt", json_boolean(ask)))
+    if (json_object_set(vars, "messages", list) ||
+        json_object_set_new(vars, "add_generation_prompt", json_boolean(ask)))
         st = no_memory();
     if (st == FT_OK)
         st = ft_jinja_render(tools && r->with_tools ? r->with_tools : r->jinja, vars, &out->text, &out->marks);

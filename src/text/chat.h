@@ -13,18 +13,11 @@
 #include "text/jinja.h"
 #include "text/rows.h"
 
-/* A family of templates, a row of templates.def; a tokenizer has one of its own for the model's template text. */
+/* A row of templates.def, or a tokenizer's own: the text that is run. */
 struct ft_chat_template {
     const char *name;
-    /* A model's own template text is of this family, so that its Ollama template is this one. */
-    bool (*recognises)(const char *text);
-    /* The text that is run. Of a row: written here, so that it can be chosen by name; NULL: only recognised. */
     const char *jinja, *jinja_with_tools; /* with_tools NULL: the same */
-    const char *ollama;
-    const char *const *stops; /* NULL at the end */
 };
-/* The model's own template: its texts with the name, Ollama template and stops of the family that recognises it. */
-ft_chat_template ft_chat__own(const char *jinja, const char *jinja_with_tools);
 
 /* ---- chat.c: rendering ---- */
 
@@ -40,7 +33,8 @@ typedef struct ft_rendered {
 } ft_rendered;
 void ft_rendered__free(ft_rendered *r);
 /* Variables of a conversation (json_decref); messages[i] is item i of its "messages". tools: a JSON list, n 0: none. */
-ft_status ft_renderer__variables(const ft_renderer *r, const ft_message *messages, size_t n, ft_str tools, json_t **out);
+ft_status ft_renderer__variables(const ft_renderer *r, const ft_message *messages, size_t n, ft_str tools,
+                                 json_t **out);
 /* The first n messages; ask: and what begins the assistant's next turn. */
 ft_status ft_renderer__render(const ft_renderer *r, json_t *variables, size_t n, bool ask, ft_rendered *out);
 
@@ -54,7 +48,7 @@ typedef struct ft_chat_row {
     ft_rendered r;
     ft_turn *turns; /* [n], in order */
     size_t n;
-    bool ends;      /* no token ends the last turn: the tokenizer's end token goes behind it */
+    bool ends; /* no token ends the last turn: the tokenizer's end token goes behind it */
 } ft_chat_row;
 typedef struct ft_chat_rows {
     ft_chat_row *p;
@@ -77,16 +71,16 @@ typedef struct ft_span {
 
 /* Ids, and where they are targets. */
 typedef struct ft_answer {
-    int32_t at;       /* index of its first token */
-    size_t text, n;   /* what it says: bytes of `said` */
+    int32_t at;     /* index of its first token */
+    size_t text, n; /* what it says: bytes of `said` */
 } ft_answer;
 typedef struct ft_encoded {
     ft_ids ids;
-    ft_buf mask;        /* [ids.n] bytes: 1 where the token is a target */
+    ft_buf mask; /* [ids.n] bytes: 1 where the token is a target */
     ft_buf said;
     ft_answer *answers; /* [n_answers], in order */
     size_t n_answers;
-    bool merged;        /* tokens merged across the border of a prompt and its answer */
+    bool merged; /* tokens merged across the border of a prompt and its answer */
 } ft_encoded;
 /* bos: BOS goes first. */
 ft_status ft_spans__encode(ft_encoded *out, const ft_span *s, size_t n, const ft_tokenizer *tok, bool bos);

@@ -3,25 +3,6 @@
  */
 #include "text/chat.h"
 
-#include <string.h>
-
-static bool recognises(const char *text)
-{
-    /* Mistral's templates have [INST] too, with other spaces and no <<SYS>> */
-    return strstr(text, "[INST]") && strstr(text, "<<SYS>>");
-}
-
-static const char ollama[] =
-    "{{- $system := \"\" }}\n"
-    "{{- range $i, $_ := .Messages }}\n"
-    "{{- $last := eq (len (slice $.Messages $i)) 1 }}\n"
-    "{{- if eq .Role \"system\" }}{{- $system = .Content }}\n"
-    "{{- else if eq .Role \"user\" }}[INST] "
-    "{{ if $system }}<<SYS>>\n{{ $system }}\n<</SYS>>\n\n{{ $system = \"\" }}{{ end }}{{ .Content }} [/INST]\n"
-    "{{- else }} {{ .Content }}{{ if not $last }} </s>{{ end }}\n"
-    "{{- end }}\n"
-    "{{- end }}";
-
 static const char jinja[] =
     "{%- if tools %}{{- raise_exception('the template llama2 has no place for tools') }}{%- endif %}"
     "{%- if messages[0]['role'] == 'system' %}"
@@ -36,12 +17,7 @@ static const char jinja[] =
     "{%- else %}{{- ' ' + message['content'].strip() + ' ' + eos_token }}{%- endif %}"
     "{%- endfor %}";
 
-static const char *const stops[] = {"[INST]", NULL};
-
 const ft_chat_template ft_chat_llama2 = {
     .name = "llama2",
-    .recognises = recognises,
-    .ollama = ollama,
     .jinja = jinja,
-    .stops = stops,
 };

@@ -25,8 +25,8 @@ typedef struct ft_jinja ft_jinja;
 /* A text that is no Jinja is FT_EFORMAT, a construct that is not run here FT_EUNSUPPORTED, both with the line. */
 ft_status ft_jinja_parse(ft_jinja **out, ft_str text);
 void ft_jinja_free(ft_jinja *t);
-/* Appends the text to `out` and, where `marks` is not NULL, a byte for each of its bytes: 1 where it was marked. vars: a
- * map of the template's variables. What the template refuses (raise_exception) or does wrong is FT_EINPUT, a maximum
+/* Appends the text to `out` and, where `marks` is not NULL, a byte for each of its bytes: 1 where it was marked. vars:
+ * a map of the template's variables. What the template refuses (raise_exception) or does wrong is FT_EINPUT, a maximum
  * that was passed FT_ENOMEM. */
 ft_status ft_jinja_render(const ft_jinja *t, const json_t *vars, ft_buf *out, ft_buf *marks);
 /* The template asks for today's date. */

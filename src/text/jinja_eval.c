@@ -373,7 +373,8 @@ static ft_status numbers(ft_jrun *r, const char *op, ft_jval a, ft_jval b, ft_jv
         return power(r, a, b, out);
     if (a.kind == FT_J_FLOAT || b.kind == FT_J_FLOAT)
         return floats(r, *op, twice, ft_jval__number(a), ft_jval__number(b), out);
-    return integers(r, *op, twice, a.kind == FT_J_BOOL ? (int64_t)a.b : a.i, b.kind == FT_J_BOOL ? (int64_t)b.b : b.i, out);
+    return integers(r, *op, twice, a.kind == FT_J_BOOL ? (int64_t)a.b : a.i, b.kind == FT_J_BOOL ? (int64_t)b.b : b.i,
+                    out);
 }
 
 static ft_status join_as_texts(ft_jrun *r, ft_jval a, ft_jval b, ft_jval *out)
@@ -457,11 +458,12 @@ static ft_status eval_compare(ft_jrun *r, const ft_jnode *n, ft_jval *out)
 }
 
 static const eval_fn evals[FT_JN_EXPRESSIONS] = {
-    [FT_JN_CONST] = eval_const, [FT_JN_NAME] = eval_name,     [FT_JN_LIST] = eval_list,       [FT_JN_TUPLE] = eval_tuple,
-    [FT_JN_DICT] = eval_dict,   [FT_JN_ATTR] = eval_attr,     [FT_JN_INDEX] = eval_index,     [FT_JN_SLICE] = eval_slice,
-    [FT_JN_CALL] = eval_call,   [FT_JN_FILTER] = eval_filter, [FT_JN_TEST] = eval_filter,     [FT_JN_UNARY] = eval_unary,
-    [FT_JN_BINARY] = eval_binary, [FT_JN_COMPARE] = eval_compare, [FT_JN_AND] = eval_and,     [FT_JN_OR] = eval_or,
-    [FT_JN_NOT] = eval_not,     [FT_JN_IF] = eval_if};
+    [FT_JN_CONST] = eval_const,   [FT_JN_NAME] = eval_name,       [FT_JN_LIST] = eval_list,
+    [FT_JN_TUPLE] = eval_tuple,   [FT_JN_DICT] = eval_dict,       [FT_JN_ATTR] = eval_attr,
+    [FT_JN_INDEX] = eval_index,   [FT_JN_SLICE] = eval_slice,     [FT_JN_CALL] = eval_call,
+    [FT_JN_FILTER] = eval_filter, [FT_JN_TEST] = eval_filter,     [FT_JN_UNARY] = eval_unary,
+    [FT_JN_BINARY] = eval_binary, [FT_JN_COMPARE] = eval_compare, [FT_JN_AND] = eval_and,
+    [FT_JN_OR] = eval_or,         [FT_JN_NOT] = eval_not,         [FT_JN_IF] = eval_if};
 
 ft_status ft_jinja__eval(ft_jrun *r, const ft_jnode *n, ft_jval *out)
 {

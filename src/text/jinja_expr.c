@@ -120,9 +120,12 @@ static ft_status name(ft_jparser *p, const ft_jnode **out)
     static const struct {
         const char *word;
         ft_jval value;
-    } words[] = {{"true", {.kind = FT_J_BOOL, .b = true}},   {"True", {.kind = FT_J_BOOL, .b = true}},
-                 {"false", {.kind = FT_J_BOOL, .b = false}}, {"False", {.kind = FT_J_BOOL, .b = false}},
-                 {"none", {.kind = FT_J_NONE}},              {"None", {.kind = FT_J_NONE}}};
+    } words[] = {{"true", {.kind = FT_J_BOOL, .b = true}},
+                 {"True", {.kind = FT_J_BOOL, .b = true}},
+                 {"false", {.kind = FT_J_BOOL, .b = false}},
+                 {"False", {.kind = FT_J_BOOL, .b = false}},
+                 {"none", {.kind = FT_J_NONE}},
+                 {"None", {.kind = FT_J_NONE}}};
     ft_jnode *n;
     for (size_t i = 0; i < FT_COUNT(words); i++)
         if (is_name(p, words[i].word)) {
@@ -380,7 +383,7 @@ static bool begins_argument(const ft_jparser *p)
 static ft_status test(ft_jparser *p, const ft_jnode *of, const ft_jnode **out)
 {
     ft_jnode *n, *argument;
-    bool not = ft_jparser__take(p, "not");
+    bool negated_test = ft_jparser__take(p, "not");
     FT_RETURN(ft_jparser__node(p, FT_JN_TEST, &n));
     if (p->at->kind != FT_JT_NAME)
         return ft_jparser__fail(p, FT_EFORMAT, "expected a test's name");
@@ -398,7 +401,7 @@ static ft_status test(ft_jparser *p, const ft_jnode *of, const ft_jnode **out)
         n->items = argument;
     }
     *out = n;
-    return not? two(p, FT_JN_NOT, "not", n, NULL, out) : FT_OK;
+    return negated_test ? two(p, FT_JN_NOT, "not", n, NULL, out) : FT_OK;
 }
 
 /* .x [x] (x) */

@@ -186,7 +186,10 @@ ft_status ft_jfilter_abs(ft_jrun *r, ft_jcall *c, ft_jval *out)
     ft_jval v = c->self;
     if (!ft_jval__is_number(v) || (v.kind == FT_J_INT && v.i == INT64_MIN))
         return ft_jrun__fail(r, "abs of %s", ft_jval__type(v));
-    *out = v.kind == FT_J_FLOAT ? ft_j_float(fabs(v.f)) : ft_j_int(v.kind == FT_J_BOOL ? (int64_t)v.b : v.i < 0 ? -v.i : v.i);
+    *out = v.kind == FT_J_FLOAT ? ft_j_float(fabs(v.f))
+                                : ft_j_int(v.kind == FT_J_BOOL ? (int64_t)v.b
+                                           : v.i < 0           ? -v.i
+                                                               : v.i);
     return FT_OK;
 }
 
@@ -194,7 +197,8 @@ ft_status ft_jfilter_abs(ft_jrun *r, ft_jcall *c, ft_jval *out)
 static bool text_number(const ft_jstr *s, char buf[64], double *out)
 {
     char *end;
-    size_t from = ft_jinja__leading(s->p, s->n), n = s->n - from - (from < s->n ? ft_jinja__trailing(s->p + from, s->n - from) : 0);
+    size_t from = ft_jinja__leading(s->p, s->n),
+           n = s->n - from - (from < s->n ? ft_jinja__trailing(s->p + from, s->n - from) : 0);
     if (n == 0 || n > 63 || memchr(s->p + from, 0, n) || memchr(s->p + from, 'x', n) || memchr(s->p + from, 'X', n))
         return false;
     memcpy(buf, s->p + from, n);
@@ -274,7 +278,8 @@ ft_status ft_jfilter_tojson(ft_jrun *r, ft_jcall *c, ft_jval *out)
     if (indent.kind == FT_J_INT && indent.i <= MAX_INDENT)
         o.indent = FT_MAX(indent.i, 0);
     else if (indent.kind != FT_J_UNDEFINED && indent.kind != FT_J_NONE)
-        return ft_jrun__fail(r, "tojson with an indent of %s", indent.kind == FT_J_INT ? "too many spaces" : ft_jval__type(indent));
+        return ft_jrun__fail(r, "tojson with an indent of %s",
+                             indent.kind == FT_J_INT ? "too many spaces" : ft_jval__type(indent));
     if ((separators.kind == FT_J_TUPLE || separators.kind == FT_J_LIST) && separators.l->n == 2 &&
         separators.l->p[0].kind == FT_J_STR && separators.l->p[1].kind == FT_J_STR) {
         o.item = separators.l->p[0].s;

@@ -53,8 +53,8 @@ static ft_status put_string(ft_jrun *r, ft_jtext *t, const ft_jstr *s, const ft_
     FT_RETURN(ft_jtext__puts(r, t, "\""));
     for (size_t i = 0, n, plain; i < s->n; i += n) {
         utf8proc_int32_t c;
-        for (plain = i; plain < s->n && (unsigned char)s->p[plain] >= 0x20 && s->p[plain] != '"' && s->p[plain] != '\\' &&
-                        !(o->ascii && (unsigned char)s->p[plain] >= 0x7f);)
+        for (plain = i; plain < s->n && (unsigned char)s->p[plain] >= 0x20 && s->p[plain] != '"' &&
+                        s->p[plain] != '\\' && !(o->ascii && (unsigned char)s->p[plain] >= 0x7f);)
             plain++;
         n = plain - i;
         if (n) {

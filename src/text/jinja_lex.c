@@ -287,7 +287,8 @@ static ft_status put_operator(lexer *l)
         l->p += strlen(all[i]);
         return FT_OK;
     }
-    snprintf(what, sizeof what, "unexpected character \"%.*s\"", (int)ft_utf8__len(l->p, (size_t)(l->end - l->p)), l->p);
+    snprintf(what, sizeof what, "unexpected character \"%.*s\"", (int)ft_utf8__len(l->p, (size_t)(l->end - l->p)),
+             l->p);
     return fail(l, what);
 }
 

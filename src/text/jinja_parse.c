@@ -1,7 +1,7 @@
 /* Jinja, tokens to the tree of a template: text, {{ expressions }} and statements, a row of the table each.
  *
- * Blocks end at their end word; else and elif end the part before them. What belongs to other uses of Jinja (inheritance,
- * imports, recursive loops) is refused by name.
+ * Blocks end at their end word; else and elif end the part before them. What belongs to other uses of Jinja
+ * (inheritance, imports, recursive loops) is refused by name.
  */
 #include "text/jinja_impl.h"
 
@@ -20,8 +20,8 @@ ft_status ft_jparser__fail(const ft_jparser *p, ft_status kind, const char *fmt,
     va_end(ap);
     if (p->at->kind == FT_JT_END)
         return ft_fail(kind, "chat template line %d: %s, at the template's end", p->at->line, what);
-    return ft_fail(kind, "chat template line %d: %s, at \"%.*s\"", p->at->line, what, (int)FT_MIN(p->at->text.n, (size_t)40),
-                   p->at->text.p);
+    return ft_fail(kind, "chat template line %d: %s, at \"%.*s\"", p->at->line, what,
+                   (int)FT_MIN(p->at->text.n, (size_t)40), p->at->text.p);
 }
 
 ft_status ft_jparser__node(ft_jparser *p, ft_jnode_kind kind, ft_jnode **out)
@@ -226,22 +226,14 @@ static ft_status parse_continue(ft_jparser *p, ft_jnode *n)
 static const struct statement {
     const char *word;
     ft_status (*parse)(ft_jparser *p, ft_jnode *n); /* NULL: valid Jinja that no chat template needs */
-} statements[] = {{"if", parse_if},
-                  {"for", parse_for},
-                  {"set", parse_set},
-                  {"macro", parse_macro},
-                  {"call", parse_call},
-                  {"filter", parse_filter},
-                  {"with", parse_with},
-                  {"generation", parse_generation},
-                  {"break", parse_break},
-                  {"continue", parse_continue},
-                  {"block", NULL},
-                  {"extends", NULL},
-                  {"include", NULL},
-                  {"import", NULL},
-                  {"from", NULL},
-                  {"autoescape", NULL}};
+} statements[] = {{"if", parse_if},       {"for", parse_for},
+                  {"set", parse_set},     {"macro", parse_macro},
+                  {"call", parse_call},   {"filter", parse_filter},
+                  {"with", parse_with},   {"generation", parse_generation},
+                  {"break", parse_break}, {"continue", parse_continue},
+                  {"block", NULL},        {"extends", NULL},
+                  {"include", NULL},      {"import", NULL},
+                  {"from", NULL},         {"autoescape", NULL}};
 
 static ft_status parse_statement(ft_jparser *p, ft_jnode *n)
 {

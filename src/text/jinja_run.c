@@ -29,7 +29,8 @@ ft_status ft_jrun__work(ft_jrun *r, size_t n)
 {
     if (n >= (size_t)FT_MAX(r->steps, 0)) {
         r->steps = 0;
-        return ft_fail(FT_ENOMEM, "chat template line %d: it takes more than %d steps", r->at ? r->at->line : 1, MAX_STEPS);
+        return ft_fail(FT_ENOMEM, "chat template line %d: it takes more than %d steps", r->at ? r->at->line : 1,
+                       MAX_STEPS);
     }
     r->steps -= (int64_t)n;
     return FT_OK;
@@ -38,8 +39,8 @@ ft_status ft_jrun__work(ft_jrun *r, size_t n)
 ft_status ft_jrun__enter(ft_jrun *r)
 {
     if (++r->depth > MAX_DEPTH)
-        return ft_fail(FT_ENOMEM, "chat template line %d: constructs within constructs past %d", r->at ? r->at->line : 1,
-                       MAX_DEPTH);
+        return ft_fail(FT_ENOMEM, "chat template line %d: constructs within constructs past %d",
+                       r->at ? r->at->line : 1, MAX_DEPTH);
     return FT_OK;
 }
 
@@ -365,7 +366,8 @@ static ft_status exec_call_block(ft_jrun *r, const ft_jnode *n)
         return FT_ENOMEM;
     FT_RETURN(macro_value(r, n->b, &caller));
     *value = (ft_jnode){.kind = FT_JN_CONST, .line = n->line, .value = caller};
-    *argument = (ft_jnode){.kind = FT_JN_CONST, .line = n->line, .name = ft_str_of("caller"), .a = value, .next = n->a->items};
+    *argument =
+        (ft_jnode){.kind = FT_JN_CONST, .line = n->line, .name = ft_str_of("caller"), .a = value, .next = n->a->items};
     *call = *n->a;
     call->items = argument;
     FT_RETURN(ft_jinja__eval(r, call, &out));

@@ -388,7 +388,8 @@ static ft_status put_formatted(ft_jrun *r, ft_jtext *t, char kind, int precision
         double f = ft_jval__number(v);
         if (v.kind == FT_J_FLOAT && !(f > -9e18 && f < 9e18))
             return ft_jrun__fail(r, "%%%c of a number that is too large", kind);
-        snprintf(buf, sizeof buf, "%lld", v.kind == FT_J_FLOAT ? (long long)f : (long long)(v.kind == FT_J_BOOL ? v.b : v.i));
+        snprintf(buf, sizeof buf, "%lld",
+                 v.kind == FT_J_FLOAT ? (long long)f : (long long)(v.kind == FT_J_BOOL ? v.b : v.i));
     } else {
         snprintf(buf, sizeof buf, "%.*f", precision, ft_jval__number(v));
     }
@@ -416,7 +417,8 @@ ft_status ft_jstr__format(ft_jrun *r, const ft_jstr *s, ft_jval values, ft_jval 
             return ft_jrun__fail(r, "a format other than %%s, %%r, %%d, %%i and %%f");
         if (used == n)
             return ft_jrun__fail(r, "a format of more values than the %zu it gets", n);
-        FT_RETURN(put_formatted(r, &t, s->p[i], precision, values.kind == FT_J_TUPLE ? values.l->p[used] : values, s->safe));
+        FT_RETURN(
+            put_formatted(r, &t, s->p[i], precision, values.kind == FT_J_TUPLE ? values.l->p[used] : values, s->safe));
         used++;
     }
     if (used < n && values.kind != FT_J_DICT)

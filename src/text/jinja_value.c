@@ -184,9 +184,9 @@ ft_status ft_jval__from_json(ft_jrun *r, const json_t *j, bool marked, ft_jval *
 
 const char *ft_jval__type(ft_jval v)
 {
-    static const char *const names[] = {"undefined", "none",        "true or false", "an integer", "a number",
-                                        "a text",    "a list",      "a tuple",       "a generator", "a map",
-                                        "a namespace", "a loop",    "a function",    "a macro"};
+    static const char *const names[] = {"undefined",   "none",   "true or false", "an integer",  "a number",
+                                        "a text",      "a list", "a tuple",       "a generator", "a map",
+                                        "a namespace", "a loop", "a function",    "a macro"};
     return names[v.kind];
 }
 

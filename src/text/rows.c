@@ -75,7 +75,8 @@ static ft_status encode_plain(const builder *b, const ft_example *e, result *r)
                        {.text = e->messages[prompt].content, .supervised = true, .answer = prompt},
                        {.kind = FT_SPAN_EOS, .supervised = true}};
     FT_RETURN(make_room(r, 1));
-    return ft_spans__encode(r->e, spans + !prompt, FT_COUNT(spans) - !prompt, b->tok, !packed(b, e) && wants_bos(b->tok));
+    return ft_spans__encode(r->e, spans + !prompt, FT_COUNT(spans) - !prompt, b->tok,
+                            !packed(b, e) && wants_bos(b->tok));
 }
 
 static ft_status encode_chat(const builder *b, const ft_example *e, result *r)

@@ -38,11 +38,12 @@ typedef struct ft_chat_template ft_chat_template;
  * the tokenizer. It is NULL for none, and when the model brings no template: chat rows are then an error that names the
  * choices. That a model's own template cannot be run is said when a chat needs it. An unknown name is FT_EUNSUPPORTED. */
 ft_status ft_chat_template_pick(const ft_chat_template **out, const char *name, const ft_tokenizer *tok);
-/* Its name in the table; the model's own: of the family that it is of, "own" where it is of none. */
+/* Its name in the table; "own", "none". */
 const char *ft_chat_template_name(const ft_chat_template *t);
-/* The Go template for an Ollama Modelfile and the stop strings, NULL-terminated. t NULL: plain completion. */
-const char *ft_chat_template_ollama(const ft_chat_template *t);
-const char *const *ft_chat_template_stops(const ft_chat_template *t);
+/* Appends the Go template for an Ollama Modelfile, which renders messages as the chat template does (definitions of
+ * tools apart), and the texts that end an answer, each with a 0 behind it. What it has to leave out goes out as ft_note.
+ * FT_EUNSUPPORTED where the template is not of a form that can be written so. t NULL: plain completion. */
+ft_status ft_chat_template_ollama(const ft_chat_template *t, const ft_tokenizer *tok, ft_buf *out, ft_buf *stops);
 /* The text that is run; NULL for none. */
 const char *ft_chat_template_jinja(const ft_chat_template *t);
 /* The i-th name that ft_chat_template_pick takes, "auto" and "none" first; NULL behind the last. */

@@ -28,7 +28,7 @@ typedef struct coder {
     const char *marks; /* [text.n], NULL: no control token is looked for */
     size_t base;       /* index of its first token */
     ft_cuts cuts;
-    ft_ids alone;      /* ids of a prefix of it */
+    ft_ids alone; /* ids of a prefix of it */
 } coder;
 
 static void coder_free(coder *c)

@@ -16,49 +16,26 @@ static const ft_chat_template *const templates[] = {
 #undef FT_CHAT_TEMPLATE
 };
 
-/* The i-th row that can be chosen by name, NULL behind the last. */
-static const ft_chat_template *named(size_t i)
-{
-    for (size_t k = 0; k < FT_COUNT(templates); k++)
-        if (templates[k]->jinja && i-- == 0)
-            return templates[k];
-    return NULL;
-}
-
 const char *ft_chat_template_choice(size_t i)
 {
-    const ft_chat_template *t = i < 2 ? NULL : named(i - 2);
-    return i == 0 ? "auto" : i == 1 ? "none" : t ? t->name : NULL;
+    return i == 0 ? "auto" : i == 1 ? "none" : i - 2 < FT_COUNT(templates) ? templates[i - 2]->name : NULL;
 }
-
-static const char *const no_stops[] = {NULL};
 
 /* ---- picking ---- */
 
-ft_chat_template ft_chat__own(const char *jinja, const char *jinja_with_tools)
-{
-    ft_chat_template own = {.name = "own", .stops = no_stops};
-    for (size_t i = 0; jinja && i < FT_COUNT(templates); i++)
-        if (templates[i]->recognises(jinja)) {
-            own = *templates[i];
-            break;
-        }
-    own.jinja = jinja;
-    own.jinja_with_tools = jinja_with_tools;
-    return own;
-}
-
 static ft_status pick_named(const ft_chat_template **out, const char *name)
 {
-    const char *choices[FT_COUNT(templates) + 2];
+    const char *choices[FT_COUNT(templates) + 3]; /* auto, none, NULL */
     char names[256];
     size_t n = 0, used = 0;
     for (; (choices[n] = ft_chat_template_choice(n)); n++) {
         if (n >= 2 && strcmp(choices[n], name) == 0) {
-            *out = named(n - 2);
+            *out = templates[n - 2];
             return FT_OK;
         }
-        used += used < sizeof names ? (size_t)snprintf(names + used, sizeof names - used, "%s%s", n ? ", " : "", choices[n]) : 0;
+        used += used < sizeof names
+                    ? (size_t)snprintf(names + used, sizeof names - used, "%s%s", n ? ", " : "", choices[n])
+                    : 0;
     }
     const char *near = ft_nearest(name, choices, n);
     return ft_fail(FT_EUNSUPPORTED, "there is no chat template \"%s\"; the choices are %s%s%s", name, names,
@@ -81,16 +58,6 @@ ft_status ft_chat_template_pick(const ft_chat_template **out, const char *name, 
 const char *ft_chat_template_name(const ft_chat_template *t)
 {
     return t ? t->name : "none";
-}
-
-const char *ft_chat_template_ollama(const ft_chat_template *t)
-{
-    return t && t->ollama ? t->ollama : "{{ .Prompt }}";
-}
-
-const char *const *ft_chat_template_stops(const ft_chat_template *t)
-{
-    return t ? t->stops : no_stops;
 }
 
 const char *ft_chat_template_jinja(const ft_chat_template *t)

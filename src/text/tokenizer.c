@@ -180,7 +180,7 @@ ft_status ft_tokenizer_open(ft_tokenizer **out, const char *path)
     ft_added__finish(&t->raw);
     ft_added__finish(&t->raw_special);
     ft_added__finish(&t->normalized);
-    t->own_template = ft_chat__own(t->chat_template, t->tool_template);
+    t->own_template = (ft_chat_template){"own", t->chat_template, t->tool_template};
 done:
     if (st == FT_OK)
         *out = t;

@@ -7,8 +7,9 @@
  * the template's own behind the last byte of the message. White space behind that is not learned.
  *
  * Where F, up to there, is the beginning of the row at hand (the whole chat, to begin with), the answer is learned in
- * that row. Where it is not, the template has rewritten the turn because of what follows it: then F is a row of its own.
- * So every answer is learned behind exactly the text that the runtime would give, and with the text that it would keep.
+ * that row. Where it is not, the template has rewritten the turn because of what follows it: then F is a row of its
+ * own. So every answer is learned behind exactly the text that the runtime would give, and with the text that it would
+ * keep.
  */
 #include "text/chat.h"
 #include "text/tokenizer_impl.h"
@@ -85,10 +86,11 @@ static ft_status find_turn(finder *f, size_t message, ft_turn *t, bool *ends)
     FT_RETURN(ft_renderer__render(f->r, f->vars, message, true, &f->prompt));
     FT_RETURN(ft_renderer__render(f->r, f->vars, message + 1, false, &f->whole));
     if (!begins(&f->whole.text, &f->prompt.text, f->prompt.text.n))
-        return ft_fail(FT_EUNSUPPORTED,
-                       "message %zu: the chat template does not begin this turn as it begins one that is asked for, so what "
-                       "is to be learned cannot be told from what is given",
-                       message + 1);
+        return ft_fail(
+            FT_EUNSUPPORTED,
+            "message %zu: the chat template does not begin this turn as it begins one that is asked for, so what "
+            "is to be learned cannot be told from what is given",
+            message + 1);
     *t = (ft_turn){.from = f->prompt.text.n, .message = (int32_t)message};
     find_end(f, t, ends);
     return FT_OK;

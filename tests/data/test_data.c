@@ -106,27 +106,34 @@ static const char *json_of(ft_str s)
 
 START_TEST(tools_and_calls_go_along_in_one_form)
 {
-    static const char call[] = "{\"tool_calls\": [{\"type\": \"function\", \"function\": {\"name\": \"f\", \"arguments\": {\"x\": 1}}}], "
-                               "\"content\": null}";
+    static const char call[] =
+        "{\"tool_calls\": [{\"type\": \"function\", \"function\": {\"name\": \"f\", \"arguments\": {\"x\": 1}}}], "
+        "\"content\": null}";
     enter();
-    ft_dataset d = rows_of(
-        "a.jsonl",
-        "{\"messages\": [{\"role\": \"user\", \"content\": \"u\", \"name\": \"me\"}, {\"role\": \"assistant\", \"tool_calls\": "
-        "[{\"type\": \"function\", \"function\": {\"name\": \"f\", \"arguments\": \"{\\\"x\\\": 1}\"}}]}, {\"role\": \"assistant\", "
-        "\"content\": null, \"function_call\": {\"name\": \"f\", \"arguments\": {\"x\": 1}}}, {\"role\": \"assistant\", "
-        "\"content\": \"a\", \"reasoning_content\": \"r\"}], \"tools\": [{\"name\": \"f\", \"n\": 1}]}\n",
-        "messages");
+    ft_dataset d =
+        rows_of("a.jsonl",
+                "{\"messages\": [{\"role\": \"user\", \"content\": \"u\", \"name\": \"me\"}, {\"role\": \"assistant\", "
+                "\"tool_calls\": "
+                "[{\"type\": \"function\", \"function\": {\"name\": \"f\", \"arguments\": \"{\\\"x\\\": 1}\"}}]}, "
+                "{\"role\": \"assistant\", "
+                "\"content\": null, \"function_call\": {\"name\": \"f\", \"arguments\": {\"x\": 1}}}, {\"role\": "
+                "\"assistant\", "
+                "\"content\": \"a\", \"reasoning_content\": \"r\"}], \"tools\": [{\"name\": \"f\", \"n\": 1}]}\n",
+                "messages");
     ck_assert_str_eq(told(&d.examples[0]), "user:u|assistant*:|assistant*:|assistant*:a");
     ck_assert_str_eq(json_of(d.examples[0].messages[0].extra), "{\"name\": \"me\"}");
     ck_assert_str_eq(json_of(d.examples[0].messages[1].extra), call);
     ck_assert_str_eq(json_of(d.examples[0].messages[2].extra), call);
     ck_assert_str_eq(json_of(d.examples[0].messages[3].extra), "{\"reasoning_content\": \"r\"}");
-    ck_assert_str_eq(json_of(d.examples[0].tools), "[{\"type\": \"function\", \"function\": {\"name\": \"f\", \"n\": 1}}]");
+    ck_assert_str_eq(json_of(d.examples[0].tools),
+                     "[{\"type\": \"function\", \"function\": {\"name\": \"f\", \"n\": 1}}]");
     ft_dataset_free(&d);
-    d = rows_of("b.jsonl",
-                "{\"conversations\": [{\"from\": \"human\", \"value\": \"h\"}, {\"from\": \"function_call\", \"value\": "
-                "\"{\\\"name\\\": \\\"f\\\", \\\"arguments\\\": {\\\"x\\\": 1}}\"}], \"tools\": \"[{\\\"type\\\": \\\"function\\\"}]\"}\n",
-                "sharegpt");
+    d = rows_of(
+        "b.jsonl",
+        "{\"conversations\": [{\"from\": \"human\", \"value\": \"h\"}, {\"from\": \"function_call\", \"value\": "
+        "\"{\\\"name\\\": \\\"f\\\", \\\"arguments\\\": {\\\"x\\\": 1}}\"}], \"tools\": \"[{\\\"type\\\": "
+        "\\\"function\\\"}]\"}\n",
+        "sharegpt");
     ck_assert_str_eq(json_of(d.examples[0].messages[1].extra), call);
     ck_assert_str_eq(json_of(d.examples[0].tools), "[{\"type\": \"function\"}]");
     ft_dataset_free(&d);
@@ -459,11 +466,10 @@ END_TEST
 
 int main(void)
 {
-    FT_TESTS("data", prompt_and_completion_are_taken_as_they_are, openai_chats,
-             tools_and_calls_go_along_in_one_form, sharegpt_and_alpaca_chats,
-             text_and_labels, templates_take_columns_of_csv_tsv_and_json, text_files_split_three_ways,
-             rows_that_do_not_fit_are_named, unknown_names_are_told_by_their_first_character,
-             gzipped_files_and_several_sources, real_datasets_have_their_rows,
-             a_real_csv_gives_its_rows_through_a_template, damaged_files_are_refused_or_read,
-             every_allocation_may_fail);
+    FT_TESTS("data", prompt_and_completion_are_taken_as_they_are, openai_chats, tools_and_calls_go_along_in_one_form,
+             sharegpt_and_alpaca_chats, text_and_labels, templates_take_columns_of_csv_tsv_and_json,
+             text_files_split_three_ways, rows_that_do_not_fit_are_named,
+             unknown_names_are_told_by_their_first_character, gzipped_files_and_several_sources,
+             real_datasets_have_their_rows, a_real_csv_gives_its_rows_through_a_template,
+             damaged_files_are_refused_or_read, every_allocation_may_fail);
 }

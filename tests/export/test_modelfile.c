@@ -141,17 +141,22 @@ START_TEST(chat_template_and_its_stops_are_written_once_each)
     ck_assert_ok(ft_chat_template_pick(&chat, "chatml", tok));
     ft_sampling s = {.temperature = 0.7f, .top_k = 20, .top_p = 0.95f, .min_p = 0.05f};
     parsed p = written(tok, chat, &s);
-    ck_assert_str_eq(value_of(&p, "TEMPLATE"), ft_chat_template_ollama(chat));
+    ft_buf template = {0}, stops = {0};
+    ck_assert_ok(ft_chat_template_ollama(chat, tok, &template, &stops));
+    ck_assert_str_eq(value_of(&p, "TEMPLATE"), template.p);
     ck_assert_str_eq(value_of(&p, "temperature"), "0.7");
     ck_assert_str_eq(value_of(&p, "top_k"), "20");
     ck_assert_str_eq(value_of(&p, "top_p"), "0.95");
     ck_assert_str_eq(value_of(&p, "min_p"), "0.05");
-    for (const char *const *stop = ft_chat_template_stops(chat); *stop; stop++) {
+    for (const char *stop = stops.p; stop < stops.p + stops.n; stop += strlen(stop) + 1) {
         int seen = 0;
         for (size_t i = 0; i < p.n; i++)
-            seen += strcmp(p.name[i], "stop") == 0 && strcmp(p.value[i], *stop) == 0;
+            seen += strcmp(p.name[i], "stop") == 0 && strcmp(p.value[i], stop) == 0;
         ck_assert_int_eq(seen, 1);
     }
+    ck_assert_str_eq(stops.p, "<|im_end|>");
+    ft_buf_free(&template);
+    ft_buf_free(&stops);
     parsed_free(&p);
     ft_tokenizer_free(tok);
 }
@@ -271,10 +276,6 @@ START_TEST(a_failed_modelfile_leaves_no_gguf)
 {
     fixture f = set_up();
     static const char *const before[] = {"config.json", "base"};
-    static const char *const no_stops[] = {NULL};
-    const ft_chat_template bad = {.name = "bad", .ollama = "\"\"\"\n{{ .Prompt }}", .stops = no_stops};
-    ck_assert_fails(export_as(&f, "a.gguf", &bad), FT_EUNSUPPORTED, "triple quotes");
-    tiny_only(f.dir, before, FT_COUNT(before));
     for (long n = 1, done = 0; !done; n++) {
         ft_write_fail_at(n);
         ft_status st = export_as(&f, "a.gguf", NULL);
@@ -288,11 +289,28 @@ START_TEST(a_failed_modelfile_leaves_no_gguf)
 }
 END_TEST
 
+START_TEST(a_template_that_go_cannot_repeat_passes_prompts_on)
+{
+    static const char *const texts[] = {"{% nonsense %}", "{{ messages | length }}", "{{ raise_exception('no') }}"};
+    ft_tokenizer *tok;
+    ck_assert_ok(ft_tokenizer_open(&tok, tiny_tokenizer(ft_test_dir())));
+    for (size_t i = 0; i < FT_COUNT(texts); i++) {
+        const ft_chat_template bad = {.name = "own", .jinja = texts[i]};
+        ft_note_sink(count_note, NULL);
+        parsed p = written(tok, &bad, NULL);
+        ft_note_sink(NULL, NULL);
+        ck_assert_str_eq(value_of(&p, "TEMPLATE"), "{{ .Prompt }}");
+        parsed_free(&p);
+    }
+    ft_tokenizer_free(tok);
+}
+END_TEST
+
 int main(void)
 {
     FT_TESTS("modelfile", texts_read_back_to_themselves, texts_that_no_quotes_can_hold_are_refused,
              plain_completion_has_from_template_stops_and_greedy_parameters, chat_template_and_its_stops_are_written_once_each,
              a_default_system_message_is_written,
              each_gguf_of_a_folder_has_a_modelfile_of_its_own, modelfiles_of_the_user_are_kept,
-             a_failed_modelfile_leaves_no_gguf);
+             a_failed_modelfile_leaves_no_gguf, a_template_that_go_cannot_repeat_passes_prompts_on);
 }

@@ -1,4 +1,5 @@
-/* A template of any bytes over one conversation: an error with words, or a text whose every byte has a mark of 0 or 1. */
+/* A template of any bytes over one conversation: an error with words, or a text whose every byte has a mark of 0 or 1.
+ */
 #include "fuzz/fuzz.h"
 
 #include "text/jinja.h"

@@ -40,7 +40,8 @@ START_TEST(texts_are_those_of_jinja)
     json_t *cases;
     const char *vocab = ft_test_shared("vocab");
     ck_assert_int_eq(chdir(ft_test_dir()), 0);
-    snprintf(command, sizeof command, "[ -x /usr/bin/python3 ] || exit 77; exec /usr/bin/python3 '%s' '%s%s' cases.json",
+    snprintf(command, sizeof command,
+             "[ -x /usr/bin/python3 ] || exit 77; exec /usr/bin/python3 '%s' '%s%s' cases.json",
              ft_test_source("tests/oracle/jinja_cases.py"), vocab ? vocab : "-", vocab ? "/.." : "");
     int status = system(command), wrong = 0;
     ck_assert(WIFEXITED(status));
@@ -60,7 +61,8 @@ END_TEST
 
 static json_t *variables(void)
 {
-    json_t *vars = json_pack("{s:[{s:s, s:s}], s:s, s:i}", "messages", "role", "user", "content", "<a>", "bos", "<s>", "n", 3);
+    json_t *vars =
+        json_pack("{s:[{s:s, s:s}], s:s, s:i}", "messages", "role", "user", "content", "<a>", "bos", "<s>", "n", 3);
     ck_assert_ptr_nonnull(vars);
     return vars;
 }
@@ -107,12 +109,13 @@ START_TEST(runs_are_bounded_in_steps_memory_and_depth)
 {
     refused("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", FT_ENOMEM,
             "chat template line 1");
-    refused("{% set ns = namespace(s='xxxxxxxxxxxxxxxx') %}{% for a in range(64) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
+    refused("{% set ns = namespace(s='xxxxxxxxxxxxxxxx') %}{% for a in range(64) %}{% set ns.s = ns.s + ns.s %}{% "
+            "endfor %}",
             FT_ENOMEM, "chat template line 1");
     refused("{% set s = 'xxxxxxxxxxxxxxxx' * 99999 %}{% for a in range(99999) %}{{ 'y' in s }}{% endfor %}", FT_ENOMEM,
             "it takes more than 20000000 steps");
-    refused("{% set ns = namespace(l=[]) %}{% for a in range(99999) %}{% set ns.l = [ns.l] %}{% endfor %}{{ ns.l }}", FT_ENOMEM,
-            "constructs within constructs");
+    refused("{% set ns = namespace(l=[]) %}{% for a in range(99999) %}{% set ns.l = [ns.l] %}{% endfor %}{{ ns.l }}",
+            FT_ENOMEM, "constructs within constructs");
     refused("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", FT_ENOMEM, "constructs within constructs");
     refused("{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}", FT_ENOMEM, "constructs within constructs");
     refused("{{ 'x' * 99999999 }}", FT_EINPUT, "at most");
@@ -130,7 +133,8 @@ START_TEST(runs_are_bounded_in_steps_memory_and_depth)
 }
 END_TEST
 
-/* Every byte that came from a message is known, whatever was done to it; what only passed through a comparison is not. */
+/* Every byte that came from a message is known, whatever was done to it; what only passed through a comparison is not.
+ */
 START_TEST(bytes_of_messages_are_marked_through_every_operation)
 {
     static const struct {

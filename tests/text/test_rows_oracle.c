@@ -87,18 +87,20 @@ static const turn clean_chat[] = {{"system", "Be brief."}, USER("One?"), ASSISTA
 static const turn clean_tool_chat[] = {
     USER("look"), ASSISTANT("call"), {"tool", "1"}, {"tool", "2"}, ASSISTANT("done"), USER("go on")};
 static const turn tools_last_chat[] = {USER("look"), ASSISTANT("call"), {"tool", "1"}, {"tool", "2"}};
-static const turn open_chat[] = {USER("One?"), ASSISTANT("Well, ")};
+static const turn more_chat[] = {USER("One?"), ASSISTANT("1"), USER("Two?"), ASSISTANT("2"), USER("Three?")};
 static const struct chat clean_chats[] = {{"clean", clean_chat, FT_COUNT(clean_chat)},
                                           {"question", question, FT_COUNT(question)},
+                                          {"longer", more_chat, FT_COUNT(more_chat)},
                                           {"tool", clean_tool_chat, FT_COUNT(clean_tool_chat)},
                                           {"tool", tools_last_chat, FT_COUNT(tools_last_chat)}};
 
-static void add_ollama_case(json_t *cases, const ft_chat_template *t, const struct chat *c, const char *expected)
+static void add_ollama_case(json_t *cases, const char *model, const char *go, const struct chat *c,
+                            const char *expected)
 {
-    char name[64];
-    snprintf(name, sizeof name, "%s, %s chat", t->name, c->name);
-    json_array_append_new(cases, json_pack("{s:s, s:s, s:o, s:s}", "name", name, "template", ft_chat_template_ollama(t),
-                                           "messages", messages_json(c), "expected", expected));
+    char name[128];
+    snprintf(name, sizeof name, "%s, %s chat", model, c->name);
+    json_array_append_new(cases, json_pack("{s:s, s:s, s:o, s:s}", "name", name, "template", go, "messages",
+                                           messages_json(c), "expected", expected));
 }
 
 /* The exit status of a Python script of tests/oracle, 77 where there is no Python. */
@@ -122,10 +124,14 @@ START_TEST(ids_of_chats_are_those_of_the_rendered_text)
 {
     static const struct {
         const char *dir, *template;
-    } models[] = {{"vocab/hf/qwen2.5-0.5b-instruct", "auto"}, {"vocab/hf/llama-3.2-1b-instruct", "auto"},
-                  {"vocab/hf/qwen3", "auto"},                 {"vocab/hf/phi-3-mini", "auto"},
-                  {"vocab/hf/minimind", "auto"},              {"vocab/hf/tinyllama-1.1b-chat", "auto"},
-                  {"vocab/hf/llama2", "llama2"},              {"models/tinystories-656k", "chatml"}};
+    } models[] = {{"vocab/hf/qwen2.5-0.5b-instruct", "auto"},
+                  {"vocab/hf/llama-3.2-1b-instruct", "auto"},
+                  {"vocab/hf/qwen3", "auto"},
+                  {"vocab/hf/phi-3-mini", "auto"},
+                  {"vocab/hf/minimind", "auto"},
+                  {"vocab/hf/tinyllama-1.1b-chat", "auto"},
+                  {"vocab/hf/llama2", "llama2"},
+                  {"models/tinystories-656k", "chatml"}};
     for (size_t i = 0; i < FT_COUNT(models); i++) {
         const char *dir = ft_test_shared(models[i].dir);
         const ft_chat_template *t;
@@ -157,11 +163,11 @@ START_TEST(ids_of_chats_are_those_of_the_rendered_text)
 }
 END_TEST
 
-/* The text without the BOS that Ollama's tokenizer puts before it; "</s>" for the end token. */
+/* The text without the BOS that the tokenizer puts before it. */
 static const char *without_bos(const ft_rendered *r, const ft_tokenizer *tok)
 {
     ft_str bos = ft_tokenizer_piece(tok, ft_tokenizer_bos(tok));
-    bool has = bos.n && r->text.n >= bos.n && memcmp(r->text.p, bos.p, bos.n) == 0;
+    bool has = ft_tokenizer_add_bos(tok) && bos.n && r->text.n >= bos.n && memcmp(r->text.p, bos.p, bos.n) == 0;
     return r->text.p + (has ? bos.n : 0);
 }
 
@@ -184,38 +190,75 @@ static void same_as_go(json_t *cases)
         ck_assert_msg(WEXITSTATUS(status) == 0, "Go renders otherwise, see above");
 }
 
+/* A tokenizer with the template text of a file of ../shared, for models whose tokenizer is not there. */
+static ft_tokenizer *with_template(const char *file)
+{
+    ft_buf text = {0};
+    ft_tokenizer *tok;
+    ck_assert_int_eq(chdir(ft_test_dir()), 0);
+    ck_assert_ok(ft_read_file(&text, ft_test_shared(file), 1 << 20));
+    ck_assert_ok(ft_tokenizer_open(&tok, ft_test_source("data/base")));
+    ck_assert_ok(ft_tokenizer_write_dir(tok, "model"));
+    ft_tokenizer_free(tok);
+    ck_assert_ok(ft_write_file("model/chat_template.jinja", text.p, text.n));
+    ck_assert_ok(ft_tokenizer_open(&tok, "model"));
+    ft_buf_free(&text);
+    return tok;
+}
+
 /* What Ollama renders for a model is the prompt that it was trained on. */
 START_TEST(ollamas_templates_render_what_jinja_does)
 {
     static const struct {
-        const char *dir, *name, *open; /* open: what a chat that an assistant turn leaves open renders to */
-    } all[] = {{NULL, "chatml", "<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\nWell, "},
-               {NULL, "llama3", "<|start_header_id|>user<|end_header_id|>\n\nOne?<|eot_id|><|start_header_id|>assistant<|end_"
-                                "header_id|>\n\nWell, "},
-               {"vocab/hf/llama2", "llama2", "[INST] One? [/INST] Well, "}};
+        const char *model, *name;
+        bool system, tools; /* it takes them */
+    } all[] = {{NULL, "chatml", true, true},
+               {NULL, "llama3", true, true},
+               {NULL, "llama2", true, false},
+               {"vocab/hf/qwen2.5-0.5b-instruct", "auto", true, true},
+               {"vocab/hf/qwen3", "auto", true, true},
+               {"vocab/hf/llama-3.2-1b-instruct", "auto", true, false},
+               {"vocab/hf/phi-3-mini", "auto", true, false},
+               {"vocab/hf/tinyllama-1.1b-chat", "auto", true, false},
+               {"vocab/hf/smollm3/chat_template.jinja", "auto", true, true},
+               {"vocab/llama.cpp/templates/google-gemma-2-2b-it.jinja", "auto", false, false},
+               {"vocab/llama.cpp/templates/microsoft-Phi-3.5-mini-instruct.jinja", "auto", true, false},
+               {"vocab/llama.cpp/templates/mistralai-Mistral-Nemo-Instruct-2407.jinja", "auto", true, false},
+               {"vocab/llama.cpp/templates/meta-llama-Llama-3.1-8B-Instruct.jinja", "auto", true, false},
+               {"vocab/vectors/mistral-common/chat_templates/v3.jinja", "auto", true, false},
+               {"vocab/vectors/mistral-common/chat_templates/v7.jinja", "auto", true, false}};
     json_t *cases = json_array();
-    const char *any = ft_test_source("data/base");
     for (size_t i = 0; i < FT_COUNT(all); i++) {
         const ft_chat_template *t;
+        const char *dir = all[i].model ? ft_test_shared(all[i].model) : ft_test_source("data/base");
+        ft_buf go = {0}, stops = {0};
         ft_tokenizer *tok;
-        if (all[i].dir && !ft_test_shared(all[i].dir))
+        if (!dir)
             continue;
-        ck_assert_ok(ft_tokenizer_open(&tok, all[i].dir ? ft_test_shared(all[i].dir) : any));
+        if (ft_ends(dir, ".jinja"))
+            tok = with_template(all[i].model);
+        else
+            ck_assert_ok(ft_tokenizer_open(&tok, dir));
         ck_assert_ok(ft_chat_template_pick(&t, all[i].name, tok));
+        ck_assert_ok(ft_chat_template_ollama(t, tok, &go, &stops));
         for (size_t k = 0; k < FT_COUNT(clean_chats); k++) {
-            if (!suits(t, &clean_chats[k]))
+            const struct chat *c = &clean_chats[k];
+            if ((c->turns[0].role[0] == 's' && !all[i].system) || (strcmp(c->name, "tool") == 0 && !all[i].tools))
                 continue;
             ft_rendered r = {0};
-            render(t, tok, &clean_chats[k], true, &r);
-            add_ollama_case(cases, t, &clean_chats[k], without_bos(&r, tok));
+            render(t, tok, c, true, &r);
+            add_ollama_case(cases, all[i].model ? all[i].model : all[i].name, go.p, c, without_bos(&r, tok));
             ft_rendered__free(&r);
         }
-        add_ollama_case(cases, t, &(struct chat){"open", open_chat, FT_COUNT(open_chat)}, all[i].open);
+        ck_assert_uint_gt(stops.n, 1);
+        ft_buf_free(&go);
+        ft_buf_free(&stops);
         ft_tokenizer_free(tok);
     }
     same_as_go(cases);
 }
 END_TEST
+
 static void check_rows(const ft_tokenizer *tok, const char *path, const char *expected)
 {
     ft_dataset d = {0};

@@ -57,6 +57,14 @@ done:
     return st;
 }
 
+void ft_mapping_forget(const void *p, size_t n)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)p + page - 1) / page * page;
+    uintptr_t end = ((uintptr_t)p + n) / page * page;
+    if (begin < end)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 void ft_mapping_close(ft_mapping *m)
 {
     if (m->data)

@@ -20,6 +20,9 @@ ft_status ft_mapping_open(ft_mapping *out, const char *path);
 void ft_mapping_close(ft_mapping *m);
 /* Asks the system to have n bytes of a mapping read soon. */
 void ft_mapping_ahead(const void *p, size_t n);
+/* The whole pages within n bytes of a mapping no longer count as resident; they are read again when they are needed. p must
+ * lie in an ft_mapping. */
+void ft_mapping_forget(const void *p, size_t n);
 
 typedef struct ft_out ft_out;
 ft_status ft_out_open(ft_out **out, const char *path);

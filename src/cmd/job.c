@@ -109,7 +109,7 @@ static ft_status make_model(ft_job *j, bool train)
 static ft_status open_weights(ft_job *j, bool train)
 {
     ft_plan *p = &j->plan;
-    ft_model_options o = {.trainable = train && !p->has_adapter};
+    ft_model_options o = {.trainable = train && !p->has_adapter, .quantize_base = p->quantize_base};
     FT_RETURN(j->outline ? ft_model_outline(&j->model, p->base_model, o.trainable)
                          : ft_model_open(&j->model, p->base_model, &o));
     if (!train || !p->has_adapter)

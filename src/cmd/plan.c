@@ -148,7 +148,9 @@ static ft_status plan_model(ft_plan *p, ft_recipe *r)
     p->base_model = text_of(r, "base_model", 0);
     p->init_from_config = text_of(r, "init_from_config", 0);
     p->output_dir = text_of(r, "output_dir", 0);
-    p->has_adapter = is(text_of(r, "adapter", 0), "lora");
+    p->has_adapter = !is(text_of(r, "adapter", 0), "none");
+    if (is(text_of(r, "adapter", 0), "qlora"))
+        p->quantize_base = ft_dtype_named(text_of(r, "quantize_base", 0));
     p->adapter = (ft_adapter_spec){.kind = "lora",
                                    .r = int_of(r, "lora_r"),
                                    .alpha = float_of(r, "lora_alpha"),

@@ -30,6 +30,7 @@ typedef struct ft_plan {
     bool dedup;
     ft_rows_options rows; /* chat still NULL: it needs the tokenizer */
     bool has_adapter;
+    const ft_dtype *quantize_base; /* qlora; else NULL */
     ft_adapter_spec adapter; /* its layers only once ft_plan_layers was called */
     ft_layer_range *ranges;  /* [n_ranges]: lora_layers */
     size_t n_ranges;

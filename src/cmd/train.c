@@ -64,7 +64,7 @@ static void say_model(const ft_job *j)
     for (size_t i = 0; i < ft_model_trainable_count(j->model); i++)
         trained += (double)ft_tensor_count(&ft_model_trainable(j->model, i)->t);
     ft_say("model: %s parameters, %s of them to train%s", ft_human_count(all, a), ft_human_count(trained, b),
-           j->plan.has_adapter ? " (lora)" : "");
+           j->plan.quantize_base ? " (qlora)" : j->plan.has_adapter ? " (lora)" : "");
 }
 
 static ft_status set_up(session *s)

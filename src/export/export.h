@@ -69,9 +69,6 @@ bool ft_mix_quantizes(const char *name, int ndim);
  * for, another one where cols is no whole number of its blocks. */
 const ft_dtype *ft_mix_type(const ft_mix *mix, const ft_mix_shape *m, const char *name, int64_t cols,
                             const ft_dtype **wanted);
-/* dtype, or what stands in for it where cols is no whole number of its blocks: a type of about as many bits in blocks of
- * 32, else f16. */
-const ft_dtype *ft_dtype_for_rows(const ft_dtype *dtype, int64_t cols);
 
 /* ---- importance matrices (imatrix.c): the mean square of what each column of a matrix is multiplied with ---- */
 typedef struct ft_imatrix ft_imatrix;

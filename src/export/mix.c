@@ -1,6 +1,9 @@
 /* Which type each tensor of a file gets: the mixes of export/mixes.def, and what stands in where a row is no whole number
  * of blocks.
  *
+ * What stands in is a column of the dtypes, as llama.cpp has it (for 2 and 3 bits its versions differ between iq4_nl and
+ * q4_0, which are of one size: iq4_nl is the better one).
+ *
  * The rules speak of parts of a model by their names in GGUF ("blk.3.attn_v.weight") and of layers by their place. Only
  * matrices called "....weight" are quantized; norms, biases and tables of positions stay as they are.
  */
@@ -34,23 +37,6 @@ uint32_t ft_mix_file_type(const ft_dtype *dtype)
         if (mixes[i].dtype == dtype)
             return mixes[i].file_type;
     return 0;
-}
-
-/* What to take where a row is no whole number of blocks, as llama.cpp does (of iq4_nl and q4_0 for 2 and 3 bits, which are
- * of one size and which its versions differ in, the better one). */
-static const struct {
-    const ft_dtype *of, *take;
-} fallbacks[] = {{&ft_q2_k, &ft_iq4_nl}, {&ft_q3_k, &ft_iq4_nl}, {&ft_iq4_xs, &ft_iq4_nl}, {&ft_q4_k, &ft_q5_0},
-                 {&ft_q5_k, &ft_q5_1},   {&ft_q6_k, &ft_q8_0}};
-
-const ft_dtype *ft_dtype_for_rows(const ft_dtype *dtype, int64_t cols)
-{
-    if (cols % dtype->block_len == 0)
-        return dtype;
-    for (size_t i = 0; i < FT_COUNT(fallbacks); i++)
-        if (fallbacks[i].of == dtype && cols % fallbacks[i].take->block_len == 0)
-            return fallbacks[i].take;
-    return &ft_f16;
 }
 
 /* ---- parts of a model ---- */

@@ -264,3 +264,11 @@ const ft_meta *ft_container_meta(const ft_container *c, const char *key)
     int64_t i;
     return ft_map_get(c->keys, key, strlen(key), &i) ? &c->meta[i] : NULL;
 }
+
+void ft_container_forget(const ft_container *c, const ft_tensor *t)
+{
+    const uint8_t *p = t->data;
+    for (size_t i = 0; i < c->n_maps; i++) /* a copy lies in none of them */
+        if (p >= c->maps[i].data && p < c->maps[i].data + c->maps[i].size)
+            ft_mapping_forget(p, ft_tensor_bytes(t));
+}

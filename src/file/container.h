@@ -26,6 +26,8 @@ typedef struct ft_named {
     ft_tensor t; /* shape in row-major order also for GGUF (its ne reversed) */
 } ft_named;
 
+typedef struct ft_container ft_container;
+
 typedef enum ft_meta_kind {
     FT_META_BOOL,
     FT_META_INT,
@@ -51,7 +53,6 @@ typedef struct ft_meta {
     int32_t gguf_type; /* the exact GGUF value type (element type for arrays), -1 for other formats */
 } ft_meta;
 
-typedef struct ft_container ft_container;
 /* path: a .safetensors, a .gguf, a safetensors index, or a directory holding model.safetensors(.index.json).
  * FT_EINPUT when nothing there is a container (says what was looked for), FT_EFORMAT when it is damaged. */
 ft_status ft_container_open(ft_container **out, const char *path);
@@ -61,6 +62,8 @@ const char *ft_container_path(const ft_container *c);
 size_t ft_container_count(const ft_container *c);
 const ft_named *ft_container_at(const ft_container *c, size_t i);
 const ft_named *ft_container_find(const ft_container *c, const char *name); /* NULL when absent */
+/* The data of a tensor was read for the last time in a while: its pages no longer count as resident. It stays valid. */
+void ft_container_forget(const ft_container *c, const ft_tensor *t);
 size_t ft_container_meta_count(const ft_container *c);
 const ft_meta *ft_container_meta_at(const ft_container *c, size_t i);
 const ft_meta *ft_container_meta(const ft_container *c, const char *key); /* NULL when absent */

@@ -161,7 +161,8 @@ struct ft_model {
     float *inv_freq;                  /* [3, rot / 2], theirs */
     bool outline;                     /* arrays of weights are only pointers: nobody may look behind them */
     struct ft_adapter *adapter;
-    ft_linear_fn watch; /* NULL: nobody looks on */
+    const ft_dtype *quantize_base;    /* ft_model_options */
+    ft_linear_fn watch;               /* NULL: nobody looks on */
     void *watch_ctx;
     ft_param **trainable; /* [n_trainable] */
     size_t n_trainable;
@@ -197,6 +198,12 @@ void ft_rope__local_frequencies(const ft_config *c, float *inv_freq);
 ft_status ft_weights__build(ft_model *m);
 /* Data from m->source; every missing, misshapen or unexpected tensor is named. */
 ft_status ft_weights__load(ft_model *m, bool trainable);
+/* quantized.c: w holds `from`, row r as row perm[r] (NULL: r), in dtype, in memory of its own. FT_ENUMERIC for values that
+ * are not finite or too large for it. The pages of `from` in source are given back. */
+ft_status ft_weights__quantize(ft_weight *w, const ft_named *from, const int64_t *perm, const ft_dtype *dtype,
+                               const ft_container *source);
+/* FT_ENUMERIC when a block of a quantized tensor has a scale that is no number. */
+ft_status ft_weights__check_scales(const ft_named *t, const char *where);
 /* Random data. */
 ft_status ft_weights__init(ft_model *m, uint64_t seed);
 /* Random data for measuring; matrices stored as dtype (random.c). */

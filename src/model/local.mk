@@ -23,6 +23,7 @@ src_libfettle_la_SOURCES += \
 	%D%/qwen2.c \
 	%D%/qwen3.c \
 	%D%/random.c \
+	%D%/quantized.c \
 	%D%/rope.c \
 	%D%/sample.c \
 	%D%/smollm3.c \

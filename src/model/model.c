@@ -206,7 +206,12 @@ ft_status ft_model_open(ft_model **out, const char *path, const ft_model_options
     ft_model *m = ft_alloc(1, sizeof *m);
     if (!m)
         return FT_ENOMEM;
-    ft_status st = open_path(m, path, options && options->trainable);
+    ft_status st = FT_OK;
+    m->quantize_base = options ? options->quantize_base : NULL;
+    if (m->quantize_base && options->trainable)
+        st = ft_fail(FT_EINPUT, "%s: weights that are trained themselves cannot be held in %s", path, m->quantize_base->name);
+    if (st == FT_OK)
+        st = open_path(m, path, options && options->trainable);
     if (st != FT_OK)
         ft_model_free(m);
     else

@@ -67,6 +67,10 @@ typedef struct ft_model ft_model;
 
 typedef struct ft_model_options {
     bool trainable; /* full fine-tune: every weight becomes an owned f32 copy with a gradient */
+    /* QLoRA: linears of blocks that are stored as floats are held in this type (what stands in for it where their rows do
+     * not divide), encoded one tensor at a time; quantized ones stay as they are. NULL: as stored. FT_EINPUT with
+     * trainable. */
+    const ft_dtype *quantize_base;
 } ft_model_options;
 /* path: an HF directory (config.json + safetensors), a .gguf, or a run folder (its model/ if it has one, else the base
  * named by adapter/adapter_config.json with that adapter attached). options may be NULL. */

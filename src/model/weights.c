@@ -6,6 +6,7 @@
  *   q and k of a GGUF     copies with the rows put back into HF's order, in their dtype (a row of any dtype moves
  * whole) unaligned data        copies (an old safetensors may start its data anywhere) trainable             f32 copies
  * with gradients, all of them
+ *   linears with quantize_base   encoded copies (quantized.c)
  */
 #include "model/arch.h"
 
@@ -225,8 +226,12 @@ static ft_status bind(ft_model *m, ft_weight *w, const ft_named *found, bool ggu
         ft_weights__gguf_rows(m, w, perm);
     }
     w->stored = found->t.dtype;
+    if (!found->t.dtype->is_float)
+        FT_TRY(ft_weights__check_scales(found, ft_container_path(m->source)));
     if (trainable || is_vector(w)) {
         st = own_as_f32(w, &found->t, perm);
+    } else if (m->quantize_base && w->spec->role == FT_ROLE_LINEAR && found->t.dtype->is_float) {
+        st = ft_weights__quantize(w, found, perm, m->quantize_base, m->source);
     } else {
         w->p.t = found->t;
         if (!m->outline && (perm || !aligned(&found->t)))
@@ -236,6 +241,7 @@ static ft_status bind(ft_model *m, ft_weight *w, const ft_named *found, bool ggu
     if (st == FT_OK && gguf && w->spec->role == FT_ROLE_NORM)
         for (int64_t i = 0; i < w->p.t.shape[0]; i++)
             ((float *)w->p.t.data)[i] -= m->config.norm_plus;
+done:
     ft_free(perm);
     return st;
 }

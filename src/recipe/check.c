@@ -92,7 +92,7 @@ static ft_status check_needs(ft_recipe *r, const ft_option *o)
     snprintf(name, sizeof name, "%.*s", (int)(eq - o->needs), o->needs);
     const ft_option *other = ft_option_named(name);
     const char *have = ft_recipe__text(r, other, 0);
-    if (strcmp(have, eq + 1) == 0)
+    if (ft_option__listed(eq + 1, have))
         return FT_OK;
     return ft_recipe__mistake(r, place_of(r, o, 0), "%s needs %s: %s, found %s: %s%s", o->name, name, eq + 1, name,
                               have, given(r, other) ? "" : " (the default)");

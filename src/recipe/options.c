@@ -144,10 +144,15 @@ static bool boolean(const ft_option *o, const char *text)
     return ft_option__bool(text, &v);
 }
 
+bool ft_option__listed(const char *list, const char *word)
+{
+    ft_str s = ft_str_of(word);
+    return *word && ft_option__each(list, '|', is_name, &s);
+}
+
 static bool choice(const ft_option *o, const char *text)
 {
-    ft_str word = ft_str_of(text);
-    return (*text && ft_option__each(o->choices, '|', is_name, &word)) || (o->min < o->max && integer(o, text));
+    return ft_option__listed(o->choices, text) || (o->min < o->max && integer(o, text));
 }
 
 static const struct {

@@ -135,7 +135,7 @@ static bool applies(const ft_recipe *r, const ft_option *o)
     if (!eq || (s && s->n))
         return true;
     snprintf(name, sizeof name, "%.*s", (int)(eq - o->needs), o->needs);
-    return strcmp(ft_recipe__text(r, ft_option_named(name), 0), eq + 1) == 0;
+    return ft_option__listed(eq + 1, ft_recipe__text(r, ft_option_named(name), 0));
 }
 
 static ft_status print_option(const ft_recipe *r, const ft_option *o, ft_buf *out)

@@ -30,7 +30,7 @@ typedef struct ft_option {
     const char *choices;  /* "none|lora" */
     const char *aliases;  /* "lora_rank, r": taken with a note that names the canonical key */
     const char *values;   /* "full=none, false=": values of other tools, taken with a note; "false=": as if not given */
-    const char *needs;    /* "adapter=lora": can be given only where that option has that value */
+    const char *needs;    /* "adapter=lora|qlora": can be given only where that option has one of these values */
     const char *excludes; /* the one option that cannot be set beside this one (0 counts as not set) */
     const char *group;    /* heading in `recipe doc` */
     const char *help;

@@ -65,6 +65,8 @@ const ft_option *ft_option__nearest(const ft_option *list, const char *key);
 bool ft_option__belongs(const ft_option *o, const ft_option *list);
 /* The key as it is written in the recipe: "path" of "datasets.path". */
 const char *ft_option__key(const ft_option *o);
+/* Is `word` one of the names in "a|b|c"? */
+bool ft_option__listed(const char *list, const char *word);
 /* Calls fn for each name of a list like "a, b" or "a|b" until it returns true; returns whether it did. */
 bool ft_option__each(const char *list, char separator, bool (*fn)(void *ctx, ft_str name), void *ctx);
 /* What another tool's value means here ("full" of "full=none"): false when the row has no such entry. */

@@ -299,18 +299,18 @@ static bool nf4_dq_finite(const void *in, int64_t n)
 const ft_dtype ft_iq4_nl = {.name = "iq4_nl", .ggml_id = 20, .block_len = 32, .block_bytes = sizeof(ft_block_iq4_nl),
                             .largest = 65504, .encode = iq4_nl_encode, .decode = iq4_nl_decode, .finite = iq4_nl_finite,
                             .help = "16 uneven values in blocks of 32 with an f16 scale, 4.5 bits a weight"};
-const ft_dtype ft_iq4_xs = {.name = "iq4_xs", .ggml_id = 23, .block_len = FT_SUPER,
+const ft_dtype ft_iq4_xs = {.name = "iq4_xs", .stand_in = &ft_iq4_nl, .ggml_id = 23, .block_len = FT_SUPER,
                             .block_bytes = sizeof(ft_block_iq4_xs), .largest = 65504, .encode = iq4_xs_encode,
                             .decode = iq4_xs_decode, .finite = iq4_xs_finite,
                             .help = "16 uneven values in blocks of 256 with 6-bit scales, 4.25 bits a weight"};
 const ft_dtype ft_mxfp4 = {.name = "mxfp4", .ggml_id = 39, .block_len = 32, .block_bytes = sizeof(ft_block_mxfp4),
                            .largest = 0x1p125f, .encode = mxfp4_encode, .decode = mxfp4_decode, .finite = mxfp4_finite,
                            .help = "4-bit floats in blocks of 32 with a power of two for a scale, 4.25 bits a weight"};
-const ft_dtype ft_nf4 = {.name = "nf4", .ggml_id = -1, .block_len = 64, .block_bytes = sizeof(ft_block_nf4),
+const ft_dtype ft_nf4 = {.name = "nf4", .stand_in = &ft_q4_0, .ggml_id = -1, .block_len = 64, .block_bytes = sizeof(ft_block_nf4),
                          .largest = 65504, .encode = nf4_encode, .decode = nf4_decode, .finite = nf4_finite,
                          .help = "16 quantiles of a normal distribution in blocks of 64 with an f16 maximum, 4.25 bits a "
                                  "weight; in memory only"};
-const ft_dtype ft_nf4_dq = {.name = "nf4_dq", .ggml_id = -1, .block_len = FT_SUPER,
+const ft_dtype ft_nf4_dq = {.name = "nf4_dq", .stand_in = &ft_nf4, .ggml_id = -1, .block_len = FT_SUPER,
                             .block_bytes = sizeof(ft_block_nf4_dq), .largest = 65504, .encode = nf4_dq_encode,
                             .decode = nf4_dq_decode, .finite = nf4_dq_finite,
                             .help = "nf4 with its maxima in 8 bits, four under an f16, 4.1875 bits a weight; in memory only"};

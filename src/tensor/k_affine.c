@@ -160,12 +160,12 @@ static bool q5_k_finite(const void *in, int64_t n)
     return true;
 }
 
-const ft_dtype ft_q2_k = {.name = "q2_k", .ggml_id = 10, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q2_k),
+const ft_dtype ft_q2_k = {.name = "q2_k", .stand_in = &ft_iq4_nl, .ggml_id = 10, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q2_k),
                           .largest = 65504, .encode = q2_k_encode, .decode = q2_k_decode, .finite = q2_k_finite,
                           .help = "2-bit integers in blocks of 256 with 4-bit scales and minima, 2.625 bits a weight"};
-const ft_dtype ft_q4_k = {.name = "q4_k", .ggml_id = 12, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q4_k),
+const ft_dtype ft_q4_k = {.name = "q4_k", .stand_in = &ft_q5_0, .ggml_id = 12, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q4_k),
                           .largest = 65504, .encode = q4_k_encode, .decode = q4_k_decode, .finite = q4_k_finite,
                           .help = "4-bit integers in blocks of 256 with 6-bit scales and minima, 4.5 bits a weight"};
-const ft_dtype ft_q5_k = {.name = "q5_k", .ggml_id = 13, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q5_k),
+const ft_dtype ft_q5_k = {.name = "q5_k", .stand_in = &ft_q5_1, .ggml_id = 13, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q5_k),
                           .largest = 65504, .encode = q5_k_encode, .decode = q5_k_decode, .finite = q5_k_finite,
                           .help = "5-bit integers in blocks of 256 with 6-bit scales and minima, 5.5 bits a weight"};

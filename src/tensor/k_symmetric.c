@@ -120,9 +120,9 @@ static bool q6_k_finite(const void *in, int64_t n)
     return true;
 }
 
-const ft_dtype ft_q3_k = {.name = "q3_k", .ggml_id = 11, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q3_k),
+const ft_dtype ft_q3_k = {.name = "q3_k", .stand_in = &ft_iq4_nl, .ggml_id = 11, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q3_k),
                           .largest = 65504, .encode = q3_k_encode, .decode = q3_k_decode, .finite = q3_k_finite,
                           .help = "3-bit integers in blocks of 256 with 6-bit scales, 3.4375 bits a weight"};
-const ft_dtype ft_q6_k = {.name = "q6_k", .ggml_id = 14, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q6_k),
+const ft_dtype ft_q6_k = {.name = "q6_k", .stand_in = &ft_q8_0, .ggml_id = 14, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q6_k),
                           .largest = 65504, .encode = q6_k_encode, .decode = q6_k_decode, .finite = q6_k_finite,
                           .help = "6-bit integers in blocks of 256 with 8-bit scales, 6.5625 bits a weight"};

@@ -27,6 +27,13 @@ const ft_dtype *ft_dtype_of_ggml(int64_t id)
     return NULL;
 }
 
+const ft_dtype *ft_dtype_for_rows(const ft_dtype *dtype, int64_t cols)
+{
+    while (cols % dtype->block_len)
+        dtype = dtype->stand_in ? dtype->stand_in : &ft_f16;
+    return dtype;
+}
+
 const ft_dtype *ft_dtype_of_safetensors(const char *name, size_t n)
 {
     for (size_t i = 0; ft_dtypes[i]; i++) {

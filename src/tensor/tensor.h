@@ -19,6 +19,7 @@ typedef struct ft_dtype {
     int32_t block_len;
     size_t block_bytes;
     bool is_float; /* plain float: block_len 1, may be trained or merged in place */
+    const struct ft_dtype *stand_in; /* for rows that are no whole number of blocks; NULL: f16 */
     float largest; /* up to this magnitude a value is stored as a finite number */
     /* out[n / block_len blocks] = x[n]; importance: NULL or [n] weights >= 0 of the squared error. A block that holds a
      * NaN, an infinity or more than `largest` decodes to values that are not finite, never to a wrong number (mxfp4: to
@@ -37,6 +38,9 @@ extern const ft_dtype *const ft_dtypes[]; /* the table, NULL at its end */
 #undef FT_DTYPE
 const ft_dtype *ft_dtype_named(const char *name); /* NULL when unknown */
 const ft_dtype *ft_dtype_of_ggml(int64_t id);
+/* dtype, or what stands in for it where cols is no whole number of its blocks: a type of about as many bits in smaller
+ * blocks, else f16. */
+const ft_dtype *ft_dtype_for_rows(const ft_dtype *dtype, int64_t cols);
 const ft_dtype *ft_dtype_of_safetensors(const char *name, size_t n);
 
 typedef struct ft_tensor {

@@ -268,10 +268,130 @@ START_TEST(an_importance_matrix_decides_what_is_rounded_well)
 }
 END_TEST
 
+/* ---- a base held in fewer bits ---- */
+
+static ft_model *open_in(const char *path, const ft_dtype *dtype)
+{
+    ft_model *m;
+    ck_assert_ok(ft_model_open(&m, path, &(ft_model_options){.quantize_base = dtype}));
+    return m;
+}
+
+static void check_held(ft_model *wide, ft_model *held, const ft_dtype *dtype)
+{
+    char row[1024];
+    float x[128];
+    for (size_t i = 0; i < ft_model_count(wide); i++) {
+        const ft_tensor *a = &ft_model_at(wide, i)->t, *b = &ft_model_at(held, i)->t;
+        bool linear = strstr(ft_model_at(wide, i)->name, "_proj.weight") != NULL;
+        int64_t cols = ft_tensor_cols(a);
+        ck_assert_msg(b->dtype == (linear ? ft_dtype_for_rows(dtype, cols) : a->dtype), "%s: %s",
+                      ft_model_at(wide, i)->name, b->dtype->name);
+        ck_assert_ptr_eq(ft_model_stored_dtype(ft_model_at(held, i)), ft_model_stored_dtype(ft_model_at(wide, i)));
+        for (int64_t r = 0; r < ft_tensor_rows(a); r++) {
+            ft_tensor_decode_rows(a, r, r + 1, x);
+            b->dtype->encode(x, NULL, cols, row);
+            ck_assert_mem_eq(row, ft_tensor_row(b, r), ft_tensor_row_bytes(b));
+        }
+    }
+}
+
+/* From a directory and from a GGUF, whose q and k rows stand in another order. */
+START_TEST(a_base_is_held_in_the_type_asked_for)
+{
+    static const ft_dtype *const types[] = {&ft_nf4, &ft_q8_0, &ft_q4_0, &ft_q4_k};
+    const char *dir = ft_test_dir(), *gguf = tiny_gguf(dir, &ft_f16), *places[] = {ft_test_path(dir, "base"), gguf};
+    for (size_t p = 0; p < FT_COUNT(places); p++) {
+        ft_model *wide = tiny_open(places[p]);
+        float *expected = tiny_logits(wide);
+        for (size_t k = 0; k < FT_COUNT(types); k++) {
+            ft_model *held = open_in(places[p], types[k]);
+            check_held(wide, held, types[k]);
+            float *logits = tiny_logits(held);
+            double off = tiny_distance(logits, expected);
+            ck_assert_msg(off > 1e-5 && off < (types[k] == &ft_q8_0 ? 0.05 : 0.6), "%s: %g", types[k]->name, off);
+            ft_free(logits);
+            ft_model_free(held);
+        }
+        ft_free(expected);
+        ft_model_free(wide);
+    }
+}
+END_TEST
+
+/* What a GGUF has quantized stays as it is, bit for bit. */
+START_TEST(a_quantized_base_stays_as_it_is)
+{
+    const char *dir = ft_test_dir(), *in = tiny_gguf(dir, &ft_f32), *out = ft_test_path(dir, "out.gguf");
+    ck_assert_ok(ft_quantize(&(ft_quantize_request){.in = in, .out = out, .mix = mix("q4_k_m")}));
+    ft_model *a = tiny_open(out), *b = open_in(out, &ft_nf4);
+    for (size_t i = 0; i < ft_model_count(a); i++) {
+        const ft_tensor *x = &ft_model_at(a, i)->t, *y = &ft_model_at(b, i)->t;
+        ck_assert_ptr_eq(x->dtype, y->dtype);
+        ck_assert_mem_eq(x->data, y->data, ft_tensor_bytes(x));
+    }
+    ft_model_free(a);
+    ft_model_free(b);
+}
+END_TEST
+
+static ft_status open_and_close(const char *path, void *ctx)
+{
+    ft_model *m = NULL;
+    ft_status st = ft_model_open(&m, path, &(ft_model_options){.quantize_base = ctx});
+    ft_model_free(m);
+    return st;
+}
+
+/* Finds the bytes of a row in a file and puts others over their beginning. */
+static const char *patched(const char *dir, const char *path, const void *row, size_t n, const void *with, size_t m)
+{
+    ft_buf bytes = {0};
+    const char *out = ft_test_path(dir, "patched.gguf");
+    int found = 0;
+    ck_assert_ok(ft_read_file(&bytes, path, 1 << 24));
+    for (size_t i = 0; i + n <= bytes.n; i++)
+        if (memcmp(bytes.p + i, row, n) == 0) {
+            memcpy(bytes.p + i, with, m);
+            found++;
+        }
+    ck_assert_int_eq(found, 1);
+    ck_assert_ok(ft_write_file(out, bytes.p, bytes.n));
+    ft_buf_free(&bytes);
+    return out;
+}
+
+START_TEST(a_base_with_numbers_that_are_none_is_refused)
+{
+    static const uint16_t infinity = 0x7c00, nan = 0x7e01;
+    const char *dir = ft_test_dir(), *path = tiny_gguf(dir, &ft_f16);
+    ft_model *m;
+    char row[256];
+    ck_assert_fails(ft_model_open(&m, path, &(ft_model_options){.trainable = true, .quantize_base = &ft_nf4}), FT_EINPUT,
+                    "cannot be held in nf4");
+    ft_container *c;
+    ck_assert_ok(ft_container_open(&c, path));
+    memcpy(row, ft_tensor_row(&ft_container_find(c, "blk.1.ffn_down.weight")->t, 3), 256);
+    ft_container_close(c);
+    const char *bad = patched(dir, path, row, 256, &infinity, 2);
+    ft_model_free(tiny_open(bad)); /* floats are looked at where they are encoded */
+    ck_assert_fails(ft_model_open(&m, bad, &(ft_model_options){.quantize_base = &ft_nf4}), FT_ENUMERIC,
+                    "tensor blk.1.ffn_down.weight, row 3");
+    path = tiny_gguf(dir, &ft_q8_0);
+    ck_assert_ok(ft_container_open(&c, path));
+    memcpy(row, ft_tensor_row(&ft_container_find(c, "blk.0.attn_q.weight")->t, 9), 68);
+    ft_container_close(c);
+    ck_assert_fails(ft_model_open(&m, patched(dir, path, row, 68, &nan, 2), NULL), FT_ENUMERIC,
+                    "tensor blk.0.attn_q.weight, row 9: a scale of a q8_0 block is not finite");
+    ck_assert_int_gt(ft_test_damage(path, 200, 5, open_and_close, (void *)&ft_q4_0), 20);
+}
+END_TEST
+
 int main(void)
 {
     FT_TESTS("quantize", tensors_get_the_types_of_their_mix, every_mix_is_one_that_the_exporter_names,
              a_gguf_becomes_another_value_by_value, what_cannot_be_quantized_is_refused,
              importance_comes_back_from_both_formats, the_older_format_is_read_by_its_description,
-             an_importance_matrix_decides_what_is_rounded_well);
+             an_importance_matrix_decides_what_is_rounded_well, a_base_is_held_in_the_type_asked_for,
+             a_quantized_base_stays_as_it_is, a_base_with_numbers_that_are_none_is_refused);
 }

@@ -226,7 +226,7 @@ static ft_status bind(ft_model *m, ft_weight *w, const ft_named *found, bool ggu
         ft_weights__gguf_rows(m, w, perm);
     }
     w->stored = found->t.dtype;
-    if (!found->t.dtype->is_float)
+    if (!m->outline && !found->t.dtype->is_float)
         FT_TRY(ft_weights__check_scales(found, ft_container_path(m->source)));
     if (trainable || is_vector(w)) {
         st = own_as_f32(w, &found->t, perm);

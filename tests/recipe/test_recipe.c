@@ -138,7 +138,7 @@ END_TEST
 START_TEST(impossible_combinations_are_refused)
 {
     enter();
-    refused(VALID "adapter: none\nlora_r: 4\n", "r.yaml:6:9: lora_r needs adapter: lora, found adapter: none");
+    refused(VALID "adapter: none\nlora_r: 4\n", "r.yaml:6:9: lora_r needs adapter: lora|qlora, found adapter: none");
     refused("init_from_config: config.json\noutput_dir: run\ndatasets: train.jsonl\n",
             "r.yaml:1:19: init_from_config needs adapter: none, found adapter: lora (the default)");
     refused(VALID "adapter: none\ninit_from_config: config.json\n",

@@ -74,8 +74,7 @@ static void check_round(const char *config)
         ck_assert_ok(ft_model_open(&m, path, NULL));
         float *got = states_of(m);
         double d = distance(got, want, T * 32);
-        /* the merge and the folds of scales round: 1.5e-5 was seen */
-        ck_assert_msg(d <= 5e-5, "%s: step %zu (%s) changes the states by %g of the largest", config, i, steps[i][0], d);
+        ck_assert_msg(d <= 1e-5, "%s: step %zu (%s) changes the states by %g of the largest", config, i, steps[i][0], d);
         ft_free(got);
     }
     ft_free(want);

@@ -92,11 +92,11 @@ done:
 static const ft_cmd_option options[] = {
     FT_MODEL_OPTION,
     {"format", FT_ARG_NAME, .argument = "FORMAT", .required = true, .choice = ft_choice_exporter,
-     .help = "gguf: one file for llama.cpp and Ollama, with a Modelfile beside it; hf: a merged Hugging Face "
-             "directory; peft: the adapter"},
+     .help = "gguf: one file for llama.cpp and Ollama, with a Modelfile beside it; gguf-lora: the adapter alone, which "
+             "they add to its base; hf: a merged Hugging Face directory; peft: the adapter for PEFT"},
     {"quant", FT_ARG_NAME, .argument = "TYPE", .choice = ft_choice_mix,
-     .help = "type of the weights (default: q8_0 for gguf, as stored for hf)"},
-    {"out", FT_ARG_FILE, .argument = "PATH", .required = true, .help = "file (gguf) or directory (hf, peft) to write"},
+     .help = "type of the weights (default: q8_0 for gguf, as stored for hf, f32 for adapters)"},
+    {"out", FT_ARG_FILE, .argument = "PATH", .required = true, .help = "file (gguf, gguf-lora) or directory (hf, peft) to write"},
     {"name", FT_ARG_TEXT, .argument = "TEXT", .help = "name of the model in the file (default: from MODEL)"},
     FT_ADAPTER_OPTION,
     FT_TEMPLATE_OPTION,
@@ -112,5 +112,6 @@ const ft_cmd ft_cmd_export = {
              "Modelfile.",
     .options = options,
     .example = "fettle export runs/defects --format gguf --quant q8_0 --out defects.gguf\n"
+               "fettle export runs/defects --format gguf-lora --out defects-lora.gguf\n"
                "fettle export data/base --adapter runs/defects/adapter --format hf --out merged",
     .run = run};

@@ -270,12 +270,12 @@ static void check_quant(ft_recipe *r, const char *key, const char *quant, ft_pla
 /* "runs/x/export/model-q8_0.gguf", "runs/x/export/hf-f16"; the adapter has its own place. */
 static char *export_path(const ft_plan *p, const ft_plan_export *e)
 {
-    const char *quant = e->mix ? e->mix->name : e->exporter->suffix ? "q8_0" : NULL;
+    const char *quant = e->mix ? e->mix->name : e->exporter->quant;
     const char *dir = p->output_dir ? p->output_dir : ".";
-    if (e->exporter->needs_adapter)
-        return ft_path_join(dir, "adapter");
     if (e->exporter->suffix)
         return ft_strf("%s/export/%s-%s%s", dir, p->name, quant, e->exporter->suffix);
+    if (e->exporter->needs_adapter)
+        return ft_path_join(dir, "adapter");
     return ft_strf("%s/export/%s%s%s", dir, e->exporter->name, quant ? "-" : "", quant ? quant : "");
 }
 

@@ -1,6 +1,6 @@
 /* The export room: a trained model becomes files that ship.
  *
- * An exporter is one file and one row (export/exporters.def): gguf (and the Modelfile beside it), hf, peft. Merging is
+ * An exporter is one file and one row (export/exporters.def): gguf (and the Modelfile beside it), gguf-lora, hf, peft. Merging is
  * done in f32, tile by tile, while writing: no second copy of the model, nor of a tensor, is held.
  * A file appears under its name when it is whole; a directory likewise: it is made beside its place and takes it in one
  * rename. An earlier export there, known by its fettle.json (model/origin.h), is replaced; any other folder that is not
@@ -112,7 +112,7 @@ typedef struct ft_export_request {
     ft_model *model; /* with its adapter attached, where it has one */
     const ft_tokenizer *tokenizer; /* NULL: written without one (gguf: token ids only, no Modelfile) */
     const ft_chat_template *chat; /* or NULL */
-    const char *path;        /* file (gguf) or directory (hf, peft) */
+    const char *path;        /* file (gguf, gguf-lora) or directory (hf, peft) */
     const ft_dtype *dtype;   /* NULL: the exporter's default (gguf: q8_0; hf: as the base was stored) */
     const ft_mix *mix;       /* gguf: types by tensor; NULL: dtype for every matrix */
     const ft_imatrix *imatrix; /* gguf: weighs the error of the encoders; or NULL */
@@ -128,10 +128,11 @@ typedef struct ft_export_request {
 } ft_export_request;
 
 typedef struct ft_exporter {
-    const char *name; /* "gguf" "hf" "peft" */
+    const char *name; /* "gguf" "gguf-lora" "hf" "peft" */
     const char *help;
     bool needs_adapter;
     const char *suffix; /* of the file that it writes; NULL: it writes a directory */
+    const char *quant;  /* the type where none is asked for; NULL: as the base is stored */
     const char *dtypes; /* what it writes, by the names of mixes: "f32|f16|bf16" */
     ft_status (*write)(const ft_export_request *r);
 } ft_exporter;

@@ -105,7 +105,7 @@ static ft_status put_str(ft_writer *w, const char *key, const char *value)
 }
 
 /* "org/name" that is no path here is a name on a hub; of a path only the last part says something elsewhere. */
-static ft_status put_base(ft_writer *w, const char *base)
+ft_status ft_export__gguf_base(ft_writer *w, const char *base)
 {
     if (!base || !*base)
         return FT_OK;
@@ -121,7 +121,7 @@ static ft_status put_general(ft_writer *w, const ft_export_request *r, const ggu
     FT_RETURN(put_str(w, "general.architecture", ft_model_gguf_arch(r->model)));
     FT_RETURN(put_str(w, "general.type", "model"));
     FT_RETURN(put_str(w, "general.name", r->name && *r->name ? r->name : ft_path_base(r->path)));
-    FT_RETURN(put_base(w, r->base_name));
+    FT_RETURN(ft_export__gguf_base(w, r->base_name));
     FT_RETURN(ft_writer_u32(w, "general.alignment", 32));
     FT_RETURN(ft_writer_u32(w, "general.file_type", g->mix ? g->mix->file_type : ft_mix_file_type(g->dtype)));
     if (!g->dtype->is_float)
@@ -160,7 +160,7 @@ static ft_status write_gguf(const ft_export_request *r)
     FT_TRY(add_extras(&plan, r->model));
     FT_TRY(ft_mkdirs_for(r->path));
     if (r->tokenizer)
-        FT_TRY(ft_export__modelfile_open(&modelfile, r));
+        FT_TRY(ft_export__modelfile_open(&modelfile, r, NULL));
     FT_TRY(ft_writer_open(&w, "gguf", r->path));
     FT_TRY(put_general(w, r, &g));
     FT_TRY(put_tokenizer(w, r));
@@ -188,6 +188,7 @@ const ft_exporter ft_exporter_gguf = {
     .help = "one merged file for llama.cpp and Ollama, with its Modelfile",
     .needs_adapter = false,
     .suffix = ".gguf",
+    .quant = "q8_0",
     .dtypes = "f32|f16|bf16|q8_0|q6_k|q5_k_m|q5_k_s|q5_1|q5_0|q4_k_m|q4_k_s|q4_1|q4_0|iq4_nl|iq4_xs|q3_k_l|q3_k_m|q3_k_s|"
               "q2_k|mxfp4",
     .write = write_gguf,

@@ -14,6 +14,10 @@
 ft_status ft_export__check(const ft_export_request *r, const ft_exporter *e);
 /* The progress callback: done of total tensors; FT_ESTOPPED when the caller wants to stop. */
 ft_status ft_export__tick(const ft_export_request *r, const char *what, size_t done, size_t total);
+/* ---- gguf.c ---- */
+/* general.base_model.*, out of the base as the user wrote it (may be NULL). */
+ft_status ft_export__gguf_base(ft_writer *w, const char *base);
+
 /* ---- merge.c ---- */
 /* As ft_merge_rows for file rows [r0, r1): file row r is model row order[r]; order NULL: r. */
 ft_status ft_export__merge(ft_model *m, const ft_param *weight, const int64_t *order, int64_t r0, int64_t r1, float *out);
@@ -27,7 +31,7 @@ typedef struct ft_export__tensor {
     const ft_dtype *dtype;  /* as written */
     int ndim;
     int64_t shape[FT_MAX_DIMS];
-    const int64_t *order;    /* file row -> model row (of a vector: element), NULL: the same */
+    const int64_t *order;    /* file row -> row of weight or plain (of a weight's vector: element), NULL: the same */
     const float *importance; /* of the columns, for the encoder; NULL: all alike */
     float plus, scale;       /* the file's value is (value + plus) * scale; scale 0: the value */
 } ft_export__tensor;
@@ -74,12 +78,13 @@ void ft_export__folder_abort(ft_export__folder *f);
  * FT_EUNSUPPORTED when no quotes can hold it. */
 ft_status ft_export__modelfile_text(ft_buf *b, const char *command, const char *text, bool triple);
 /* The Modelfile of the GGUF that is being written, on the disk and ready to be committed; NULL with a note where it has
- * no place. FT_EUNSUPPORTED for a template that no Modelfile can hold. */
-ft_status ft_export__modelfile_open(ft_out **out, const ft_export_request *r);
+ * no place. base: NULL for a whole model; what an adapter is added to, as seen from its folder. FT_EUNSUPPORTED for a
+ * template that no Modelfile can hold. */
+ft_status ft_export__modelfile_open(ft_out **out, const ft_export_request *r, const char *base);
 /* *orphan: fettle wrote this Modelfile of dir, and the GGUF that it describes is gone. */
 ft_status ft_export__modelfile_is_orphan(bool *orphan, const char *dir, const char *path);
-/* Its text: FROM, TEMPLATE, the template's default SYSTEM message, every stop, parameters. */
-ft_status ft_export__modelfile(ft_buf *b, const char *gguf_name, const ft_tokenizer *tok, const ft_chat_template *chat,
+/* Its text: FROM, ADAPTER (of one), TEMPLATE, the template's default SYSTEM message, every stop, parameters. */
+ft_status ft_export__modelfile(ft_buf *b, const char *base, const char *gguf_name, const ft_tokenizer *tok, const ft_chat_template *chat,
                                const ft_sampling *sampling);
 
 #endif

@@ -3,6 +3,7 @@ src_libfettle_la_SOURCES += \
 	%D%/exporters.c %D%/exporters.def \
 	%D%/folder.c \
 	%D%/gguf.c \
+	%D%/gguf_lora.c \
 	%D%/hf.c \
 	%D%/imatrix.c \
 	%D%/internal.h \

@@ -1,7 +1,8 @@
 /* The Ollama Modelfile beside a GGUF.
  *
  * The first GGUF of a folder has "Modelfile", which ollama create takes by itself; a further one "Modelfile.STEM". Its
- * FROM line says which GGUF a Modelfile belongs to, so a repeated export finds its own again.
+ * FROM line, of an adapter its ADAPTER line, says which GGUF a Modelfile belongs to, so a repeated export finds its own
+ * again.
  *
  * A value ends at the first line break behind which it is complete: a quoted value when it ends in its quote, one in
  * triple quotes when it ends in them. There are no escapes, so a text is written in the form that reads back to itself,
@@ -14,7 +15,7 @@
 #include <string.h>
 
 static const char marker[] = "# Written by fettle.\n";
-static const char from[] = "FROM ./";
+static const char from[] = "FROM ./", adapter[] = "ADAPTER ./";
 
 /* Would a line break inside """text""" end the value too early? It does where triple quotes stand before it. */
 static bool breaks_triple(const char *text)
@@ -142,14 +143,16 @@ done:
     return st;
 }
 
-ft_status ft_export__modelfile(ft_buf *b, const char *gguf_name, const ft_tokenizer *tok, const ft_chat_template *chat,
-                               const ft_sampling *sampling)
+ft_status ft_export__modelfile(ft_buf *b, const char *base, const char *gguf_name, const ft_tokenizer *tok,
+                               const ft_chat_template *chat, const ft_sampling *sampling)
 {
     static const ft_sampling greedy = {.temperature = 0, .top_p = 1};
-    if (strpbrk(gguf_name, "\r\n"))
+    if (strpbrk(gguf_name, "\r\n") || (base && strpbrk(base, "\r\n")))
         return ft_fail(FT_EUNSUPPORTED, "a Modelfile cannot name a file with a line break in its name");
     FT_RETURN(ft_buf_puts(b, marker));
-    FT_RETURN(ft_buf_printf(b, "%s%s\n", from, gguf_name));
+    if (base)
+        FT_RETURN(ft_buf_printf(b, "FROM %s\n", base));
+    FT_RETURN(ft_buf_printf(b, "%s%s\n", base ? adapter : from, gguf_name));
     FT_RETURN(put_template(b, tok, chat));
     if (chat)
         FT_RETURN(put_system(b, tok, chat));
@@ -158,17 +161,25 @@ ft_status ft_export__modelfile(ft_buf *b, const char *gguf_name, const ft_tokeni
 
 /* ---- which file ---- */
 
+/* Behind "ADAPTER ./" of the second line, else behind "FROM ./" of the first; NULL: neither. */
+static const char *name_in(const char *lines)
+{
+    const char *second = lines + strcspn(lines, "\n");
+    second += *second == '\n';
+    if (ft_starts(second, adapter))
+        return second + sizeof adapter - 1;
+    return ft_starts(lines, from) ? lines + sizeof from - 1 : NULL;
+}
+
 /* The GGUF that a Modelfile of fettle's describes, in new memory; NULL in *name for one that somebody else wrote. */
 static ft_status described(char **name, const char *path)
 {
     ft_buf b = {0};
     ft_status st = ft_read_file(&b, path, (size_t)1 << 24);
-    size_t head = sizeof marker - 1, key = sizeof from - 1;
+    const char *at = st == FT_OK && ft_starts(b.p, marker) ? name_in(b.p + sizeof marker - 1) : NULL;
     *name = NULL;
-    if (st == FT_OK && b.n > head + key && memcmp(b.p, marker, head) == 0 && memcmp(b.p + head, from, key) == 0) {
-        const char *at = b.p + head + key;
+    if (at)
         st = (*name = ft_strndup(at, strcspn(at, "\n"))) ? FT_OK : FT_ENOMEM;
-    }
     ft_buf_free(&b);
     return st;
 }
@@ -233,7 +244,7 @@ done:
     return st;
 }
 
-ft_status ft_export__modelfile_open(ft_out **out, const ft_export_request *r)
+ft_status ft_export__modelfile_open(ft_out **out, const ft_export_request *r, const char *base)
 {
     ft_buf b = {0};
     char *path = NULL;
@@ -244,7 +255,7 @@ ft_status ft_export__modelfile_open(ft_out **out, const ft_export_request *r)
         ft_note(FT_WARN, "%s: written without a Modelfile: neither Modelfile nor Modelfile.NAME beside it is fettle's", r->path);
         goto done;
     }
-    FT_TRY(ft_context(ft_export__modelfile(&b, ft_path_base(r->path), r->tokenizer, r->chat, r->sampling), "%s", path));
+    FT_TRY(ft_context(ft_export__modelfile(&b, base, ft_path_base(r->path), r->tokenizer, r->chat, r->sampling), "%s", path));
     FT_TRY(ft_out_open(out, path));
     FT_TRY(ft_out_write(*out, b.p, b.n));
     FT_TRY(ft_out_sync(*out));

@@ -41,8 +41,10 @@ static void encode_row(void *ctx, int64_t i)
     float *x = t->values + i * t->cols;
     const ft_dtype *d = t->t->dtype;
     float largest = 0;
-    if (t->t->plain)
-        ft_tensor_decode_rows(t->t->plain, t->first + i, t->first + i + 1, x);
+    if (t->t->plain) {
+        int64_t row = t->t->order ? t->t->order[t->first + i] : t->first + i;
+        ft_tensor_decode_rows(t->t->plain, row, row + 1, x);
+    }
     for (int64_t j = 0; t->t->scale != 0 && j < t->cols; j++)
         x[j] = (x[j] + t->t->plus) * t->t->scale;
     for (int64_t j = 0; j < t->cols; j++)
@@ -86,7 +88,7 @@ ft_status ft_export__stream(ft_writer *w, ft_model *m, const ft_export__tensor *
 {
     if (x->values)
         return ft_writer_data(w, x->values, (size_t)x->shape[0] * sizeof *x->values);
-    if (x->plain && x->plain->dtype == x->dtype)
+    if (x->plain && x->plain->dtype == x->dtype && !x->order && x->scale == 0)
         return copy(w, x);
     ft_status st = FT_OK;
     ft_tensor s = shape_of(x);
@@ -106,7 +108,7 @@ ft_status ft_export__stream(ft_writer *w, ft_model *m, const ft_export__tensor *
         t.first = r;
         if (!x->plain)
             FT_TRY(ft_export__merge(m, x->weight, order, r, r + n, t.values));
-        if (x->order && !order)
+        if (x->order && !order && !x->plain)
             FT_TRY(order_vector(t.values, x->order, t.cols));
         ft_parallel(n, encode_row, &t);
         FT_TRY(check(&t, n));

@@ -1,8 +1,10 @@
 if HAVE_CHECK
-check_PROGRAMS += tests/export/test_export tests/export/test_families tests/export/test_faults tests/export/test_merge \
-	tests/export/test_modelfile tests/export/test_quantize tests/export/test_reference tests/export/test_report
-TESTS += tests/export/test_export tests/export/test_families tests/export/test_faults tests/export/test_merge \
-	tests/export/test_modelfile tests/export/test_quantize tests/export/test_reference tests/export/test_report
+check_PROGRAMS += tests/export/test_export tests/export/test_families tests/export/test_faults tests/export/test_gguf_lora \
+	tests/export/test_merge tests/export/test_modelfile tests/export/test_quantize tests/export/test_reference \
+	tests/export/test_report
+TESTS += tests/export/test_export tests/export/test_families tests/export/test_faults tests/export/test_gguf_lora \
+	tests/export/test_merge tests/export/test_modelfile tests/export/test_quantize tests/export/test_reference \
+	tests/export/test_report
 check_LTLIBRARIES += tests/libftexporttest.la
 tests_libftexporttest_la_SOURCES = %D%/tiny.c %D%/tiny.h
 tests_libftexporttest_la_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -16,6 +18,9 @@ tests_export_test_families_LDADD = tests/libftmodeltest.la $(TEST_LIBS)
 tests_export_test_faults_SOURCES = %D%/test_faults.c
 tests_export_test_faults_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_export_test_faults_LDADD = $(EXPORT_TEST_LIBS)
+tests_export_test_gguf_lora_SOURCES = %D%/test_gguf_lora.c
+tests_export_test_gguf_lora_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_export_test_gguf_lora_LDADD = $(EXPORT_TEST_LIBS)
 tests_export_test_merge_SOURCES = %D%/test_merge.c
 tests_export_test_merge_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_export_test_merge_LDADD = $(EXPORT_TEST_LIBS)

@@ -112,7 +112,7 @@ static parsed written(const ft_tokenizer *tok, const ft_chat_template *chat, con
 {
     ft_buf b = {0};
     parsed p;
-    ck_assert_ok(ft_export__modelfile(&b, "my model.gguf", tok, chat, s));
+    ck_assert_ok(ft_export__modelfile(&b, NULL, "my model.gguf", tok, chat, s));
     parse(&p, b.p);
     ft_buf_free(&b);
     return p;

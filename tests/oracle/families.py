@@ -139,7 +139,7 @@ def distances(folder, f):
 torch.set_num_threads(1)
 passed = failed = 0
 for family in json.load(open(os.path.join(sys.argv[1], "families.json"))):
-    if family["model_type"] in FAMILIES:
+    if family["model_type"] in FAMILIES and family.get("base") != family["name"]:
         a, b = distances(sys.argv[1], family)
         holds = a < 1e-5 and b < 1e-3
         print(f"{'' if holds else 'FAILED: '}{family['name']} in PyTorch: outputs {a:.1e}, gradients {b:.1e}")

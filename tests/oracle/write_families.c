@@ -1,9 +1,11 @@
 /* Writes a random model of every architecture, of real head counts and odd sizes, and what fettle makes of it, for other
  * implementations to check. usage: write_families DIR
  *
- *   families.json          a list of {name, model_type, vocab, hidden, ids, adapted, largest}; adapted: a LoRA adapter was
- *                          on it, merged in the files
+ *   families.json          a list of {name, model_type, vocab, hidden, ids, adapted, largest, base}; adapted: a LoRA adapter
+ *                          was on it, merged in the files; base: the adapter was also written alone, for that GGUF
  *   NAME.gguf, NAME/       F32, as the exporters write them
+ *   NAME-adapter.gguf      where there is a base
+ *   NAME-q8_0...           of some families: with an adapter that is written alone, on a base in q8_0
  *   NAME.outputs           f32 [T, V] logits, of an encoder [T, C]
  *   NAME.grads.safetensors without adapter: the gradients of all weights, of the mean cross entropy of the ids shifted by
  *                          one (an encoder's: through its word embeddings as the head)
@@ -92,10 +94,11 @@ static void make_weights(ft_model *m)
     }
 }
 
-static ft_status adapt(ft_model *m)
+static ft_status adapt(ft_model *m, bool rslora)
 {
     static const char *const all[] = {"all-linear"};
-    ft_adapter_spec spec = {.kind = "lora", .r = 5, .alpha = 9, .target_modules = all, .n_targets = 1, .seed = 3};
+    ft_adapter_spec spec = {.kind = "lora", .r = 5, .alpha = rslora ? 4 : 9, .rslora = rslora, .target_modules = all,
+                            .n_targets = 1, .seed = 3};
     FT_RETURN(ft_adapter_attach(m, &spec));
     for (size_t i = 0; i < ft_model_trainable_count(m); i++) {
         ft_param *p = ft_model_trainable(m, i);
@@ -176,10 +179,52 @@ static ft_status write_tokenizer(const char *dir, ft_tokenizer **tok)
     return ft_tokenizer_open(tok, dir);
 }
 
-static ft_status export_as(ft_model *m, const ft_tokenizer *tok, const char *format, const char *path)
+static ft_status export_as(ft_model *m, const ft_tokenizer *tok, const char *format, const ft_dtype *dtype, const char *path)
 {
-    ft_export_request r = {.model = m, .tokenizer = tok, .path = path, .dtype = &ft_f32, .name = "random"};
+    ft_export_request r = {.model = m, .tokenizer = tok, .path = path, .dtype = dtype, .name = "random"};
     return ft_exporter_named(format)->write(&r);
+}
+
+static void put_family(json_t *list, const ft_model *m, const char *name, double largest, bool adapted, const char *base)
+{
+    json_t *ids = json_array();
+    const ft_config *c = ft_model_config(m);
+    for (int64_t i = 0; i < TOKENS; i++)
+        json_array_append_new(ids, json_integer(token(i)));
+    json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:b, s:b, s:f, s:o, s:s*}", "name", name, "model_type",
+                                          json_string_value(json_object_get(c->json, "model_type")), "vocab",
+                                          (json_int_t)c->vocab_size, "hidden", (json_int_t)c->hidden_size, "adapted",
+                                          (int)adapted, "encoder", (int)ft_model_is_encoder(m), "largest", largest, "ids", ids,
+                                          "base", base));
+}
+
+/* The adapter alone, and what the model gives with it. */
+static ft_status write_adapter(const char *dir, ft_model *m, ft_tape *t, const char *name, double *largest)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s-adapter.gguf", dir, name);
+    FT_RETURN(export_as(m, NULL, "gguf-lora", &ft_f32, path));
+    snprintf(path, sizeof path, "%s/%s.outputs", dir, name);
+    return write_outputs(m, t, path, largest);
+}
+
+/* Another adapter on m, written as a GGUF in q8_0 and read back. */
+static ft_status write_quantized(const char *dir, const ft_tokenizer *tok, ft_model *m, ft_tape *t, const char *family,
+                                 json_t *list)
+{
+    char path[1024], name[64];
+    double largest = 0;
+    ft_model *base = NULL;
+    snprintf(name, sizeof name, "%s-q8_0", family);
+    snprintf(path, sizeof path, "%s/%s.gguf", dir, name);
+    FT_RETURN(export_as(m, tok, "gguf", &ft_q8_0, path));
+    FT_RETURN(ft_model_open(&base, path, NULL));
+    ft_status st = adapt(base, false);
+    if (st == FT_OK)
+        st = write_adapter(dir, base, t, name, &largest);
+    put_family(list, m, name, largest, true, name);
+    ft_model_free(base);
+    return st;
 }
 
 static ft_status write_family(const char *dir, const ft_tokenizer *tok, size_t f, bool adapted, json_t *list)
@@ -195,26 +240,25 @@ static ft_status write_family(const char *dir, const ft_tokenizer *tok, size_t f
     FT_RETURN(ft_model_init(&m, path, 1));
     ft_free(config);
     make_weights(m);
-    if (adapted)
-        FT_RETURN(adapt(m));
     FT_RETURN(ft_tape_new(&t));
+    bool alone = adapted && !ft_model_is_encoder(m), quantized = alone && ft_model_config(m)->hidden_size == 192;
+    if (quantized)
+        FT_RETURN(write_quantized(dir, tok, m, t, families[f].name, list));
+    if (adapted)
+        FT_RETURN(adapt(m, f % 2));
     snprintf(path, sizeof path, "%s/%s.outputs", dir, name);
-    FT_RETURN(write_outputs(m, t, path, &largest));
+    if (alone)
+        FT_RETURN(write_adapter(dir, m, t, name, &largest));
+    else
+        FT_RETURN(write_outputs(m, t, path, &largest));
     snprintf(path, sizeof path, "%s/%s.grads.safetensors", dir, name);
     if (!adapted)
         FT_RETURN(write_gradients(m, t, path));
     snprintf(path, sizeof path, "%s/%s", dir, name);
-    FT_RETURN(export_as(m, NULL, "hf", path));
+    FT_RETURN(export_as(m, NULL, "hf", &ft_f32, path));
     snprintf(path, sizeof path, "%s/%s.gguf", dir, name);
-    FT_RETURN(export_as(m, tok, "gguf", path));
-    json_t *ids = json_array();
-    for (int64_t i = 0; i < TOKENS; i++)
-        json_array_append_new(ids, json_integer(token(i)));
-    const ft_config *c = ft_model_config(m);
-    json_array_append_new(list, json_pack("{s:s, s:O, s:I, s:I, s:b, s:b, s:f, s:o}", "name", name, "model_type",
-                                          json_object_get(c->json, "model_type"), "vocab", (json_int_t)c->vocab_size, "hidden",
-                                          (json_int_t)c->hidden_size, "adapted", (int)adapted, "encoder",
-                                          (int)ft_model_is_encoder(m), "largest", largest, "ids", ids));
+    FT_RETURN(export_as(m, tok, "gguf", &ft_f32, path));
+    put_family(list, m, name, largest, adapted, alone ? families[f].name : NULL);
     ft_tape_free(t);
     ft_model_free(m);
     return FT_OK;

@@ -55,11 +55,12 @@ static void adapt(ft_model *m)
     ck_assert_ok(ft_adapter_attach(m, &(ft_adapter_spec){.kind = "lora", .r = 3, .alpha = 6, .target_modules = all, .n_targets = 1}));
     for (size_t i = 0; i < ft_model_trainable_count(m); i++) {
         ft_param *p = ft_model_trainable(m, i);
-        ft_fill_normal(p->t.data, (size_t)ft_tensor_count(&p->t), 0.2f, 4, FT_STREAM_TEST, i);
+        ft_fill_normal(p->t.data, (size_t)ft_tensor_count(&p->t), 0.1f, 4, FT_STREAM_TEST, i);
     }
 }
 
-/* A model with an adapter -> GGUF -> HF directory -> GGUF. */
+/* A model with an adapter -> GGUF -> HF directory -> GGUF. The merge rounds, and six blocks with a norm on either side of
+ * each sum multiply that some fifty times; what is written and read after it keeps every bit. */
 static void check_round(const char *config)
 {
     static const char *const steps[][2] = {{"gguf", "a.gguf"}, {"hf", "b"}, {"gguf", "c.gguf"}};
@@ -74,8 +75,9 @@ static void check_round(const char *config)
         ck_assert_ok(ft_model_open(&m, path, NULL));
         float *got = states_of(m);
         double d = distance(got, want, T * 32);
-        ck_assert_msg(d <= 1e-5, "%s: step %zu (%s) changes the states by %g of the largest", config, i, steps[i][0], d);
-        ft_free(got);
+        ck_assert_msg(d <= (i ? 0 : 1e-5), "%s: step %zu (%s) changes the states by %g of the largest", config, i, steps[i][0], d);
+        ft_free(want);
+        want = got;
     }
     ft_free(want);
     ft_model_free(m);

@@ -4,13 +4,5 @@
 #define FT_MICRO_PAIR 1
 #include "kernel/micro.h"
 
-const ft_engine ft_engine_avx2 = {.name = "avx2",
-                                  .compute = FT_COMPUTE_F32,
-                                  .path = &ft_kernels_avx2,
-                                  .rows = FT_MICRO_ROWS,
-                                  .cols = COLS,
-                                  .pair = FT_MICRO_PAIR,
-                                  .pack_rows = pack_rows,
-                                  .pack_turned = pack_turned,
-                                  .pack_straight = pack_straight,
-                                  .micro = micro};
+const ft_engine ft_engine_avx2 = {
+    .name = "avx2", .compute = FT_COMPUTE_F32, .path = &ft_kernels_avx2, FT_PACKED_ENGINE};

@@ -10,14 +10,5 @@ static bool usable(void)
     return __builtin_cpu_supports("avx512bf16");
 }
 
-const ft_engine ft_engine_avx512_bf16 = {.name = "avx512_bf16",
-                                         .compute = FT_COMPUTE_BF16,
-                                         .path = &ft_kernels_avx512,
-                                         .usable = usable,
-                                         .rows = FT_MICRO_ROWS,
-                                         .cols = COLS,
-                                         .pair = FT_MICRO_PAIR,
-                                         .pack_rows = pack_rows,
-                                         .pack_turned = pack_turned,
-                                         .pack_straight = pack_straight,
-                                         .micro = micro};
+const ft_engine ft_engine_avx512_bf16 = {
+    .name = "avx512_bf16", .compute = FT_COMPUTE_BF16, .path = &ft_kernels_avx512, .usable = usable, FT_PACKED_ENGINE};

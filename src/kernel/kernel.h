@@ -96,6 +96,14 @@ typedef struct ft_kernels {
     void (*scores_grad)(float *s, float *dp, float lse, float d, float scale, float cap, int64_t n);
 } ft_kernels;
 
+/* The members of a row whose functions go by their names, for a file that has all of them. */
+#define FT_KERNEL_ENTRIES                                                                                              \
+    .dot = dot, .sum_squares = sum_squares, .max = max, .find = find, .axpy = axpy, .scale = scale, .add = add,        \
+    .softcap = softcap, .exp_sum = exp_sum, .dropout = dropout, .adamw = adamw, .rows_dot = rows_dot,                  \
+    .rows_mix = rows_mix, .rmsnorm = rmsnorm, .rmsnorm_grad = rmsnorm_grad, .layernorm = layernorm,                    \
+    .layernorm_grad = layernorm_grad, .rope = rope, .swiglu = swiglu, .swiglu_grad = swiglu_grad,                      \
+    .geglu = geglu, .geglu_grad = geglu_grad, .gelu = gelu, .gelu_grad = gelu_grad, .scores_grad = scores_grad
+
 /* All paths that were built, the reference first; NULL at the end. Not every one is usable on this CPU. */
 extern const ft_kernels *const ft_kernel_paths[];
 /* The path of this process: the last usable one, or the one that the environment names (FETTLE_CPU=ref|avx2|avx512; a

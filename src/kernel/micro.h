@@ -241,3 +241,8 @@ static void micro(const ft_micro *m)
     static void (*const tiles[FT_MICRO_ROWS][2][2])(const ft_micro *) = {EACH_ROW(ADDRESS)};
     tiles[m->rows - 1][m->cols > L][m->layout](m);
 }
+
+/* The members of an engine's row that this file gives. */
+#define FT_PACKED_ENGINE                                                                                               \
+    .rows = FT_MICRO_ROWS, .cols = COLS, .pair = FT_MICRO_PAIR, .pack_rows = pack_rows, .pack_turned = pack_turned,    \
+    .pack_straight = pack_straight, .micro = micro

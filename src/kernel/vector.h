@@ -437,31 +437,4 @@ static void scores_grad(float *s, float *dp, float lse, float d, float scale, fl
     }
 }
 
-const ft_kernels FT_VECTOR_KERNELS = {.name = FT_VECTOR_NAME,
-                                      .usable = usable,
-                                      .readers = readers,
-                                      .dot = dot,
-                                      .sum_squares = sum_squares,
-                                      .max = max,
-                                      .find = find,
-                                      .axpy = axpy,
-                                      .scale = scale,
-                                      .add = add,
-                                      .softcap = softcap,
-                                      .exp_sum = exp_sum,
-                                      .dropout = dropout,
-                                      .adamw = adamw,
-                                      .rows_dot = rows_dot,
-                                      .rows_mix = rows_mix,
-                                      .rmsnorm = rmsnorm,
-                                      .rmsnorm_grad = rmsnorm_grad,
-                                      .layernorm = layernorm,
-                                      .layernorm_grad = layernorm_grad,
-                                      .rope = rope,
-                                      .swiglu = swiglu,
-                                      .swiglu_grad = swiglu_grad,
-                                      .geglu = geglu,
-                                      .geglu_grad = geglu_grad,
-                                      .gelu = gelu,
-                                      .gelu_grad = gelu_grad,
-                                      .scores_grad = scores_grad};
+const ft_kernels FT_VECTOR_KERNELS = {.name = FT_VECTOR_NAME, .usable = usable, .readers = readers, FT_KERNEL_ENTRIES};

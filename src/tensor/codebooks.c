@@ -63,15 +63,6 @@ static void iq4_nl_decode(const void *in, int64_t n, float *x)
     }
 }
 
-static bool iq4_nl_finite(const void *in, int64_t n)
-{
-    const ft_block_iq4_nl *b = in;
-    for (int64_t i = 0; i < n / 32; i++)
-        if (!ft_half_finite(b[i].d))
-            return false;
-    return true;
-}
-
 /* ---- iq4_xs ---- */
 
 static void iq4_xs_encode(const float *x, const float *importance, int64_t n, void *out)
@@ -105,15 +96,6 @@ static void iq4_xs_decode(const void *in, int64_t n, float *x)
             float d = ft_f16_to_f32(b->d) * (float)ft_iq4_xs_scale(b, j / 32);
             x[i + j] = d * (float)ft_iq4_values[nibble(b->q + j / 32 * 16, 16, j % 32)];
         }
-}
-
-static bool iq4_xs_finite(const void *in, int64_t n)
-{
-    const ft_block_iq4_xs *b = in;
-    for (int64_t i = 0; i < n / FT_SUPER; i++)
-        if (!ft_half_finite(b[i].d))
-            return false;
-    return true;
 }
 
 /* ---- mxfp4 ---- */
@@ -185,15 +167,6 @@ static void mxfp4_decode(const void *in, int64_t n, float *x)
 }
 
 /* 255 is the standard's NaN. */
-static bool mxfp4_finite(const void *in, int64_t n)
-{
-    const ft_block_mxfp4 *b = in;
-    for (int64_t i = 0; i < n / 32; i++)
-        if (b[i].e == 255)
-            return false;
-    return true;
-}
-
 /* ---- nf4 ---- */
 
 static ft_levels nf4_levels(void)
@@ -241,15 +214,6 @@ static void nf4_decode(const void *in, int64_t n, float *x)
     }
 }
 
-static bool nf4_finite(const void *in, int64_t n)
-{
-    const ft_block_nf4 *b = in;
-    for (int64_t i = 0; i < n / 64; i++)
-        if (!ft_half_finite(b[i].top))
-            return false;
-    return true;
-}
-
 /* ---- nf4_dq ---- */
 
 static void nf4_dq_encode(const float *x, const float *importance, int64_t n, void *out)
@@ -287,30 +251,21 @@ static void nf4_dq_decode(const void *in, int64_t n, float *x)
         }
 }
 
-static bool nf4_dq_finite(const void *in, int64_t n)
-{
-    const ft_block_nf4_dq *b = in;
-    for (int64_t i = 0; i < n / FT_SUPER; i++)
-        if (!ft_half_finite(b[i].d))
-            return false;
-    return true;
-}
-
 const ft_dtype ft_iq4_nl = {.name = "iq4_nl", .ggml_id = 20, .block_len = 32, .block_bytes = sizeof(ft_block_iq4_nl),
-                            .largest = 65504, .encode = iq4_nl_encode, .decode = iq4_nl_decode, .finite = iq4_nl_finite,
+                            .largest = 65504, .encode = iq4_nl_encode, .decode = iq4_nl_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_iq4_nl, d))},
                             .help = "16 uneven values in blocks of 32 with an f16 scale, 4.5 bits a weight"};
 const ft_dtype ft_iq4_xs = {.name = "iq4_xs", .stand_in = &ft_iq4_nl, .ggml_id = 23, .block_len = FT_SUPER,
                             .block_bytes = sizeof(ft_block_iq4_xs), .largest = 65504, .encode = iq4_xs_encode,
-                            .decode = iq4_xs_decode, .finite = iq4_xs_finite,
+                            .decode = iq4_xs_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_iq4_xs, d))},
                             .help = "16 uneven values in blocks of 256 with 6-bit scales, 4.25 bits a weight"};
 const ft_dtype ft_mxfp4 = {.name = "mxfp4", .ggml_id = 39, .block_len = 32, .block_bytes = sizeof(ft_block_mxfp4),
-                           .largest = 0x1p125f, .encode = mxfp4_encode, .decode = mxfp4_decode, .finite = mxfp4_finite,
+                           .largest = 0x1p125f, .encode = mxfp4_encode, .decode = mxfp4_decode, .exponents = {{1, offsetof(ft_block_mxfp4, e), 0xff}},
                            .help = "4-bit floats in blocks of 32 with a power of two for a scale, 4.25 bits a weight"};
 const ft_dtype ft_nf4 = {.name = "nf4", .stand_in = &ft_q4_0, .ggml_id = -1, .block_len = 64, .block_bytes = sizeof(ft_block_nf4),
-                         .largest = 65504, .encode = nf4_encode, .decode = nf4_decode, .finite = nf4_finite,
+                         .largest = 65504, .encode = nf4_encode, .decode = nf4_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_nf4, top))},
                          .help = "16 quantiles of a normal distribution in blocks of 64 with an f16 maximum, 4.25 bits a "
                                  "weight; in memory only"};
 const ft_dtype ft_nf4_dq = {.name = "nf4_dq", .stand_in = &ft_nf4, .ggml_id = -1, .block_len = FT_SUPER,
                             .block_bytes = sizeof(ft_block_nf4_dq), .largest = 65504, .encode = nf4_dq_encode,
-                            .decode = nf4_dq_decode, .finite = nf4_dq_finite,
+                            .decode = nf4_dq_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_nf4_dq, d))},
                             .help = "nf4 with its maxima in 8 bits, four under an f16, 4.1875 bits a weight; in memory only"};

@@ -2,7 +2,6 @@
 #include "tensor/tensor.h"
 
 #include <float.h>
-#include <math.h>
 #include <string.h>
 
 typedef union bits {
@@ -88,39 +87,12 @@ static void bf16_decode(const void *in, int64_t n, float *x)
         x[i] = ft_bf16_to_f32(h[i]);
 }
 
-static bool f32_finite(const void *in, int64_t n)
-{
-    const float *x = in;
-    for (int64_t i = 0; i < n; i++)
-        if (!isfinite(x[i]))
-            return false;
-    return true;
-}
-
-static bool f16_finite(const void *in, int64_t n)
-{
-    const uint16_t *h = in;
-    for (int64_t i = 0; i < n; i++)
-        if (!ft_half_finite(h[i]))
-            return false;
-    return true;
-}
-
-static bool bf16_finite(const void *in, int64_t n)
-{
-    const uint16_t *h = in;
-    for (int64_t i = 0; i < n; i++)
-        if ((h[i] & 0x7f80) == 0x7f80)
-            return false;
-    return true;
-}
-
 const ft_dtype ft_f32 = {
     .name = "f32", .safetensors = "F32", .ggml_id = 0, .block_len = 1, .block_bytes = sizeof(float), .is_float = true,
-    .largest = FLT_MAX, .encode = f32_encode, .decode = f32_decode, .finite = f32_finite, .help = "32-bit float"};
+    .largest = FLT_MAX, .encode = f32_encode, .decode = f32_decode, .exponents = {{4, 0, 0x7f800000}}, .help = "32-bit float"};
 const ft_dtype ft_f16 = {
     .name = "f16", .safetensors = "F16", .ggml_id = 1, .block_len = 1, .block_bytes = sizeof(uint16_t), .is_float = true,
-    .largest = 0x1.ffdffep15f, .encode = f16_encode, .decode = f16_decode, .finite = f16_finite, .help = "16-bit IEEE float: 11 bits of precision, up to 65504"};
+    .largest = 0x1.ffdffep15f, .encode = f16_encode, .decode = f16_decode, .exponents = {FT_HALF_AT(0)}, .help = "16-bit IEEE float: 11 bits of precision, up to 65504"};
 const ft_dtype ft_bf16 = {
     .name = "bf16", .safetensors = "BF16", .ggml_id = 30, .block_len = 1, .block_bytes = sizeof(uint16_t), .is_float = true,
-    .largest = 0x1.fefffep127f, .encode = bf16_encode, .decode = bf16_decode, .finite = bf16_finite, .help = "16-bit brain float: 8 bits of precision, the range of f32"};
+    .largest = 0x1.fefffep127f, .encode = bf16_encode, .decode = bf16_decode, .exponents = {{2, 0, 0x7f80}}, .help = "16-bit brain float: 8 bits of precision, the range of f32"};

@@ -54,15 +54,6 @@ static void q2_k_decode(const void *in, int64_t n, float *x)
     }
 }
 
-static bool q2_k_finite(const void *in, int64_t n)
-{
-    const ft_block_q2_k *b = in;
-    for (int64_t i = 0; i < n / FT_SUPER; i++)
-        if (!ft_half_finite(b[i].d) || !ft_half_finite(b[i].dmin))
-            return false;
-    return true;
-}
-
 /* ---- q4_k, q5_k ---- */
 
 /* The inverse of ft_k_scales. */
@@ -113,15 +104,6 @@ static void q4_k_decode(const void *in, int64_t n, float *x)
     }
 }
 
-static bool q4_k_finite(const void *in, int64_t n)
-{
-    const ft_block_q4_k *b = in;
-    for (int64_t i = 0; i < n / FT_SUPER; i++)
-        if (!ft_half_finite(b[i].d) || !ft_half_finite(b[i].dmin))
-            return false;
-    return true;
-}
-
 static void q5_k_encode(const float *x, const float *importance, int64_t n, void *out)
 {
     ft_block_q5_k *b = out;
@@ -151,21 +133,12 @@ static void q5_k_decode(const void *in, int64_t n, float *x)
     }
 }
 
-static bool q5_k_finite(const void *in, int64_t n)
-{
-    const ft_block_q5_k *b = in;
-    for (int64_t i = 0; i < n / FT_SUPER; i++)
-        if (!ft_half_finite(b[i].d) || !ft_half_finite(b[i].dmin))
-            return false;
-    return true;
-}
-
 const ft_dtype ft_q2_k = {.name = "q2_k", .stand_in = &ft_iq4_nl, .ggml_id = 10, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q2_k),
-                          .largest = 65504, .encode = q2_k_encode, .decode = q2_k_decode, .finite = q2_k_finite,
+                          .largest = 65504, .encode = q2_k_encode, .decode = q2_k_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q2_k, d)), FT_HALF_AT(offsetof(ft_block_q2_k, dmin))},
                           .help = "2-bit integers in blocks of 256 with 4-bit scales and minima, 2.625 bits a weight"};
 const ft_dtype ft_q4_k = {.name = "q4_k", .stand_in = &ft_q5_0, .ggml_id = 12, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q4_k),
-                          .largest = 65504, .encode = q4_k_encode, .decode = q4_k_decode, .finite = q4_k_finite,
+                          .largest = 65504, .encode = q4_k_encode, .decode = q4_k_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q4_k, d)), FT_HALF_AT(offsetof(ft_block_q4_k, dmin))},
                           .help = "4-bit integers in blocks of 256 with 6-bit scales and minima, 4.5 bits a weight"};
 const ft_dtype ft_q5_k = {.name = "q5_k", .stand_in = &ft_q5_1, .ggml_id = 13, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q5_k),
-                          .largest = 65504, .encode = q5_k_encode, .decode = q5_k_decode, .finite = q5_k_finite,
+                          .largest = 65504, .encode = q5_k_encode, .decode = q5_k_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q5_k, d)), FT_HALF_AT(offsetof(ft_block_q5_k, dmin))},
                           .help = "5-bit integers in blocks of 256 with 6-bit scales and minima, 5.5 bits a weight"};

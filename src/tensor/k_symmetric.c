@@ -69,15 +69,6 @@ static void q3_k_decode(const void *in, int64_t n, float *x)
     }
 }
 
-static bool q3_k_finite(const void *in, int64_t n)
-{
-    const ft_block_q3_k *b = in;
-    for (int64_t i = 0; i < n / FT_SUPER; i++)
-        if (!ft_half_finite(b[i].d))
-            return false;
-    return true;
-}
-
 /* ---- q6_k ---- */
 
 static void q6_k_encode(const float *x, const float *importance, int64_t n, void *out)
@@ -111,18 +102,9 @@ static void q6_k_decode(const void *in, int64_t n, float *x)
     }
 }
 
-static bool q6_k_finite(const void *in, int64_t n)
-{
-    const ft_block_q6_k *b = in;
-    for (int64_t i = 0; i < n / FT_SUPER; i++)
-        if (!ft_half_finite(b[i].d))
-            return false;
-    return true;
-}
-
 const ft_dtype ft_q3_k = {.name = "q3_k", .stand_in = &ft_iq4_nl, .ggml_id = 11, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q3_k),
-                          .largest = 65504, .encode = q3_k_encode, .decode = q3_k_decode, .finite = q3_k_finite,
+                          .largest = 65504, .encode = q3_k_encode, .decode = q3_k_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q3_k, d))},
                           .help = "3-bit integers in blocks of 256 with 6-bit scales, 3.4375 bits a weight"};
 const ft_dtype ft_q6_k = {.name = "q6_k", .stand_in = &ft_q8_0, .ggml_id = 14, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q6_k),
-                          .largest = 65504, .encode = q6_k_encode, .decode = q6_k_decode, .finite = q6_k_finite,
+                          .largest = 65504, .encode = q6_k_encode, .decode = q6_k_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q6_k, d))},
                           .help = "6-bit integers in blocks of 256 with 8-bit scales, 6.5625 bits a weight"};

@@ -186,51 +186,15 @@ static void q5_1_decode(const void *in, int64_t n, float *x)
     }
 }
 
-static bool q4_0_finite(const void *in, int64_t n)
-{
-    const ft_block_q4_0 *b = in;
-    for (int64_t i = 0; i < n / BLOCK; i++)
-        if (!ft_half_finite(b[i].d))
-            return false;
-    return true;
-}
-
-static bool q4_1_finite(const void *in, int64_t n)
-{
-    const ft_block_q4_1 *b = in;
-    for (int64_t i = 0; i < n / BLOCK; i++)
-        if (!ft_half_finite(b[i].d) || !ft_half_finite(b[i].m))
-            return false;
-    return true;
-}
-
-static bool q5_0_finite(const void *in, int64_t n)
-{
-    const ft_block_q5_0 *b = in;
-    for (int64_t i = 0; i < n / BLOCK; i++)
-        if (!ft_half_finite(b[i].d))
-            return false;
-    return true;
-}
-
-static bool q5_1_finite(const void *in, int64_t n)
-{
-    const ft_block_q5_1 *b = in;
-    for (int64_t i = 0; i < n / BLOCK; i++)
-        if (!ft_half_finite(b[i].d) || !ft_half_finite(b[i].m))
-            return false;
-    return true;
-}
-
 const ft_dtype ft_q4_0 = {.name = "q4_0", .ggml_id = 2, .block_len = BLOCK, .block_bytes = sizeof(ft_block_q4_0),
-                          .largest = 65504.0f * 7, .encode = q4_0_encode, .decode = q4_0_decode, .finite = q4_0_finite,
+                          .largest = 65504.0f * 7, .encode = q4_0_encode, .decode = q4_0_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q4_0, d))},
                           .help = "4-bit integers in blocks of 32 with an f16 scale, 4.5 bits a weight"};
 const ft_dtype ft_q4_1 = {.name = "q4_1", .ggml_id = 3, .block_len = BLOCK, .block_bytes = sizeof(ft_block_q4_1),
-                          .largest = 65504, .encode = q4_1_encode, .decode = q4_1_decode, .finite = q4_1_finite,
+                          .largest = 65504, .encode = q4_1_encode, .decode = q4_1_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q4_1, d)), FT_HALF_AT(offsetof(ft_block_q4_1, m))},
                           .help = "4-bit integers in blocks of 32 with an f16 scale and minimum, 5 bits a weight"};
 const ft_dtype ft_q5_0 = {.name = "q5_0", .ggml_id = 6, .block_len = BLOCK, .block_bytes = sizeof(ft_block_q5_0),
-                          .largest = 65504.0f * 15, .encode = q5_0_encode, .decode = q5_0_decode, .finite = q5_0_finite,
+                          .largest = 65504.0f * 15, .encode = q5_0_encode, .decode = q5_0_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q5_0, d))},
                           .help = "5-bit integers in blocks of 32 with an f16 scale, 5.5 bits a weight"};
 const ft_dtype ft_q5_1 = {.name = "q5_1", .ggml_id = 7, .block_len = BLOCK, .block_bytes = sizeof(ft_block_q5_1),
-                          .largest = 65504, .encode = q5_1_encode, .decode = q5_1_decode, .finite = q5_1_finite,
+                          .largest = 65504, .encode = q5_1_encode, .decode = q5_1_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q5_1, d)), FT_HALF_AT(offsetof(ft_block_q5_1, m))},
                           .help = "5-bit integers in blocks of 32 with an f16 scale and minimum, 6 bits a weight"};

@@ -38,15 +38,6 @@ static void q8_0_decode(const void *in, int64_t n, float *x)
     }
 }
 
-static bool q8_0_finite(const void *in, int64_t n)
-{
-    const ft_block_q8_0 *b = in;
-    for (int64_t i = 0; i < n / 32; i++)
-        if (!ft_half_finite(b[i].d))
-            return false;
-    return true;
-}
-
 const ft_dtype ft_q8_0 = {.name = "q8_0", .ggml_id = 8, .block_len = 32, .block_bytes = sizeof(ft_block_q8_0),
-                          .largest = 0x1.ffdffep15f * 127, .encode = q8_0_encode, .decode = q8_0_decode, .finite = q8_0_finite,
+                          .largest = 0x1.ffdffep15f * 127, .encode = q8_0_encode, .decode = q8_0_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q8_0, d))},
                           .help = "8-bit integers in blocks of 32 with an f16 scale, 8.5 bits a weight"};

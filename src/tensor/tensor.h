@@ -11,6 +11,14 @@
 
 enum { FT_MAX_DIMS = 4 };
 
+/* A stored number of 1, 2 or 4 bytes that is infinite or NaN when all bits of its exponent are set. */
+typedef struct ft_exponent {
+    uint8_t bytes;
+    uint16_t offset; /* in a block */
+    uint32_t mask;
+} ft_exponent;
+#define FT_HALF_AT(offset) {2, offset, 0x7c00}
+
 /* One stored element type. A block is block_len elements in block_bytes bytes. */
 typedef struct ft_dtype {
     const char *name;        /* "f32", "q8_0": in recipes, on the command line, in reports */
@@ -27,8 +35,8 @@ typedef struct ft_dtype {
     void (*encode)(const float *x, const float *importance, int64_t n, void *out);
     /* x[n] = values of the blocks at `in`. */
     void (*decode)(const void *in, int64_t n, float *x);
-    /* Whether the numbers stored are: of a float each value, of a block its scales. A file may hold anything. */
-    bool (*finite)(const void *in, int64_t n);
+    /* What of a block must be finite, a file may hold anything: the value of a float, else the scales. 0 bytes end it. */
+    ft_exponent exponents[2];
     const char *help;
 } ft_dtype;
 
@@ -66,7 +74,9 @@ static inline const void *ft_tensor_row(const ft_tensor *t, int64_t row)
 }
 /* "[576, 1536]" into buf. */
 const char *ft_shape_text(int ndim, const int64_t *shape, char buf[96]);
-/* Whether every number of the tensor is finite (see ft_dtype.finite); *row is the first row with one that is not. Spread
+/* Whether the n values stored at `in` are finite, as far as ft_dtype.exponents say. */
+bool ft_dtype_finite(const ft_dtype *d, const void *in, int64_t n);
+/* Whether every number of the tensor is finite; *row is the first row with one that is not. Spread
  * over threads. */
 bool ft_tensor_finite(const ft_tensor *t, int64_t *row);
 /* Values rows [r0, r1) of t as f32 into x. */
@@ -79,10 +89,6 @@ static inline double ft_dtype_bits(const ft_dtype *d)
 }
 
 /* IEEE half and bfloat16, round to nearest even. */
-static inline bool ft_half_finite(uint16_t h)
-{
-    return (h & 0x7c00) != 0x7c00;
-}
 float ft_f16_to_f32(uint16_t h);
 uint16_t ft_f32_to_f16(float f);
 static inline float ft_bf16_to_f32(uint16_t h)

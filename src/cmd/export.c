@@ -3,6 +3,7 @@
 #include "cmd/opened.h"
 #include "cmd/plan.h"
 #include "cmd/progress.h"
+#include "cmd/survival.h"
 
 #include <string.h>
 
@@ -31,7 +32,8 @@ static char *name_of(const ft_args *a)
     return ft_strndup(path + begin, end - begin);
 }
 
-static ft_status put_result(const ft_args *a, const ft_exporter *e, const ft_mix *mix, double seconds)
+static ft_status put_result(const ft_args *a, const ft_exporter *e, const ft_mix *mix, const ft_survival_list *survival,
+                            double seconds)
 {
     char *modelfile = NULL;
     if (e->suffix)
@@ -45,12 +47,17 @@ static ft_status put_result(const ft_args *a, const ft_exporter *e, const ft_mix
     if (mix)
         ft_result_text(o, "quant", mix->name);
     ft_result_real(o, "time_s", seconds);
-    return ft_result_print(a, o);
+    ft_status st = ft_survival_put(o, survival, ft_args_given(a, "json"));
+    if (st == FT_OK)
+        return ft_result_print(a, o);
+    json_decref(o);
+    return st;
 }
 
 static ft_status run(const ft_args *a)
 {
     ft_opened o = {0};
+    ft_survival_list survival = {0};
     ft_meter meter = ft_meter_new(false, false);
     const ft_exporter *e = ft_exporter_named(ft_args_text(a, "format"));
     const ft_mix *mix = ft_args_given(a, "quant") ? ft_mix_named(ft_args_text(a, "quant")) : NULL;
@@ -79,11 +86,14 @@ static ft_status run(const ft_args *a)
                            .name = name,
                            .base_name = ft_model_path(o.model),
                            .sampling = &sampling,
+                           .survival = &survival,
                            .progress = ft_meter_part,
                            .ctx = &meter};
     FT_TRY(e->write(&r));
-    st = put_result(a, e, mix, ft_now_s() - begun);
+    FT_TRY(ft_survival_warn(&r, e, ft_args_float(a, "min-survival")));
+    st = put_result(a, e, mix, &survival, ft_now_s() - begun);
 done:
+    ft_survival_list_free(&survival);
     ft_free(name);
     ft_opened_close(&o);
     return st;
@@ -96,6 +106,9 @@ static const ft_cmd_option options[] = {
              "they add to its base; hf: a merged Hugging Face directory; peft: the adapter for PEFT"},
     {"quant", FT_ARG_NAME, .argument = "TYPE", .choice = ft_choice_mix,
      .help = "type of the weights (default: q8_0 for gguf, as stored for hf, f32 for adapters)"},
+    {"min-survival", FT_ARG_FLOAT, .argument = "X", .fallback = "0.7", .min = 0, .max = 1,
+     .help = "warn when rounding leaves less than this of the adapter's update (its cosine with what the file changes), and "
+             "name the cheapest type that keeps it"},
     {"out", FT_ARG_FILE, .argument = "PATH", .required = true, .help = "file (gguf, gguf-lora) or directory (hf, peft) to write"},
     {"name", FT_ARG_TEXT, .argument = "TEXT", .help = "name of the model in the file (default: from MODEL)"},
     FT_ADAPTER_OPTION,

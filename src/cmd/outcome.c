@@ -1,4 +1,5 @@
 #include "cmd/outcome.h"
+#include "cmd/survival.h"
 
 #include <math.h>
 #include <string.h>
@@ -169,9 +170,19 @@ done:
     return ft_context(st, "reopening what was written");
 }
 
+static ft_status say_survival(const ft_job *j, const ft_export_request *r, const ft_plan_export *e)
+{
+    char line[256];
+    if (!j->meter.json && r->survival->n)
+        ft_say("%s:  %s", ft_path_base(e->path), ft_survival_line(r->survival, line));
+    return ft_survival_warn(r, e->exporter, e->min_survival);
+}
+
 ft_status ft_outcome_ship(ft_outcome *o, ft_job *j, const ft_plan_export *e)
 {
     const ft_plan *p = &j->plan;
+    ft_survival_list survival = {0};
+    ft_status st = FT_OK;
     ft_export_request r = {.model = j->model,
                            .tokenizer = j->tok,
                            .chat = j->chat,
@@ -180,13 +191,20 @@ ft_status ft_outcome_ship(ft_outcome *o, ft_job *j, const ft_plan_export *e)
                            .mix = e->mix,
                            .name = p->name,
                            .base_name = p->base_model,
+                           .survival = &survival,
                            .progress = ft_meter_part,
                            .ctx = &j->meter};
     ft_meter_label(&j->meter, e->path);
-    FT_RETURN(e->exporter->write(&r));
+    FT_TRY(e->exporter->write(&r));
+    FT_TRY(say_survival(j, &r, e));
     if (e->exporter->needs_adapter || !ft_job_scored(j))
-        return FT_OK;
-    return score_file(o, j, e->path);
+        goto done;
+    FT_TRY(score_file(o, j, e->path));
+    o->columns[o->n - 1].survival = survival;
+    survival = (ft_survival_list){0};
+done:
+    ft_survival_list_free(&survival);
+    return st;
 }
 
 /* ---- results ---- */
@@ -270,8 +288,10 @@ done:
 
 void ft_outcome_free(ft_outcome *o)
 {
-    for (size_t i = 0; i < o->n; i++)
+    for (size_t i = 0; i < o->n; i++) {
         ft_free((char *)o->columns[i].title);
+        ft_survival_list_free(&o->columns[i].survival);
+    }
     ft_free(o->columns);
     for (size_t i = 0; i < FT_MAX_SAMPLES; i++) {
         ft_free(o->prompts[i]);

@@ -286,6 +286,7 @@ static ft_status plan_export(ft_plan *p, ft_recipe *r, size_t i)
     const char *format = text_of(r, "export.format", i), *quant = text_of(r, "export.quant", i),
                *path = text_of(r, "export.path", i);
     e->exporter = format ? ft_exporter_named(format) : NULL;
+    ft_recipe_f64(r, "export.min_survival", i, &e->min_survival);
     snprintf(key, sizeof key, "export[%zu].format", i);
     if (format && !e->exporter)
         complain_name(r, key, "export format", format, ft_choice_exporter);

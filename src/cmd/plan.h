@@ -16,6 +16,7 @@ enum { FT_MAX_TARGETS = 64 };
 typedef struct ft_plan_export {
     const ft_exporter *exporter;
     const ft_mix *mix; /* NULL: the exporter's default */
+    double min_survival;
     char *path;        /* as asked for, or in output_dir/export; owned */
 } ft_plan_export;
 

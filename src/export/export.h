@@ -51,6 +51,7 @@ typedef struct ft_mix {
     uint32_t file_type;       /* general.file_type */
     const ft_dtype *dtype;
     ft_mix_rule rules[8];
+    bool proposed; /* where a type is searched for, it is among the candidates */
     const char *help;
 } ft_mix;
 const ft_mix *ft_mix_at(size_t i); /* the table, NULL behind its end */
@@ -108,6 +109,31 @@ typedef struct ft_quantize_request {
  * numbers that are not finite, FT_EINPUT when out is in. */
 ft_status ft_quantize(const ft_quantize_request *r);
 
+/* ---- what rounding leaves of an adapter's update (survival.c) ---- */
+/* Sums over the values of matrices: d is the update as merged, s what it does to the file, Q(W + d) - Q(W). */
+typedef struct ft_survival {
+    double dot, kept, delta; /* s d, s s, d d */
+} ft_survival;
+/* 1: the file changes as the model did; near 0: by noise alone. NaN where there is no update. */
+double ft_survival_cosine(const ft_survival *s);
+double ft_survival_norm(const ft_survival *s); /* |s| / |d|; NaN likewise */
+typedef struct ft_survival_row {
+    char *name; /* as the file names it, owned */
+    const ft_dtype *dtype;
+    ft_survival survival;
+} ft_survival_row;
+typedef struct ft_survival_list { /* every matrix with an update, in the order of the file */
+    ft_survival_row *p;
+    size_t n;
+    ft_survival total;
+} ft_survival_list;
+void ft_survival_list_free(ft_survival_list *list);
+/* *out [list->n]: its rows by rising cosine, in new memory (ft_free). */
+ft_status ft_survival_worst(const ft_survival_list *list, const ft_survival_row ***out);
+/* {cosine, norm, tensors: [{name, type, cosine, norm} ...]}, the worst first; at most `most` of them, 0: all. The caller
+ * json_decref's it. */
+ft_status ft_survival_json(json_t **out, const ft_survival_list *list, size_t most);
+
 typedef struct ft_export_request {
     ft_model *model; /* with its adapter attached, where it has one */
     const ft_tokenizer *tokenizer; /* NULL: written without one (gguf: token ids only, no Modelfile) */
@@ -122,6 +148,9 @@ typedef struct ft_export_request {
     /* gguf: called for every weight before it is written, with tensor_ctx; may be NULL */
     void (*on_tensor)(void *ctx, const ft_quantized *q);
     void *tensor_ctx;
+    /* Filled with what the types leave of the adapter's update, at the cost of encoding its matrices twice; NULL: not
+     * measured. The caller's to free, empty before the call. */
+    ft_survival_list *survival;
     uint64_t shard_bytes;        /* hf: a safetensors file at most this large; 0: 5 GB */
     bool (*progress)(void *ctx, const char *what, size_t done, size_t total);
     void *ctx;
@@ -143,6 +172,10 @@ bool ft_exporter_writes(const ft_exporter *e, const char *name);
 /* Before the work: FT_EINPUT when what stands under the name is nothing that the exporter may replace. */
 ft_status ft_exporter_check_path(const ft_exporter *e, const char *path);
 
+/* gguf: of the types that are proposed and larger than what r writes, the smallest one that leaves this cosine of the
+ * update, told by some rows of each matrix; *out NULL: none does. */
+ft_status ft_survival_cheapest(const ft_mix **out, const ft_export_request *r, double least);
+
 /* Rows [r0, r1) of a weight with its adapter merged, as f32 [r1 - r0, in]: W + scale * B A, or the saved module. */
 ft_status ft_merge_rows(ft_model *m, const ft_param *weight, int64_t r0, int64_t r1, float *out);
 /* The Ollama Modelfile of a gguf, which the gguf exporter writes beside it: in new memory, "Modelfile" in its folder, or
@@ -161,11 +194,12 @@ typedef struct ft_report_column {
     ft_scores scores;
     double agreement;      /* top-1 agreement with the tuned model on supervised tokens; NaN: not measured */
     uint64_t bytes;        /* of the file; 0: none */
+    ft_survival_list survival; /* of the adapter's update in the file; empty: none */
 } ft_report_column;
 /* The table as text, appended to out: a row a figure, a column a model, aligned for a terminal. */
 ft_status ft_report_table(ft_buf *out, const ft_report_column *columns, size_t n);
 /* The table as a JSON array, an object a column: title, every metric by its name, top1_agreement, bytes, rows. The
- * caller json_decref's it. */
+ * caller json_decref's it. survival: as ft_survival_json, null where there is none. */
 ft_status ft_report_json(json_t **out, const ft_report_column *columns, size_t n);
 /* report.html: the table, the loss, learning-rate and speed curves from log.jsonl (inline SVG), sample predictions, the
  * recipe; one self-contained file. log_path, recipe_text and samples may be NULL; of a sample, base and tuned. */

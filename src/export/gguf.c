@@ -141,21 +141,33 @@ static ft_status put_tokenizer(ft_writer *w, const ft_export_request *r)
     return FT_OK;
 }
 
-static ft_status write_gguf(const ft_export_request *r)
+static gguf gguf_of(const ft_export_request *r)
 {
     gguf g = {.request = r,
               .model = r->model,
               .mix = r->mix,
               .imatrix = r->imatrix,
-              .dtype = r->mix ? r->mix->dtype : r->dtype ? r->dtype : &ft_q8_0};
+              .dtype = r->mix ? r->mix->dtype : r->dtype ? r->dtype : &ft_q8_0,
+              .shape = mix_shape(r->model)};
+    g.shape.weighted = r->imatrix != NULL;
+    return g;
+}
+
+ft_status ft_export__gguf_plan(ft_export__plan *out, const ft_export_request *r)
+{
+    gguf g = gguf_of(r);
+    return ft_export__plan_make(out, r->model, 0, describe, &g);
+}
+
+static ft_status write_gguf(const ft_export_request *r)
+{
+    gguf g = gguf_of(r);
     ft_export__plan plan = {0};
     ft_writer *w = NULL;
     ft_out *modelfile = NULL;
     ft_status st = FT_OK;
     FT_TRY(ft_export__check(r, &ft_exporter_gguf));
     FT_TRY(ft_model_gguf_remarks(r->model, r->path));
-    g.shape = mix_shape(r->model);
-    g.shape.weighted = r->imatrix != NULL;
     FT_TRY(ft_export__plan_make(&plan, r->model, ft_model_gguf_extra_count(r->model), describe, &g));
     FT_TRY(add_extras(&plan, r->model));
     FT_TRY(ft_mkdirs_for(r->path));

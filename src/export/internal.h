@@ -37,8 +37,15 @@ typedef struct ft_export__tensor {
 } ft_export__tensor;
 uint64_t ft_export__tensor_bytes(const ft_export__tensor *t);
 /* Merges, orders and encodes tile by tile; what is plain and has the dtype already is copied. FT_ENUMERIC when a value is
- * not finite or does not fit the dtype. m may be NULL for what is plain. */
-ft_status ft_export__stream(ft_writer *w, ft_model *m, const ft_export__tensor *t);
+ * not finite or does not fit the dtype. m may be NULL for what is plain. survival: NULL, or what the dtype leaves of the
+ * update goes there. */
+ft_status ft_export__stream(ft_writer *w, ft_model *m, const ft_export__tensor *t, ft_survival *survival);
+/* Whether it is a matrix that the adapter changes. */
+bool ft_export__has_update(ft_model *m, const ft_export__tensor *t);
+/* The survival of an update, by `rows` rows spread over the tensor; nothing is written. */
+ft_status ft_export__survival(ft_survival *out, ft_model *m, const ft_export__tensor *t, int64_t rows);
+/* ---- survival.c ---- */
+ft_status ft_export__survival_add(ft_survival_list *list, const ft_export__tensor *t, const ft_survival *s);
 
 /* ---- plan.c: the tensors of a file ---- */
 typedef struct ft_export__plan {
@@ -54,6 +61,8 @@ void ft_export__plan_free(ft_export__plan *p);
 /* Declares and streams tensors [first, end) into an open writer. */
 ft_status ft_export__plan_write(const ft_export__plan *p, size_t first, size_t end, ft_writer *w, const ft_export_request *r,
                                 const char *what);
+/* ---- gguf.c: the tensors that r would write as GGUF ---- */
+ft_status ft_export__gguf_plan(ft_export__plan *out, const ft_export_request *r);
 /* The embedding where it is the head too, NULL where the head is a weight of its own. */
 const ft_param *ft_export__tied(ft_model *m);
 

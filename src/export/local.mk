@@ -18,4 +18,5 @@ src_libfettle_la_SOURCES += \
 	%D%/report_chart.c \
 	%D%/report_log.c \
 	%D%/report_table.c \
-	%D%/stream.c
+	%D%/stream.c \
+	%D%/survival.c

@@ -47,6 +47,15 @@ void ft_export__plan_free(ft_export__plan *p)
     *p = (ft_export__plan){0};
 }
 
+static ft_status write_one(const ft_export__tensor *t, ft_writer *w, const ft_export_request *r)
+{
+    ft_survival s = {0};
+    if (!r->survival || !ft_export__has_update(r->model, t))
+        return ft_export__stream(w, r->model, t, NULL);
+    FT_RETURN(ft_export__stream(w, r->model, t, &s));
+    return ft_export__survival_add(r->survival, t, &s);
+}
+
 ft_status ft_export__plan_write(const ft_export__plan *p, size_t first, size_t end, ft_writer *w, const ft_export_request *r,
                                 const char *what)
 {
@@ -54,7 +63,7 @@ ft_status ft_export__plan_write(const ft_export__plan *p, size_t first, size_t e
         FT_RETURN(ft_writer_tensor(w, p->p[i].name, p->p[i].dtype, p->p[i].ndim, p->p[i].shape));
     for (size_t i = first; i < end; i++) {
         FT_RETURN(ft_export__tick(r, what, i, p->n));
-        FT_RETURN(ft_export__stream(w, r->model, &p->p[i]));
+        FT_RETURN(write_one(&p->p[i], w, r));
     }
     return ft_export__tick(r, what, end, p->n);
 }

@@ -113,7 +113,7 @@ ft_status ft_quantize(const ft_quantize_request *r)
         FT_TRY(ft_writer_tensor(w, q.t[i].name, q.t[i].dtype, q.t[i].ndim, q.t[i].shape));
     for (size_t i = 0; i < q.n; i++) {
         FT_TRY(tick(&q, i));
-        FT_TRY(ft_context(ft_export__stream(w, NULL, &q.t[i]), "%s", r->in));
+        FT_TRY(ft_context(ft_export__stream(w, NULL, &q.t[i], NULL), "%s", r->in));
     }
     FT_TRY(tick(&q, q.n));
     st = ft_writer_commit(w);

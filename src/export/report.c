@@ -150,6 +150,40 @@ static ft_status put_table(ft_buf *b, const ft_report_column *c, size_t n)
     return ft_buf_puts(b, "</tbody></table></div>\n");
 }
 
+/* ---- what rounding left of the update ---- */
+
+enum { MOST_MATRICES = 12 };
+
+static ft_status put_survival_row(ft_buf *b, const char *name, const char *type, const ft_survival *s)
+{
+    FT_RETURN(ft_buf_puts(b, "<tr><th>"));
+    FT_RETURN(ft_report__escape(b, name));
+    return ft_buf_printf(b, "</th><td>%s</td><td>%.4f</td><td>%.4f</td></tr>\n", type, ft_survival_cosine(s),
+                         ft_survival_norm(s));
+}
+
+/* The whole, and the worst matrices. */
+static ft_status put_survival(ft_buf *b, const ft_report_column *c)
+{
+    const ft_survival_row **worst = NULL;
+    ft_status st = FT_OK;
+    if (!c->survival.n)
+        return FT_OK;
+    FT_TRY(ft_buf_puts(b, "<h2>Survival of the update in "));
+    FT_TRY(ft_report__escape(b, c->title));
+    FT_TRY(ft_buf_puts(b, "</h2>\n<div class=\"scroll\"><table><thead><tr><th></th><th>type</th><th title=\"of the adapter's "
+                          "update and what it changes in the file: 1 is all of it, 0.7 as much noise\">cosine</th>"
+                          "<th title=\"size of what it changes, in sizes of the update\">norm</th></tr></thead><tbody>\n"));
+    FT_TRY(put_survival_row(b, "all matrices", "", &c->survival.total));
+    FT_TRY(ft_survival_worst(&c->survival, &worst));
+    for (size_t i = 0; i < c->survival.n && i < MOST_MATRICES; i++)
+        FT_TRY(put_survival_row(b, worst[i]->name, worst[i]->dtype->name, &worst[i]->survival));
+    st = ft_buf_puts(b, "</tbody></table></div>\n");
+done:
+    ft_free(worst);
+    return st;
+}
+
 /* ---- curves ---- */
 
 static ft_status put_charts(ft_buf *b, const ft_report__log *log)
@@ -227,6 +261,8 @@ ft_status ft_report_write(const char *path, const char *title, const char *log_p
     FT_TRY(put_summary(&b, &log));
     FT_TRY(put_tiles(&b, columns, n));
     FT_TRY(n ? put_table(&b, columns, n) : FT_OK);
+    for (size_t i = 0; i < n; i++)
+        FT_TRY(put_survival(&b, &columns[i]));
     FT_TRY(put_charts(&b, &log));
     FT_TRY(put_samples(&b, samples, n_samples));
     FT_TRY(put_recipe(&b, recipe_text));

@@ -1,10 +1,10 @@
 if HAVE_CHECK
 check_PROGRAMS += tests/export/test_export tests/export/test_families tests/export/test_faults tests/export/test_gguf_lora \
 	tests/export/test_merge tests/export/test_modelfile tests/export/test_quantize tests/export/test_reference \
-	tests/export/test_report
+	tests/export/test_report tests/export/test_survival
 TESTS += tests/export/test_export tests/export/test_families tests/export/test_faults tests/export/test_gguf_lora \
 	tests/export/test_merge tests/export/test_modelfile tests/export/test_quantize tests/export/test_reference \
-	tests/export/test_report
+	tests/export/test_report tests/export/test_survival
 check_LTLIBRARIES += tests/libftexporttest.la
 tests_libftexporttest_la_SOURCES = %D%/tiny.c %D%/tiny.h
 tests_libftexporttest_la_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -36,5 +36,8 @@ tests_export_test_reference_LDADD = $(EXPORT_TEST_LIBS)
 tests_export_test_report_SOURCES = %D%/test_report.c
 tests_export_test_report_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_export_test_report_LDADD = $(TEST_LIBS)
+tests_export_test_survival_SOURCES = %D%/test_survival.c
+tests_export_test_survival_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_export_test_survival_LDADD = $(EXPORT_TEST_LIBS)
 endif
 EXTRA_DIST += tests/oracle/reference_logits.py

@@ -118,6 +118,34 @@ START_TEST(report_shows_table_curves_samples_and_recipe)
 }
 END_TEST
 
+/* Two matrices of one update: half of it, and all of it. */
+START_TEST(survival_is_in_table_json_and_page)
+{
+    ft_survival_row rows[] = {{.name = "whole", .dtype = &ft_q8_0, .survival = {4, 4, 4}},
+                              {.name = "<half>", .dtype = &ft_q4_0, .survival = {3, 9, 4}}};
+    ft_report_column c[] = {column("tuned", 0.2, 0.87, 1, 0), column("m.gguf", 0.2, 0.87, 0.9, 5600)};
+    ft_buf b = {0};
+    json_t *j;
+    c[1].survival = (ft_survival_list){.p = rows, .n = 2, .total = {7, 13, 8}};
+    ck_assert_ok(ft_report_table(&b, c, 2));
+    ck_assert_msg(strstr(b.p, "survival                 -      0.6864\n") != NULL, "%s", b.p);
+    ck_assert_ok(ft_report_json(&j, c, 2));
+    ck_assert(json_is_null(json_object_get(json_array_get(j, 0), "survival")));
+    const json_t *s = json_object_get(json_array_get(j, 1), "survival");
+    ck_assert_double_eq_tol(json_real_value(json_object_get(s, "cosine")), 7 / sqrt(13.0 * 8), 1e-12);
+    const json_t *worst = json_array_get(json_object_get(s, "tensors"), 0);
+    ck_assert_str_eq(json_string_value(json_object_get(worst, "name")), "<half>");
+    ck_assert_double_eq_tol(json_real_value(json_object_get(worst, "cosine")), 0.5, 1e-12);
+    ck_assert_double_eq_tol(json_real_value(json_object_get(worst, "norm")), 1.5, 1e-12);
+    char *page = write_and_read(ft_test_dir(), NULL, "t", NULL, c, 2, NULL, 0);
+    ck_assert_ptr_nonnull(strstr(page, "Survival of the update in m.gguf"));
+    ck_assert_ptr_nonnull(strstr(page, "&lt;half&gt;</th><td>q4_0</td><td>0.5000</td><td>1.5000</td>"));
+    ft_free(page);
+    json_decref(j);
+    ft_buf_free(&b);
+}
+END_TEST
+
 START_TEST(report_keeps_hostile_text_harmless)
 {
     const char *dir = ft_test_dir();
@@ -182,6 +210,6 @@ int main(void)
 {
     FT_TESTS("report", table_is_aligned_and_says_what_was_not_measured, table_leaves_out_what_no_model_has,
              json_has_the_metrics_by_name, report_shows_table_curves_samples_and_recipe, report_keeps_hostile_text_harmless,
-             report_reads_a_log_with_a_cut_line_and_gaps, report_draws_constant_and_long_curves,
+             report_reads_a_log_with_a_cut_line_and_gaps, report_draws_constant_and_long_curves, survival_is_in_table_json_and_page,
              report_that_cannot_be_written_leaves_the_old_one);
 }

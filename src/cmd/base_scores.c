@@ -95,7 +95,7 @@ static ft_status take(ft_outcome *o, const ft_job *j, const json_t *in, bool *fo
         return FT_OK;
     FT_RETURN(take_samples(o, json_object_get(in, "samples")));
     ft_report_column *c;
-    FT_RETURN(ft_outcome_column(o, "base", &c));
+    FT_RETURN(ft_outcome_column(o, ft_outcome_start(j), &c));
     c->scores = s;
     *found = true;
     return FT_OK;

@@ -68,7 +68,7 @@ static ft_status run(const ft_args *a)
     FT_TRY(ft_exporter_check_path(e, ft_args_text(a, "out")));
     FT_TRY(ft_opened_open(&o, a));
     if (e->needs_adapter && !ft_adapter_attached(o.model)) {
-        st = ft_fail(FT_EINPUT, "%s has no adapter: --format %s needs one (--adapter DIR)", ft_args_text(a, "MODEL"),
+        st = ft_fail(FT_EINPUT, "%s has no adapter: --format %s needs one (--adapter PATH)", ft_args_text(a, "MODEL"),
                      e->name);
         goto done;
     }

@@ -25,7 +25,7 @@ static void count_exports(ft_forecast *f, const ft_job *j)
         const ft_plan_export *e = &p->exports[i];
         size_t bytes = e->exporter->needs_adapter ? f->needs.adapter_bytes : model_bytes(j->model, e->mix ? e->mix->dtype : NULL);
         f->disk_bytes += bytes;
-        if (!e->exporter->needs_adapter)
+        if (ft_plan_scores(e))
             f->shipped_bytes = FT_MAX(f->shipped_bytes, bytes);
     }
 }

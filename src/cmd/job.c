@@ -106,6 +106,21 @@ static ft_status make_model(ft_job *j, bool train)
     return FT_OK;
 }
 
+static ft_status fresh_adapter(ft_job *j)
+{
+    FT_RETURN(ft_plan_layers(&j->plan, ft_model_config(j->model)->num_hidden_layers));
+    return ft_adapter_attach(j->model, &j->plan.adapter);
+}
+
+static ft_status continue_adapter(ft_job *j)
+{
+    const ft_plan *p = &j->plan;
+    FT_RETURN(ft_context(ft_adapter_load(j->model, p->lora_model_dir, true), "%s: lora_model_dir",
+                         ft_recipe_place(p->recipe, "lora_model_dir", 0)));
+    ft_adapter_set_dropout(j->model, p->adapter.dropout);
+    return FT_OK;
+}
+
 static ft_status open_weights(ft_job *j, bool train)
 {
     ft_plan *p = &j->plan;
@@ -118,8 +133,7 @@ static ft_status open_weights(ft_job *j, bool train)
         return ft_fail(FT_EUNSUPPORTED,
                        "%s: has an adapter already; merge it first: fettle export %s --format hf --out DIR",
                        p->base_model, p->base_model);
-    FT_RETURN(ft_plan_layers(p, ft_model_config(j->model)->num_hidden_layers));
-    return ft_adapter_attach(j->model, &p->adapter);
+    return p->lora_model_dir ? continue_adapter(j) : fresh_adapter(j);
 }
 
 static ft_status open_model(ft_job *j, bool train)

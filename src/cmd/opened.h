@@ -66,7 +66,8 @@ void ft_opened_close(ft_opened *o);
     }
 #define FT_ADAPTER_OPTION                                                                                              \
     {                                                                                                                  \
-        "adapter", FT_ARG_FILE, .argument = "DIR", .help = "a PEFT adapter directory to put on the model"              \
+        "adapter", FT_ARG_FILE, .argument = "PATH",                                                                    \
+                                .help = "an adapter to put on the model: a PEFT directory or a GGUF adapter"           \
     }
 #define FT_TEMPLATE_OPTION                                                                                             \
     {                                                                                                                  \

@@ -91,9 +91,14 @@ static ft_status score(ft_outcome *o, ft_job *j, ft_model *m, const ft_tokenizer
     return s.st;
 }
 
+const char *ft_outcome_start(const ft_job *j)
+{
+    return j->plan.lora_model_dir ? "start" : "base";
+}
+
 ft_status ft_outcome_base(ft_outcome *o, ft_job *j)
 {
-    return ft_job_scored(j) ? score(o, j, j->model, j->tok, "base", NULL, o->base) : FT_OK;
+    return ft_job_scored(j) ? score(o, j, j->model, j->tok, ft_outcome_start(j), NULL, o->base) : FT_OK;
 }
 
 ft_status ft_outcome_tuned(ft_outcome *o, ft_job *j)
@@ -152,12 +157,22 @@ done:
     return st;
 }
 
-static ft_status score_file(ft_outcome *o, ft_job *j, const char *path)
+/* An adapter by itself on the base that it was trained on. */
+static ft_status reopen(ft_model **m, const ft_plan *p, const ft_plan_export *e)
 {
+    if (!e->exporter->needs_adapter)
+        return ft_model_open(m, e->path, NULL);
+    FT_RETURN(ft_model_open(m, p->base_model, &(ft_model_options){.quantize_base = p->quantize_base}));
+    return ft_adapter_load(*m, e->path, false);
+}
+
+static ft_status score_file(ft_outcome *o, ft_job *j, const ft_plan_export *e)
+{
+    const char *path = e->path;
     ft_model *m = NULL;
     ft_tokenizer *tok = NULL;
     ft_status st = FT_OK;
-    FT_TRY(ft_model_open(&m, path, NULL));
+    FT_TRY(reopen(&m, &j->plan, e));
     FT_TRY(ft_tokenizer_open(&tok, ft_model_tokenizer_path(m)));
     FT_TRY(check_rows(j, tok, path));
     FT_TRY(score(o, j, m, tok, ft_path_base(path), o->argmax[1], NULL));
@@ -197,9 +212,9 @@ ft_status ft_outcome_ship(ft_outcome *o, ft_job *j, const ft_plan_export *e)
     ft_meter_label(&j->meter, e->path);
     FT_TRY(e->exporter->write(&r));
     FT_TRY(say_survival(j, &r, e));
-    if (e->exporter->needs_adapter || !ft_job_scored(j))
+    if (!ft_plan_scores(e) || !ft_job_scored(j))
         goto done;
-    FT_TRY(score_file(o, j, e->path));
+    FT_TRY(score_file(o, j, e));
     o->columns[o->n - 1].survival = survival;
     survival = (ft_survival_list){0};
 done:

@@ -20,11 +20,13 @@ typedef struct ft_outcome {
 
 /* A further column of the table, its scores still empty; good until the next one. */
 ft_status ft_outcome_column(ft_outcome *o, const char *title, ft_report_column **out);
+/* What the first column is: the base, or where a run goes on with an adapter. */
+const char *ft_outcome_start(const ft_job *j);
 /* Scores the job's model on its rows to evaluate on. Nothing happens when there are none. */
 ft_status ft_outcome_base(ft_outcome *o, ft_job *j);
 ft_status ft_outcome_tuned(ft_outcome *o, ft_job *j);
 /* Writes one file of the recipe, opens it again and scores what was read. FT_EFORMAT when the file's tokenizer makes
- * other ids of the same rows. An adapter is not scored: its weights are the tuned model's. */
+ * other ids of the same rows. The PEFT adapter is not scored: its weights are the tuned model's. */
 ft_status ft_outcome_ship(ft_outcome *o, ft_job *j, const ft_plan_export *e);
 /* results.json and report.html into the run folder. */
 ft_status ft_outcome_write(const ft_outcome *o, const ft_job *j, const ft_train_result *t);

@@ -159,6 +159,7 @@ static ft_status plan_model(ft_plan *p, ft_recipe *r)
                                    .target_modules = p->targets,
                                    .modules_to_save = p->saved,
                                    .seed = (uint64_t)int_of(r, "seed")};
+    p->lora_model_dir = text_of(r, "lora_model_dir", 0);
     p->adapter.n_targets = plan_strings(r, "lora_target_modules", p->targets);
     p->adapter.n_save = plan_strings(r, "lora_modules_to_save", p->saved);
     return plan_ranges(p, r);
@@ -184,6 +185,11 @@ static void plan_metrics(ft_plan *p, ft_recipe *r)
         if (m && !known && p->n_metrics < FT_MAX_METRICS)
             p->metrics[p->n_metrics++] = m;
     }
+}
+
+bool ft_plan_scores(const ft_plan_export *e)
+{
+    return e->exporter->suffix || !e->exporter->needs_adapter;
 }
 
 bool ft_plan_generates(const ft_plan *p)

@@ -32,6 +32,7 @@ typedef struct ft_plan {
     ft_rows_options rows; /* chat still NULL: it needs the tokenizer */
     bool has_adapter;
     const ft_dtype *quantize_base; /* qlora; else NULL */
+    const char *lora_model_dir;    /* the adapter to go on with; NULL: a fresh one */
     ft_adapter_spec adapter; /* its layers only once ft_plan_layers was called */
     ft_layer_range *ranges;  /* [n_ranges]: lora_layers */
     size_t n_ranges;
@@ -52,6 +53,8 @@ ft_status ft_plan_open(ft_plan *out, const char *path, const char *const *overri
 void ft_plan_free(ft_plan *p);
 /* The layers that get an adapter, in a model of L; one that it does not have is FT_EINPUT at its place. */
 ft_status ft_plan_layers(ft_plan *p, int64_t L);
+/* Is it opened again and scored? The run's own PEFT adapter is what was scored. */
+bool ft_plan_scores(const ft_plan_export *e);
 /* Does a text metric stand among them? Then rows are generated, not only scored. */
 bool ft_plan_generates(const ft_plan *p);
 

@@ -50,7 +50,7 @@ static ft_status probe_scores(probe *p, ft_job *j, const ft_train_needs *needs)
     o.max_rows = FT_MIN((size_t)64, scored->n);
     FT_RETURN(ft_score(&s, j->model, j->tok, scored, &o));
     for (size_t i = 0; i < j->plan.n_exports; i++)
-        files += !j->plan.exports[i].exporter->needs_adapter;
+        files += ft_plan_scores(&j->plan.exports[i]);
     double rows = (double)evaluations(j, needs->steps) * (double)choosing->n + files * (double)scored->n;
     p->score_s = s.seconds / (double)o.max_rows * rows;
     return FT_OK;

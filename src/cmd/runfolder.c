@@ -89,14 +89,14 @@ done:
     return st;
 }
 
-/* A run that starts from what an earlier one left in the same folder needs it. */
-static ft_status keep_base(const ft_plan *p)
+/* A run that starts from what an earlier one left in the same folder needs it. path may be NULL. */
+static ft_status keep(const ft_plan *p, const char *key, const char *path)
 {
-    char *way = p->base_model && ft_exists(p->base_model) ? ft_path_relative(p->output_dir, p->base_model) : NULL;
+    char *way = path && ft_exists(path) ? ft_path_relative(p->output_dir, path) : NULL;
     bool inside = way && !ft_starts(way, "../");
     ft_free(way);
-    return inside ? ft_fail(FT_EINPUT, "%s: the base model %s lies in the run folder that --overwrite would clear: choose "
-                                       "another output_dir", ft_recipe_place(p->recipe, "base_model", 0), p->base_model)
+    return inside ? ft_fail(FT_EINPUT, "%s: %s: %s lies in the run folder, where this run would replace it: choose another "
+                                       "output_dir", ft_recipe_place(p->recipe, key, 0), key, path)
                   : FT_OK;
 }
 
@@ -139,8 +139,9 @@ ft_status ft_run_prepare(const ft_plan *p, const char *recipe_path, bool resume,
     ft_run_state state = ft_run_state_of(p->output_dir);
     if (resume)
         return same_recipe(p);
+    FT_RETURN(keep(p, "lora_model_dir", p->lora_model_dir));
     if (overwrite)
-        return keep_base(p);
+        return keep(p, "base_model", p->base_model);
     if (state == FT_RUN_FRESH)
         return FT_OK;
     return ft_fail(FT_EINPUT,

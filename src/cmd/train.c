@@ -134,7 +134,7 @@ static ft_status put_files(ft_buf *out, const session *s)
     for (size_t i = 0; i < p->n_exports; i++) {
         const char *path = p->exports[i].path;
         bool inside = ft_starts(path, p->output_dir) && path[n] == '/';
-        if (p->exports[i].exporter->suffix || !p->exports[i].exporter->needs_adapter)
+        if (ft_plan_scores(&p->exports[i]))
             FT_RETURN(ft_buf_printf(out, "  %s\n", inside ? path + n + 1 : path));
     }
     return ft_buf_puts(out, "  report.html, results.json, log.jsonl\n");

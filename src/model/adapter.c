@@ -135,8 +135,8 @@ static ft_status check_names(const ft_model *m, const ft_adapter_spec *s)
 
 static ft_status check_spec(const ft_model *m, const ft_adapter_spec *s)
 {
-    if (s->r < 1 || s->r > 1 << 16)
-        return ft_fail(FT_EINPUT, "adapter rank %lld, 1 to 65536 can be", (long long)s->r);
+    if (s->r < 1 || s->r > FT_MAX_RANK)
+        return ft_fail(FT_EINPUT, "adapter rank %lld, 1 to %d can be", (long long)s->r, FT_MAX_RANK);
     if (!(s->alpha > 0 && s->alpha < 1e9))
         return ft_fail(FT_EINPUT, "adapter alpha %g, a positive number is expected", s->alpha);
     if (!(s->dropout >= 0 && s->dropout < 1))
@@ -266,6 +266,14 @@ ft_status ft_adapter__save(ft_model *m, ft_weight *w)
     return FT_OK;
 }
 
+ft_status ft_adapter__check_finite(const ft_named *t, const char *where)
+{
+    int64_t row;
+    if (ft_tensor_finite(&t->t, &row))
+        return FT_OK;
+    return ft_fail(FT_ENUMERIC, "%s: tensor %s, row %lld: a value is not finite", where, t->name, (long long)row);
+}
+
 /* ---- attach and detach ---- */
 
 static void freeze(ft_model *m)
@@ -368,6 +376,11 @@ bool ft_adapter_attached(const ft_model *m)
 const char *ft_adapter_path(const ft_model *m)
 {
     return m->adapter ? m->adapter->path : NULL;
+}
+
+void ft_adapter_set_dropout(ft_model *m, double dropout)
+{
+    m->adapter->spec.dropout = dropout;
 }
 
 const ft_adapter_spec *ft_adapter_spec_of(const ft_model *m)

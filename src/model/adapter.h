@@ -8,6 +8,8 @@
 
 #include "model/arch.h"
 
+enum { FT_MAX_RANK = 1 << 16 };
+
 /* On one linear: a [r, in], b [out, r]. */
 typedef struct ft_adapted {
     ft_param a, b;
@@ -52,6 +54,10 @@ ft_status ft_adapter__begin(ft_model *m, const ft_adapter_spec *spec, bool train
 /* A (zero) and B (zero) on a linear; a trained copy of a weight, with its present values. */
 ft_status ft_adapter__add(ft_model *m, ft_weight *w, int64_t r, double alpha);
 ft_status ft_adapter__save(ft_model *m, ft_weight *w);
+/* FT_ENUMERIC when a value of a tensor that is to be read into an adapter is not finite. where: the file. */
+ft_status ft_adapter__check_finite(const ft_named *t, const char *where);
+/* adapter_gguf.c: what ft_adapter_load does of a GGUF; on a failure something may be attached. */
+ft_status ft_adapter__load_gguf(ft_model *m, const char *path, bool trainable);
 /* Does `module` ("model.layers.0.self_attn.q_proj", n bytes) go by that name, whole or by its last parts? */
 bool ft_adapter__matches(const char *module, size_t n, const char *name);
 /* Is this linear of a block among the targets? */

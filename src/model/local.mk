@@ -3,6 +3,7 @@ src_libfettle_la_SOURCES += \
 	%D%/model.h %D%/origin.h %D%/arch.h %D%/adapter.h %D%/gemma.h %D%/keys.h %D%/qwen.h %D%/specs.h \
 	%D%/archs.def %D%/adapters.def \
 	%D%/adapter.c \
+	%D%/adapter_gguf.c \
 	%D%/bert.c \
 	%D%/config.c \
 	%D%/decode.c \

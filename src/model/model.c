@@ -87,6 +87,15 @@ static ft_status make_trainable(ft_model *m)
     return FT_OK;
 }
 
+static ft_status check_is_model(const ft_container *gguf)
+{
+    ft_str type = {0};
+    const char *path = ft_container_path(gguf);
+    if (!ft_meta_str(ft_container_meta(gguf, "general.type"), &type) || !ft_str_is(type, "adapter"))
+        return FT_OK;
+    return ft_fail(FT_EINPUT, "%s: holds an adapter, not a model: open its base with --adapter %s", path, path);
+}
+
 /* path: an HF directory or a GGUF. */
 static ft_status open_weights(ft_model *m, const char *path, bool trainable)
 {
@@ -102,6 +111,7 @@ static ft_status open_weights(ft_model *m, const char *path, bool trainable)
         if (strcmp(ft_container_format(m->source), "gguf") != 0)
             return ft_fail(FT_EINPUT, "%s: a model is an HF directory, a .gguf or a run folder: name the directory",
                            path);
+        FT_RETURN(check_is_model(m->source));
         FT_RETURN(read_gguf_config(m));
     }
     FT_RETURN(ft_weights__build(m));

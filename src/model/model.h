@@ -157,11 +157,14 @@ typedef struct ft_adapter_spec {
 /* Freezes the base, adds A (kaiming uniform, a = sqrt 5) and B (zero) to the targets. A target that matches nothing is
  * FT_EINPUT with the module names that exist, and so is a layer that the model does not have. */
 ft_status ft_adapter_attach(ft_model *m, const ft_adapter_spec *spec);
-/* A PEFT directory; trainable: continue training it. Shapes and names are checked against the model. */
-ft_status ft_adapter_load(ft_model *m, const char *dir, bool trainable);
+/* A PEFT directory, or a GGUF that holds a LoRA adapter; trainable: continue training it. Shapes, names and values are
+ * checked against the model. */
+ft_status ft_adapter_load(ft_model *m, const char *path, bool trainable);
+/* Of what is attached: the share of its inputs that is dropped in training. */
+void ft_adapter_set_dropout(ft_model *m, double dropout);
 void ft_adapter_detach(ft_model *m);
 bool ft_adapter_attached(const ft_model *m);
-/* The directory that the adapter was loaded from; NULL when it is fresh or none. */
+/* The directory or file that the adapter was loaded from; NULL when it is fresh or none. */
 const char *ft_adapter_path(const ft_model *m);
 /* What is attached, NULL when nothing; strings owned by the model. */
 const ft_adapter_spec *ft_adapter_spec_of(const ft_model *m);

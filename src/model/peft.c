@@ -219,6 +219,7 @@ static ft_status fill(peft *p, ft_param *to, const ft_named *from)
         return ft_fail(FT_EFORMAT, "%s: tensor %s has shape %s, expected %s by the base model and the rank",
                        ft_container_path(p->tensors), from->name, ft_shape_text(from->t.ndim, from->t.shape, have),
                        ft_shape_text(to->t.ndim, to->t.shape, want));
+    FT_RETURN(ft_adapter__check_finite(from, ft_container_path(p->tensors)));
     ft_tensor_decode_rows(&from->t, 0, ft_tensor_rows(&from->t), to->t.data);
     p->used++;
     return FT_OK;
@@ -244,7 +245,7 @@ static ft_status load_part(peft *p, ft_weight *w)
     double r = (double)p->spec.r, alpha = p->spec.alpha;
     FT_RETURN(pattern_value(p, "rank_pattern", w, &r));
     FT_RETURN(pattern_value(p, "alpha_pattern", w, &alpha));
-    if (!(r >= 1 && r <= 1 << 16) || r != (double)(int64_t)r || !(alpha > 0 && alpha < 1e9))
+    if (!(r >= 1 && r <= FT_MAX_RANK) || r != (double)(int64_t)r || !(alpha > 0 && alpha < 1e9))
         return ft_fail(FT_EFORMAT, "%s: rank %g and alpha %g for %s cannot be", p->config_path, r, alpha, w->name);
     FT_RETURN(ft_adapter__add(p->m, w, (int64_t)r, alpha));
     FT_RETURN(fill_by_name(p, &w->adapted->a));
@@ -337,17 +338,23 @@ done:
     return st;
 }
 
-ft_status ft_adapter_load(ft_model *m, const char *dir, bool trainable)
+static ft_status load_peft(ft_model *m, const char *dir, bool trainable)
 {
     peft p = {.m = m};
-    bool had = m->adapter != NULL;
     ft_status st = load(&p, dir, trainable);
-    if (st != FT_OK && !had)
-        ft_adapter_detach(m);
     ft_container_close(p.tensors);
     json_decref(p.config);
     ft_free(p.names);
     ft_free(p.layers);
     ft_free(p.config_path);
+    return st;
+}
+
+ft_status ft_adapter_load(ft_model *m, const char *path, bool trainable)
+{
+    bool had = m->adapter != NULL;
+    ft_status st = ft_is_dir(path) ? load_peft(m, path, trainable) : ft_adapter__load_gguf(m, path, trainable);
+    if (st != FT_OK && !had)
+        ft_adapter_detach(m);
     return st;
 }

@@ -132,7 +132,11 @@ static bool applies(const ft_recipe *r, const ft_option *o)
     char name[64];
     if (strchr(o->name, '.'))
         return false; /* printed with its list */
-    if (!eq || (s && s->n))
+    if (s && s->n)
+        return true;
+    if (o->excludes && ft_recipe_given(r, o->excludes, 0))
+        return false; /* its default would stand beside what it excludes */
+    if (!eq)
         return true;
     snprintf(name, sizeof name, "%.*s", (int)(eq - o->needs), o->needs);
     return ft_option__listed(eq + 1, ft_recipe__text(r, ft_option_named(name), 0));

@@ -83,6 +83,27 @@ static void check_round(const char *config)
     ft_model_free(m);
 }
 
+/* The adapter alone, in a GGUF, on the same weights. */
+static void check_adapter(const char *config)
+{
+    const char *path = ft_test_path(ft_test_dir(), "a-lora.gguf");
+    ft_model *m = random_model(config), *again = random_model(config);
+    adapt(m);
+    float *want = states_of(m), *bare = states_of(again);
+    ck_assert_ok(export_as(m, "gguf-lora", path));
+    ck_assert_ok(ft_adapter_load(again, path, true));
+    ck_assert_uint_eq(ft_model_trainable_count(again), ft_model_trainable_count(m));
+    float *got = states_of(again);
+    double d = distance(got, want, T * 32);
+    ck_assert_msg(d <= 1e-5, "%s: the adapter read back changes the states by %g of the largest", config, d);
+    ck_assert_double_gt(distance(bare, want, T * 32), 0.01);
+    ft_free(got);
+    ft_free(want);
+    ft_free(bare);
+    ft_model_free(m);
+    ft_model_free(again);
+}
+
 static void no_note(void *ctx, ft_note_level level, const char *text)
 {
     (void)ctx;
@@ -95,6 +116,15 @@ START_TEST(exports_read_back_are_the_model)
     ft_note_sink(no_note, NULL);
     for (size_t i = 0; i < FT_COUNT(families); i++)
         check_round(families[i]);
+    ft_note_sink(NULL, NULL);
+}
+END_TEST
+
+START_TEST(adapters_in_gguf_read_back_are_the_adapter)
+{
+    ft_note_sink(no_note, NULL);
+    for (size_t i = 0; i < FT_COUNT(families); i++)
+        check_adapter(families[i]);
     ft_note_sink(NULL, NULL);
 }
 END_TEST
@@ -163,6 +193,7 @@ END_TEST
 
 int main(void)
 {
-    FT_TESTS("export/families", exports_read_back_are_the_model, what_llama_cpp_does_otherwise_is_said,
+    FT_TESTS("export/families", exports_read_back_are_the_model, adapters_in_gguf_read_back_are_the_adapter,
+             what_llama_cpp_does_otherwise_is_said,
              what_llama_cpp_cannot_do_is_refused);
 }

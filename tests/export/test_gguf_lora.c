@@ -217,8 +217,135 @@ START_TEST(the_modelfile_names_base_and_adapter_and_is_found_again)
 }
 END_TEST
 
+/* ---- files that others wrote ---- */
+
+/* One tensor of a file: [rows, cols] of 0.5, but for the first value. */
+typedef struct piece {
+    const char *name;
+    int64_t rows, cols;
+    float first;
+} piece;
+
+/* Keys of a good file, one of them with another value (NULL: left out). */
+static const char *adapter_file(const char *dir, const char *key, const char *value, const piece *pieces, size_t n)
+{
+    static const char *const keys[][2] = {
+        {"general.architecture", "llama"}, {"general.type", "adapter"}, {"adapter.type", "lora"}};
+    const char *path = ft_test_path(dir, "other.gguf");
+    ft_writer *w;
+    ck_assert_ok(ft_writer_open(&w, "gguf", path));
+    for (size_t i = 0; i < FT_COUNT(keys); i++) {
+        const char *v = key && strcmp(key, keys[i][0]) == 0 ? value : keys[i][1];
+        if (v)
+            ck_assert_ok(ft_writer_str(w, keys[i][0], ft_str_of(v)));
+    }
+    for (size_t i = 0; i < n; i++)
+        ck_assert_ok(ft_writer_tensor(w, pieces[i].name, &ft_f32, 2, &pieces[i].rows));
+    for (size_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < pieces[i].rows * pieces[i].cols; k++) {
+            float x = k ? 0.5f : pieces[i].first;
+            ck_assert_ok(ft_writer_data(w, &x, sizeof x));
+        }
+    ck_assert_ok(ft_writer_commit(w));
+    return path;
+}
+
+static const piece good[] = {{"blk.1.ffn_down.weight.lora_a", 2, 128, 1}, {"blk.1.ffn_down.weight.lora_b", 64, 2, 1}};
+
+START_TEST(a_file_without_alpha_has_the_scale_one)
+{
+    tiny t = {0};
+    ft_param *a, *b;
+    float scale;
+    const char *dir = ft_test_dir();
+    ft_model *m = tiny_open(tiny_base(dir, &t));
+    ck_assert_ok(ft_adapter_load(m, adapter_file(dir, NULL, NULL, good, 2), false));
+    ck_assert(ft_adapter_on(m, ft_model_find(m, "model.layers.1.mlp.down_proj.weight"), &a, &b, &scale));
+    ck_assert_float_eq(scale, 1);
+    ck_assert(!ft_adapter_on(m, ft_model_find(m, "model.layers.0.mlp.down_proj.weight"), &a, &b, &scale));
+    ck_assert_str_eq(ft_adapter_path(m), ft_test_path(dir, "other.gguf"));
+    ft_model_free(m);
+}
+END_TEST
+
+START_TEST(wrong_files_are_named)
+{
+    static const struct {
+        const char *key, *value;
+        piece pieces[2];
+        size_t n;
+        const char *text;
+        ft_status kind;
+    } wrong[] = {
+        {"general.type", "model", {{0}}, 0, "general.type is \"model\", expected \"adapter\"", FT_EUNSUPPORTED},
+        {"adapter.type", NULL, {{0}}, 0, "adapter.type is \"\", expected \"lora\"", FT_EUNSUPPORTED},
+        {"general.architecture", "qwen2", {{0}}, 0, "general.architecture is \"qwen2\", expected \"llama\"", FT_EUNSUPPORTED},
+        {NULL, NULL, {{0}}, 0, "holds no tensor of a LoRA adapter", FT_EFORMAT},
+        {NULL, NULL, {{"blk.0.attn_v.weight.lora_a", 2, 64, 1}}, 1, "blk.0.attn_v.weight.lora_a without its other half", FT_EFORMAT},
+        {NULL, NULL, {{"blk.0.attn_v.weight.lora_a", 2, 64, 1}, {"blk.0.attn_v.weight.lora_b", 32, 3, 1}}, 2,
+         "expected [r, 64] and [32, r]", FT_EFORMAT},
+        {NULL, NULL, {{"blk.0.attn_v.weight.lora_a", 64, 2, 1}, {"blk.0.attn_v.weight.lora_b", 32, 2, 1}}, 2,
+         "lora_a [64, 2] and blk.0.attn_v.weight.lora_b [32, 2]", FT_EFORMAT},
+        {NULL, NULL, {{"blk.0.attn_v.weight.lora_a", 2, 64, NAN}, {"blk.0.attn_v.weight.lora_b", 32, 2, 1}}, 2,
+         "row 0: a value is not finite", FT_ENUMERIC},
+        {NULL, NULL, {{"token_embd.weight.lora_a", 2, 64, 1}, {"token_embd.weight.lora_b", 96, 2, 1}}, 2,
+         "tensor token_embd.weight.lora_a has no place", FT_EUNSUPPORTED},
+        {NULL, NULL, {{"blk.9.attn_v.weight.lora_a", 2, 64, 1}, {"blk.9.attn_v.weight.lora_b", 32, 2, 1}}, 2,
+         "tensor blk.9.attn_v.weight.lora_a has no place", FT_EUNSUPPORTED},
+    };
+    tiny t = {0};
+    const char *dir = ft_test_dir();
+    ft_model *m = tiny_open(tiny_base(dir, &t)), *none;
+    for (size_t i = 0; i < FT_COUNT(wrong); i++) {
+        const char *path = adapter_file(dir, wrong[i].key, wrong[i].value, wrong[i].pieces, wrong[i].n);
+        ck_assert_fails(ft_adapter_load(m, path, false), wrong[i].kind, wrong[i].text);
+        ck_assert(!ft_adapter_attached(m));
+    }
+    const char *path = adapter_file(dir, NULL, NULL, good, 2);
+    ck_assert_fails(ft_model_open(&none, path, NULL), FT_EINPUT, "holds an adapter, not a model");
+    ft_model_free(m);
+}
+END_TEST
+
+static ft_status load_damaged(const char *path, void *ctx)
+{
+    ft_model *m = ctx;
+    ft_status st = ft_adapter_load(m, path, true);
+    ft_adapter_detach(m);
+    return st;
+}
+
+START_TEST(damaged_files_never_crash)
+{
+    tiny t = {0};
+    const char *dir = ft_test_dir();
+    ft_model *m = tiny_open(tiny_base(dir, &t));
+    ck_assert_int_gt(ft_test_damage(adapter_file(dir, NULL, NULL, good, 2), 400, 7, load_damaged, m), 100);
+    ft_model_free(m);
+}
+END_TEST
+
+START_TEST(every_failing_allocation_is_survived)
+{
+    tiny t = {0};
+    const char *dir = ft_test_dir(), *path;
+    ft_model *m = tiny_open(tiny_base(dir, &t));
+    ft_status st = FT_ENOMEM;
+    path = adapter_file(dir, NULL, NULL, good, 2);
+    for (long n = 1; st != FT_OK; n++) {
+        ft_alloc_fail_at(n);
+        st = load_damaged(path, m);
+        ft_alloc_fail_at(0);
+        ck_assert_msg(st == FT_OK || st == FT_ENOMEM, "allocation %ld: status %d: %s", n, st, ft_error());
+        ck_assert_int_lt(n, 5000);
+    }
+    ft_model_free(m);
+}
+END_TEST
+
 int main(void)
 {
-    FT_TESTS("gguf-lora", the_file_holds_the_update, a_scale_of_its_own_is_multiplied_into_b, halves_are_written_where_asked,
+    FT_TESTS("gguf-lora", a_file_without_alpha_has_the_scale_one, wrong_files_are_named, damaged_files_never_crash,
+             every_failing_allocation_is_survived, the_file_holds_the_update, a_scale_of_its_own_is_multiplied_into_b, halves_are_written_where_asked,
              trained_modules_and_no_adapter_are_refused, the_modelfile_names_base_and_adapter_and_is_found_again);
 }

@@ -21,6 +21,7 @@
 #include "text/tokenizer.h"
 #include "text/rows.h"
 #include "model/model.h"
+#include "model/pooling.h"
 #include "score/score.h"
 #include "train/train.h"
 #include "export/export.h"

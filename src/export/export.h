@@ -12,7 +12,7 @@
 #ifndef FETTLE_EXPORT_EXPORT_H
 #define FETTLE_EXPORT_EXPORT_H
 
-#include "model/model.h"
+#include "model/pooling.h"
 #include "score/score.h"
 #include "text/rows.h"
 

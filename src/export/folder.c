@@ -25,7 +25,10 @@ static const char *const export_files[] = {
     "config.json", "generation_config.json", "model.safetensors", "model-*-of-*.safetensors",
     "model.safetensors.index.json", "adapter_config.json", "adapter_model.safetensors", "README.md",
     "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "tokenizer.bin", "tok*.bin", "special_tokens_map.json",
-    "added_tokens.json", "vocab.json", "vocab.txt", "tekken.json", "merges.txt", "chat_template.jinja", "chat_template.json"};
+    "added_tokens.json", "vocab.json", "vocab.txt", "tekken.json", "merges.txt", "chat_template.jinja", "chat_template.json",
+    "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"};
+/* The folder of a module of sentence-transformers, and all that it holds. */
+static const char module_folder[] = "[0-9]_*", module_file[] = "config.json";
 
 static bool is_export_file(const char *name)
 {
@@ -53,12 +56,43 @@ static ft_status each_entry(const char *dir, entry_fn fn)
     return st;
 }
 
-static ft_status refuse_stranger(int fd, const char *dir, const char *name)
+typedef enum entry { OTHER, A_FILE, A_FOLDER } entry;
+
+static entry kind_of(int fd, const char *name)
 {
     struct stat sb;
-    if (fstatat(fd, name, &sb, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(sb.st_mode) && is_export_file(name))
-        return FT_OK;
+    if (fstatat(fd, name, &sb, AT_SYMLINK_NOFOLLOW) != 0)
+        return OTHER;
+    return S_ISREG(sb.st_mode) ? A_FILE : S_ISDIR(sb.st_mode) ? A_FOLDER : OTHER;
+}
+
+/* fn for every entry of the folder name in dir. */
+static ft_status each_inside(const char *dir, const char *name, entry_fn fn)
+{
+    char inner[4096];
+    if ((size_t)snprintf(inner, sizeof inner, "%s/%s", dir, name) >= sizeof inner)
+        return ft_fail(FT_EINPUT, "%s/%s: the path is too long", dir, name);
+    return each_entry(inner, fn);
+}
+
+static ft_status refuse(const char *dir, const char *name)
+{
     return ft_fail(FT_EINPUT, "%s: the folder holds %s, which is no file of an export: name a new or empty folder", dir, name);
+}
+
+static ft_status refuse_in_module(int fd, const char *dir, const char *name)
+{
+    return kind_of(fd, name) == A_FILE && strcmp(name, module_file) == 0 ? FT_OK : refuse(dir, name);
+}
+
+static ft_status refuse_stranger(int fd, const char *dir, const char *name)
+{
+    entry kind = kind_of(fd, name);
+    if (kind == A_FILE && is_export_file(name))
+        return FT_OK;
+    if (kind == A_FOLDER && fnmatch(module_folder, name, 0) == 0)
+        return each_inside(dir, name, refuse_in_module);
+    return refuse(dir, name);
 }
 
 static ft_status refuse_any(int fd, const char *dir, const char *name)
@@ -78,9 +112,17 @@ static ft_status check_replaceable(const char *dir)
     return ours ? FT_OK : each_entry(dir, refuse_any);
 }
 
-static ft_status remove_entry(int fd, const char *dir, const char *name)
+static ft_status remove_file(int fd, const char *dir, const char *name)
 {
     return unlinkat(fd, name, 0) == 0 ? FT_OK : ft_fail_errno("%s/%s: cannot remove", dir, name);
+}
+
+static ft_status remove_entry(int fd, const char *dir, const char *name)
+{
+    if (kind_of(fd, name) != A_FOLDER)
+        return remove_file(fd, dir, name);
+    FT_RETURN(each_inside(dir, name, remove_file));
+    return unlinkat(fd, name, AT_REMOVEDIR) == 0 ? FT_OK : ft_fail_errno("%s/%s: cannot remove", dir, name);
 }
 
 static ft_status remove_folder(const char *dir)

@@ -1,8 +1,8 @@
 /* The hf exporter: the merged model as a Hugging Face directory.
  *
  * Layout: model.safetensors, or above shard_bytes model-00001-of-0000N.safetensors with their index; the tokenizer's
- * files and generation_config.json as they came; config.json, the base's with the dtype and the tying of what is
- * written. A checkpoint that stored its tied matrix under lm_head.weight only gets it back under that name.
+ * files, generation_config.json and what says how the model pools (model/pooling.h) as they came; config.json, the base's
+ * with the dtype and the tying of what is written. A checkpoint that stored its tied matrix under lm_head.weight only gets it back under that name.
  */
 #include "export/internal.h"
 
@@ -222,6 +222,7 @@ static ft_status write_hf(const ft_export_request *r)
     FT_TRY(write_weights(&f, &plan, r));
     FT_TRY(write_tokenizer(&f, r));
     FT_TRY(carry(&f, r, "generation_config.json"));
+    FT_TRY(ft_pooling_write_dir(r->model, f.temporary));
     FT_TRY(write_config(&f, r, h.dtype));
     FT_TRY(ft_export__folder_mark(&f, ft_exporter_hf.name, r));
     st = ft_export__folder_commit(&f);

@@ -308,6 +308,7 @@ static ft_status write_peft(const ft_export_request *r)
     FT_TRY(write_tensors(&f, r, &t));
     FT_TRY(write_card(&f, r));
     FT_TRY(write_config(&f, r, &t));
+    FT_TRY(ft_pooling_write_dir(r->model, f.temporary));
     FT_TRY(ft_export__folder_mark(&f, ft_exporter_peft.name, r));
     st = ft_export__folder_commit(&f);
 done:

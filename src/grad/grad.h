@@ -167,6 +167,8 @@ ft_var *ft_op_columns(ft_tape *t, ft_var *x, int64_t first, int64_t n);
 ft_var *ft_op_add(ft_tape *t, ft_var *a, ft_var *b);
 /* Rows index[i] of x: [n, cols] (the last token of each segment; supervised rows). */
 ft_var *ft_op_rows(ft_tape *t, ft_var *x, const int64_t *index, int64_t n);
+/* The mean of the rows of each segment: [segments, cols]. A segment without rows is FT_EINPUT. */
+ft_var *ft_op_mean(ft_tape *t, ft_var *x, const ft_segments *seg);
 
 /* Head and cross entropy in one: logits = x W^T of the rows with target >= 0 only, in chunks; never [T, V].
  * loss += sum of -log p(target); backward is scaled by `weight` (1 / supervised tokens of the whole optimizer step).

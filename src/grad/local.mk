@@ -12,6 +12,7 @@ src_libfettle_la_SOURCES += \
 	%D%/linear.c \
 	%D%/logits.c \
 	%D%/lora.c \
+	%D%/mean.c \
 	%D%/memory.c \
 	%D%/rmsnorm.c \
 	%D%/rope.c \

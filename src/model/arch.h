@@ -7,7 +7,7 @@
 #ifndef FETTLE_MODEL_ARCH_H
 #define FETTLE_MODEL_ARCH_H
 
-#include "model/model.h"
+#include "model/pooling.h"
 
 #include <stddef.h>
 
@@ -164,6 +164,8 @@ struct ft_model {
     const ft_dtype *quantize_base;    /* ft_model_options */
     ft_linear_fn watch;               /* NULL: nobody looks on */
     void *watch_ctx;
+    ft_pooling pooling;
+    char *pooling_dir; /* whose files say it; NULL: a GGUF, or somebody who set it */
     ft_param **trainable; /* [n_trainable] */
     size_t n_trainable;
 };
@@ -229,6 +231,12 @@ ft_var *ft_model__linear(ft_tape *t, const ft_pass *p, ft_var *x, ft_weight *w, 
 ft_var *ft_model__norm(ft_tape *t, const ft_pass *p, ft_var *x, ft_weight *w);
 /* The parameter to compute with: the trained copy where there is one. NULL for NULL. */
 ft_param *ft_weight__live(ft_weight *w);
+
+/* ---- pooling.c ---- */
+/* What dir's modules.json says, where there is one; of the model's GGUF. */
+ft_status ft_pooling__read(ft_model *m, const char *dir);
+ft_status ft_pooling__of_gguf(ft_model *m);
+void ft_pooling__free(ft_model *m);
 
 /* ---- model.c ---- */
 /* Lists what training changes; called whenever that changes. */

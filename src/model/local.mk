@@ -21,6 +21,7 @@ src_libfettle_la_SOURCES += \
 	%D%/origin.c \
 	%D%/peft.c \
 	%D%/phi3.c \
+	%D%/pooling.c %D%/pooling.h \
 	%D%/qwen2.c \
 	%D%/qwen3.c \
 	%D%/random.c \

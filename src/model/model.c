@@ -116,6 +116,7 @@ static ft_status open_weights(ft_model *m, const char *path, bool trainable)
     }
     FT_RETURN(ft_weights__build(m));
     FT_RETURN(ft_weights__load(m, trainable && !m->outline));
+    FT_RETURN(ft_is_dir(path) ? ft_pooling__read(m, path) : ft_pooling__of_gguf(m));
     FT_RETURN(make_rope(m));
     if (trainable)
         FT_RETURN(make_trainable(m));
@@ -279,6 +280,7 @@ static ft_status init(ft_model *m, const char *config_path, uint64_t seed)
     FT_RETURN(ft_weights__build(m));
     FT_RETURN(check_fits(m));
     FT_RETURN(ft_weights__init(m, seed));
+    FT_RETURN(ft_pooling__read(m, m->path));
     FT_RETURN(make_rope(m));
     FT_RETURN(make_trainable(m));
     return ft_model__list_trainable(m);
@@ -331,6 +333,7 @@ void ft_model_free(ft_model *m)
     if (!m)
         return;
     ft_adapter_detach(m);
+    ft_pooling__free(m);
     ft_weights__free(m);
     ft_config__free(&m->config);
     ft_container_close(m->source);

@@ -112,6 +112,8 @@ ft_status ft_model_gguf_meta(const ft_model *m, ft_writer *w)
         FT_RETURN(ft_writer_u32(w, key_of(m, "attention.value_length", key), (uint32_t)c->head_dim));
     FT_RETURN(write_keys(m, c->arch->keys, w));
     FT_RETURN(write_reals(m, w));
+    if (m->pooling.kind != FT_POOL_NONE)
+        FT_RETURN(ft_writer_u32(w, key_of(m, "pooling_type", key), (uint32_t)m->pooling.kind));
     if (c->arch->encoder)
         return ft_writer_bool(w, key_of(m, "attention.causal", key), false);
     return write_rope(m, w);

@@ -342,6 +342,8 @@ static ft_status load_peft(ft_model *m, const char *dir, bool trainable)
 {
     peft p = {.m = m};
     ft_status st = load(&p, dir, trainable);
+    if (st == FT_OK)
+        st = ft_pooling__read(m, dir);
     ft_container_close(p.tensors);
     json_decref(p.config);
     ft_free(p.names);

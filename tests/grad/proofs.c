@@ -447,6 +447,34 @@ static void rows_reference(const problem *p, double *const *in, double *out)
 
 const proof proof_rows = {&ft_grad__rows, rows_shape, rows_run, rows_reference};
 
+/* ---- mean ---- */
+
+static void mean_shape(problem *p)
+{
+    p->n = 1;
+    p->in[0] = (input){p->c->T, p->c->in, false, NULL};
+    p->out = p->seg.n * p->c->in;
+}
+
+static ft_var *mean_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    return ft_op_mean(t, x[0], &p->seg);
+}
+
+static void mean_reference(const problem *p, double *const *in, double *out)
+{
+    int64_t C = p->c->in;
+    for (int64_t s = 0; s < p->seg.n; s++)
+        for (int64_t c = 0; c < C; c++) {
+            double sum = 0;
+            for (int64_t i = p->start[s]; i < p->start[s + 1]; i++)
+                sum += in[0][i * C + c];
+            out[s * C + c] = sum / (double)(p->start[s + 1] - p->start[s]);
+        }
+}
+
+const proof proof_mean = {&ft_grad__mean, mean_shape, mean_run, mean_reference};
+
 /* ---- head_loss ---- */
 
 static void head_loss_shape(problem *p)

@@ -126,6 +126,10 @@ def distances(folder, f):
     want = (x if f["encoder"] else logits).detach()
     got = torch.from_numpy(np.fromfile(os.path.join(folder, f["name"] + ".outputs"), np.float32)).view(want.shape)
     outputs = float((got - want).abs().max() / want.abs().max())
+    for way in f["pooled"]:
+        got = torch.from_numpy(np.fromfile(os.path.join(folder, f"{f['name']}-{way}.outputs"), np.float32))
+        vector = {"mean": x.mean(0), "cls": x[0], "last": x[-1]}[way].detach()
+        outputs = max(outputs, float((got - vector).abs().max() / vector.abs().max()))
     if f["adapted"]:
         return outputs, 0.0
     F.cross_entropy(logits[:-1], ids[1:]).backward()

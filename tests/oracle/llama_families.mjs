@@ -1,6 +1,7 @@
 // Every architecture's random GGUF in the prebuilt llama.cpp: the same distribution behind each token as fettle's, within a
-// thousandth of the largest logit; an encoder's last vector in direction. Adapters merged, and alone on their base. Where
-// that is in q8_0 llama.cpp rounds what it multiplies to 8 bits too, which random models make up to 0.03 of.
+// thousandth of the largest logit; an encoder's last vector, and the vectors of files that pool, in direction. Adapters
+// merged, and alone on their base. Where that is in q8_0 llama.cpp rounds what it multiplies to 8 bits too, which random
+// models make up to 0.03 of.
 //
 //   node llama_families.mjs DIR      run by test_families on what write_families left in DIR
 //
@@ -41,30 +42,37 @@ async function decoderDistance(f, model, lora) {
     return compared < f.ids.length * f.vocab / 2 ? Infinity : worst / f.largest;
 }
 
-// The wrapper gives the last token's vector where the file names no pooling.
-async function encoderDistance(f, model) {
+async function vectorDistance(f, model, mine) {
     const context = await model.createEmbeddingContext({contextSize: 256, threads: 1});
     const {vector} = await context.getEmbeddingFor(f.ids);
-    const mine = outputs(f, f.hidden).at(-1), norm = v => Math.sqrt(v.reduce((s, x) => s + x * x, 0));
+    const norm = v => Math.sqrt(v.reduce((s, x) => s + x * x, 0));
     const [a, b] = [norm(mine), norm(vector)];
     await context.dispose();
-    return Math.max(...vector.map((x, i) => Math.abs(x / b - mine[i] / a)));
+    return vector.length === mine.length ? Math.max(...vector.map((x, i) => Math.abs(x / b - mine[i] / a))) : Infinity;
 }
 
-async function check(f, file, lora, bound) {
+async function check(what, file, bound, measure) {
     const model = await llama.loadModel({modelPath: join(dir, file)});
-    const distance = f.encoder ? await encoderDistance(f, model) : await decoderDistance(f, model, lora);
+    const distance = await measure(model);
     const holds = distance < bound; // false for NaN
-    console.log(`${holds ? "" : "FAILED: "}${f.name}${lora ? ", adapter alone," : ""} in llama.cpp: distance ${distance.toExponential(1)}`);
+    console.log(`${holds ? "" : "FAILED: "}${what} in llama.cpp: distance ${distance.toExponential(1)}`);
     holds ? passed++ : failed++;
     await model.dispose();
 }
 
 for (const f of families) {
+    // the wrapper gives the last token's vector where the file names no pooling
+    const distance = lora => model => f.encoder ? vectorDistance(f, model, outputs(f, f.hidden).at(-1)) : decoderDistance(f, model, lora);
     if (f.base !== f.name)
-        await check(f, `${f.name}.gguf`, undefined, 1e-3);
+        await check(f.name, `${f.name}.gguf`, 1e-3, distance());
     if (f.base)
-        await check(f, `${f.base}.gguf`, join(dir, `${f.name}-adapter.gguf`), f.base === f.name ? 5e-2 : 1e-3);
+        await check(`${f.name}, adapter alone,`, `${f.base}.gguf`, f.base === f.name ? 5e-2 : 1e-3,
+            distance(join(dir, `${f.name}-adapter.gguf`)));
+    for (const way of f.pooled) {
+        const bytes = readFileSync(join(dir, `${f.name}-${way}.outputs`));
+        const mine = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+        await check(`${f.name}-${way}`, `${f.name}-${way}.gguf`, 1e-3, model => vectorDistance(f, model, mine));
+    }
 }
 console.log(`${passed} passed, ${failed} failed, 0 skipped`);
 process.exit(failed ? 1 : 0);

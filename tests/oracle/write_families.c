@@ -1,12 +1,14 @@
 /* Writes a random model of every architecture, of real head counts and odd sizes, and what fettle makes of it, for other
  * implementations to check. usage: write_families DIR
  *
- *   families.json          a list of {name, model_type, vocab, hidden, ids, adapted, largest, base}; adapted: a LoRA adapter
- *                          was on it, merged in the files; base: the adapter was also written alone, for that GGUF
+ *   families.json          a list of {name, model_type, vocab, hidden, ids, adapted, largest, base, pooled}; adapted: a LoRA
+ *                          adapter was on it, merged in the files; base: the adapter was also written alone, for that GGUF;
+ *                          pooled: the ways of pooling below
  *   NAME.gguf, NAME/       F32, as the exporters write them
  *   NAME-adapter.gguf      where there is a base
  *   NAME-q8_0...           of some families: with an adapter that is written alone, on a base in q8_0
  *   NAME.outputs           f32 [T, V] logits, of an encoder [T, C]
+ *   NAME-mean.gguf ...     of some, for each way of pooling, and NAME-mean.outputs: f32 [C], the vector
  *   NAME.grads.safetensors without adapter: the gradients of all weights, of the mean cross entropy of the ids shifted by
  *                          one (an encoder's: through its word embeddings as the head)
  */
@@ -108,13 +110,20 @@ static ft_status adapt(ft_model *m, bool rslora)
     return FT_OK;
 }
 
-static ft_var *forward(ft_model *m, ft_tape *t)
+static const int32_t *tokens(void)
 {
     static int32_t ids[TOKENS];
-    int64_t start[] = {0, TOKENS};
     for (int64_t i = 0; i < TOKENS; i++)
         ids[i] = token(i);
-    return ft_model_forward(m, t, ids, TOKENS, &(ft_segments){.n = 1, .start = start}, NULL, false);
+    return ids;
+}
+
+static const int64_t whole[] = {0, TOKENS};
+static const ft_segments one_text = {.n = 1, .start = whole};
+
+static ft_var *forward(ft_model *m, ft_tape *t)
+{
+    return ft_model_forward(m, t, tokens(), TOKENS, &one_text, NULL, false);
 }
 
 static ft_status write_outputs(ft_model *m, ft_tape *t, const char *path, double *largest)
@@ -185,17 +194,18 @@ static ft_status export_as(ft_model *m, const ft_tokenizer *tok, const char *for
     return ft_exporter_named(format)->write(&r);
 }
 
-static void put_family(json_t *list, const ft_model *m, const char *name, double largest, bool adapted, const char *base)
+static void put_family(json_t *list, const ft_model *m, const char *name, double largest, bool adapted, const char *base,
+                       json_t *pooled)
 {
     json_t *ids = json_array();
     const ft_config *c = ft_model_config(m);
     for (int64_t i = 0; i < TOKENS; i++)
         json_array_append_new(ids, json_integer(token(i)));
-    json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:b, s:b, s:f, s:o, s:s*}", "name", name, "model_type",
+    json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:b, s:b, s:f, s:o, s:o, s:s*}", "name", name, "model_type",
                                           json_string_value(json_object_get(c->json, "model_type")), "vocab",
                                           (json_int_t)c->vocab_size, "hidden", (json_int_t)c->hidden_size, "adapted",
-                                          (int)adapted, "encoder", (int)ft_model_is_encoder(m), "largest", largest, "ids", ids,
-                                          "base", base));
+                                          (int)adapted, "encoder", (int)ft_model_is_encoder(m), "largest", largest, "ids", ids, "pooled",
+                                          pooled ? pooled : json_array(), "base", base));
 }
 
 /* The adapter alone, and what the model gives with it. */
@@ -222,9 +232,30 @@ static ft_status write_quantized(const char *dir, const ft_tokenizer *tok, ft_mo
     ft_status st = adapt(base, false);
     if (st == FT_OK)
         st = write_adapter(dir, base, t, name, &largest);
-    put_family(list, m, name, largest, true, name);
+    put_family(list, m, name, largest, true, name, NULL);
     ft_model_free(base);
     return st;
+}
+
+/* Named in `pooled`. */
+static ft_status write_pooled(ft_model *m, const ft_tokenizer *tok, ft_tape *t, const char *dir, const char *name, json_t *pooled)
+{
+    char path[1024];
+    bool encoder = ft_model_is_encoder(m);
+    for (int kind = FT_POOL_MEAN; kind <= FT_POOL_LAST; kind++) {
+        if (kind == (encoder ? FT_POOL_LAST : FT_POOL_CLS))
+            continue;
+        FT_RETURN(ft_model_set_pooling(m, &(ft_pooling){.kind = (ft_pool)kind}));
+        ft_tape_begin(t, false, 0, 0);
+        ft_var *x = ft_model_vectors(m, t, tokens(), TOKENS, &one_text, 0);
+        FT_RETURN(ft_tape_status(t));
+        snprintf(path, sizeof path, "%s/%s-%s.outputs", dir, name, ft_pool_name((ft_pool)kind));
+        FT_RETURN(ft_write_file(path, x->v, (size_t)x->cols * sizeof *x->v));
+        snprintf(path, sizeof path, "%s/%s-%s.gguf", dir, name, ft_pool_name((ft_pool)kind));
+        FT_RETURN(export_as(m, tok, "gguf", &ft_f32, path));
+        json_array_append_new(pooled, json_string(ft_pool_name((ft_pool)kind)));
+    }
+    return ft_model_set_pooling(m, &(ft_pooling){.kind = FT_POOL_NONE});
 }
 
 static ft_status write_family(const char *dir, const ft_tokenizer *tok, size_t f, bool adapted, json_t *list)
@@ -258,7 +289,10 @@ static ft_status write_family(const char *dir, const ft_tokenizer *tok, size_t f
     FT_RETURN(export_as(m, NULL, "hf", &ft_f32, path));
     snprintf(path, sizeof path, "%s/%s.gguf", dir, name);
     FT_RETURN(export_as(m, tok, "gguf", &ft_f32, path));
-    put_family(list, m, name, largest, adapted, alone ? families[f].name : NULL);
+    json_t *pooled = json_array();
+    if (strcmp(name, "llama") == 0 || strcmp(name, "bert") == 0)
+        FT_RETURN(write_pooled(m, tok, t, dir, name, pooled));
+    put_family(list, m, name, largest, adapted, alone ? families[f].name : NULL, pooled);
     ft_tape_free(t);
     ft_model_free(m);
     return FT_OK;

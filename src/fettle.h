@@ -12,6 +12,7 @@
 #include "tensor/tensor.h"
 #include "kernel/kernel.h"
 #include "grad/grad.h"
+#include "grad/vectors.h"
 #include "file/container.h"
 #include "file/json.h"
 #include "file/lines.h"

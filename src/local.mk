@@ -19,7 +19,7 @@ EXTRA_DIST += src/rooms.txt
 # Public headers keep their rooms: <includedir>/fettle/room/file.h, found through fettle.pc.
 public_headers = src/fettle.h \
 	src/base/human.h src/base/mem.h src/base/os.h src/base/rng.h src/base/status.h src/base/str.h src/base/threads.h \
-	src/tensor/tensor.h src/kernel/kernel.h src/grad/grad.h src/file/container.h src/file/json.h src/file/lines.h \
+	src/tensor/tensor.h src/kernel/kernel.h src/grad/grad.h src/grad/vectors.h src/file/container.h src/file/json.h src/file/lines.h \
 	src/file/store.h src/recipe/recipe.h src/data/data.h src/text/tokenizer.h src/text/rows.h src/model/model.h \
 	src/model/pooling.h src/score/score.h src/train/train.h src/export/export.h
 

@@ -99,7 +99,7 @@ bool ft_tape_is_dry(const ft_tape *t);
  * there, so that one mask serves a step however it is cut. */
 void ft_tape_first_token(ft_tape *t, int64_t first);
 ft_status ft_tape_status(const ft_tape *t);
-/* Walks the records backward. The step's losses (ft_op_head_loss) are the roots. Adds to param->grad. */
+/* Walks the records backward. The step's losses (ft_op_head_loss, ft_op_vector_loss) are the roots. Adds to param->grad. */
 ft_status ft_tape_backward(ft_tape *t);
 /* Memory of the largest step so far, and of it: what is kept from forward to backward, gradients and temporaries (the
  * logits of a chunk among them, told apart too); what the tape holds besides (panels, tables, records). Records of this

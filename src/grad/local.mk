@@ -18,4 +18,6 @@ src_libfettle_la_SOURCES += \
 	%D%/rope.c \
 	%D%/rows.c \
 	%D%/scale.c \
-	%D%/tape.c %D%/tape.h
+	%D%/tape.c %D%/tape.h \
+	%D%/vector_loss.c \
+	%D%/vector_losses.c %D%/vector_losses.def %D%/vectors.h

@@ -11,7 +11,7 @@
 #define FETTLE_GRAD_TAPE_H
 
 #include "base/threads.h"
-#include "grad/grad.h"
+#include "grad/vectors.h"
 #include "kernel/kernel.h"
 
 typedef struct ft_node ft_node;
@@ -25,6 +25,7 @@ typedef struct ft_op_case {
     float dropout, softcap, plus;
     bool bias, bidirectional;
     ft_gate gate;
+    const ft_vector_objective *objective; /* of vector_loss */
 } ft_op_case;
 
 typedef struct ft_op {
@@ -39,6 +40,10 @@ typedef struct ft_op {
 #include "grad/ops.def"
 #undef FT_OP
 extern const ft_op *const ft_grad__ops[]; /* the table, NULL at its end */
+
+#define FT_VECTOR_LOSS(name) extern const ft_vector_loss ft_vector_loss_##name;
+#include "grad/vector_losses.def"
+#undef FT_VECTOR_LOSS
 
 enum { FT_NODE_INPUTS = 3 };
 struct ft_node {

@@ -516,6 +516,102 @@ static void head_loss_reference(const problem *p, double *const *in, double *out
 
 const proof proof_head_loss = {&ft_grad__head_loss, head_loss_shape, head_loss_run, head_loss_reference};
 
+/* ---- vector_loss: rows of c->out texts; two rows share an anchor, two a positive ---- */
+
+static void vector_loss_shape(problem *p)
+{
+    p->n = 1;
+    p->in[0] = (input){p->c->T, p->c->in, false, NULL};
+    p->out = 1;
+    for (int64_t i = 0; i < p->c->T; i++)
+        p->index[i] = i;
+    if (p->c->T >= 4 * p->c->out) {
+        p->index[2 * p->c->out] = p->index[p->c->out];
+        p->index[3 * p->c->out + 1] = p->index[1];
+    }
+}
+
+static float score_of(int64_t r)
+{
+    return (float)(r % 4) / 4;
+}
+
+static ft_var *vector_loss_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    ft_loss loss = {0};
+    int64_t first[64], n = p->c->T / p->c->out;
+    float score[64];
+    for (int64_t r = 0; r <= n; r++) {
+        first[r] = r * p->c->out;
+        score[r] = score_of(r);
+    }
+    ft_vector_rows rows = {.n = n, .first = first, .text = p->index, .score = p->c->objective->loss->scored ? score : NULL};
+    ck_assert_ok(ft_op_vector_loss(t, x[0], &rows, p->c->objective, PROOF_WEIGHT, &loss));
+    ck_assert_int_eq(loss.count, n);
+    p->loss = loss.sum;
+    return NULL;
+}
+
+static double cosine_of(const double *a, const double *b, int64_t n)
+{
+    double ab = 0, aa = 0, bb = 0;
+    for (int64_t i = 0; i < n; i++) {
+        ab += a[i] * b[i];
+        aa += a[i] * a[i];
+        bb += b[i] * b[i];
+    }
+    return ab / sqrt(aa * bb);
+}
+
+/* Text i as a candidate for row r of infonce. */
+static bool competes(const problem *p, int64_t r, int64_t i)
+{
+    const int64_t *text = p->index, n = p->c->out, anchor = r * n, other = i / n * n;
+    if (i == other)
+        return false;
+    return i == anchor + 1 || (text[i] != text[anchor + 1] && text[i] != text[anchor] &&
+                               !(i == other + 1 && text[other] == text[anchor]));
+}
+
+static double vector_loss_of(const problem *p, const double *y, int64_t dim)
+{
+    const ft_vector_objective *o = p->c->objective;
+    int64_t C = p->c->in, n = p->c->out, T = p->c->T;
+    const char *name = o->loss->name;
+    double total = 0, pairs = 1;
+#define COS(i, j) cosine_of(y + (i) * C, y + (j) * C, dim)
+    for (int64_t a = 0; a < T; a += n) {
+        double own = COS(a, a + 1), sum = 0;
+        if (strcmp(name, "infonce") == 0) {
+            for (int64_t i = 0; i < T; i++)
+                sum += competes(p, a / n, i) ? exp(o->scale * COS(a, i)) : 0;
+            total += log(sum) - o->scale * own;
+        } else if (strcmp(name, "triplet") == 0) {
+            for (int64_t i = a + 2; i < a + n; i++)
+                total += fmax(0, o->margin + COS(a, i) - own) / (double)(n - 2);
+        } else if (strcmp(name, "cosine") == 0) {
+            total += (own - score_of(a / n)) * (own - score_of(a / n));
+        } else {
+            for (int64_t b = 0; b < T; b += n)
+                pairs += score_of(a / n) > score_of(b / n) ? exp(o->scale * (COS(b, b + 1) - own)) : 0;
+        }
+    }
+#undef COS
+    return strcmp(name, "cosent") == 0 ? log(pairs) * (double)(T / n) : total;
+}
+
+static void vector_loss_reference(const problem *p, double *const *in, double *out)
+{
+    const ft_vector_objective *o = p->c->objective;
+    out[0] = 0;
+    for (size_t i = 0; i < o->n_dims; i++)
+        out[0] += vector_loss_of(p, in[0], o->dims[i]) / (double)o->n_dims;
+    if (!o->n_dims)
+        out[0] = vector_loss_of(p, in[0], p->c->in);
+}
+
+const proof proof_vector_loss = {&ft_grad__vector_loss, vector_loss_shape, vector_loss_run, vector_loss_reference};
+
 /* ---- block: x + rmsnorm(x), replayed ---- */
 
 static ft_var *residual_norm(ft_tape *t, ft_var *x, void *ctx, int64_t layer)

@@ -267,9 +267,14 @@ static double difference(const proof *f, const problem *p, const numbers *a, dou
     return (up - down) / (2 * step);
 }
 
+static bool is_root(const ft_op *op)
+{
+    return op == &ft_grad__head_loss || op == &ft_grad__vector_loss;
+}
+
 static bool has_gradient(const proof *f, const problem *p, int i)
 {
-    return (f->op->backward || f->op == &ft_grad__head_loss) && !(p->in[i].param && p->in[i].dtype);
+    return (f->op->backward || is_root(f->op)) && !(p->in[i].param && p->in[i].dtype);
 }
 
 static void make_expectation(expectation *e, const proof *f, const problem *p, const numbers *a)
@@ -330,7 +335,7 @@ static void check_again(const proof *f, problem *p, numbers *a, const outcome *f
 {
     outcome o;
     ft_threads_set(threads);
-    run(&o, f, p, a, h, f->op->backward || f->op == &ft_grad__head_loss);
+    run(&o, f, p, a, h, f->op->backward || is_root(f->op));
     same_bits(f, p, first, &o, what);
     free_outcome(&o);
     ft_threads_set(0);
@@ -339,7 +344,7 @@ static void check_again(const proof *f, problem *p, numbers *a, const outcome *f
 static void check_on_this_path(const proof *f, problem *p, numbers *a, expectation *e)
 {
     outcome o, twice;
-    bool backward = f->op->backward || f->op == &ft_grad__head_loss;
+    bool backward = f->op->backward || is_root(f->op);
     run(&o, f, p, a, LEAVES, backward);
     if (!e->out)
         make_expectation(e, f, p, a); /* after a run: that is when dropout masks are known */

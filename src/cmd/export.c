@@ -121,7 +121,8 @@ const ft_cmd ft_cmd_export = {
     .name = "export",
     .summary = "merge and write a GGUF, a Hugging Face directory or an adapter",
     .about = "Writes a model, with its adapter merged in f32, tensor by tensor. A run folder is its base with its "
-             "adapter. The tokenizer is carried over byte for byte. The sampling options become parameters of the "
+             "adapter; after a qlora run it is merged into the base as the adapter saw it, quantized and decoded, which "
+             "is what was scored. The tokenizer is carried over byte for byte. The sampling options become parameters of the "
              "Modelfile.",
     .options = options,
     .example = "fettle export runs/defects --format gguf --quant q8_0 --out defects.gguf\n"

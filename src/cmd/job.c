@@ -112,13 +112,24 @@ static ft_status fresh_adapter(ft_job *j)
     return ft_adapter_attach(j->model, &j->plan.adapter);
 }
 
+/* An adapter makes up for what its base lost when that was quantized. */
+static ft_status say_other_base(const ft_plan *p)
+{
+    const ft_dtype *was;
+    FT_RETURN(ft_adapter_base_dtype(&was, p->lora_model_dir));
+    if (was && was != p->quantize_base)
+        ft_note(FT_WARN, "%s was trained beside a base in %s, here it is %s: give adapter: qlora and quantize_base: %s",
+                p->lora_model_dir, was->name, p->quantize_base ? p->quantize_base->name : "as stored", was->name);
+    return FT_OK;
+}
+
 static ft_status continue_adapter(ft_job *j)
 {
     const ft_plan *p = &j->plan;
     FT_RETURN(ft_context(ft_adapter_load(j->model, p->lora_model_dir, true), "%s: lora_model_dir",
                          ft_recipe_place(p->recipe, "lora_model_dir", 0)));
     ft_adapter_set_dropout(j->model, p->adapter.dropout);
-    return FT_OK;
+    return say_other_base(p);
 }
 
 static ft_status open_weights(ft_job *j, bool train)

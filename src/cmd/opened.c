@@ -7,7 +7,11 @@
 ft_status ft_opened_model(ft_model **out, const ft_args *a)
 {
     const char *adapter = ft_args_text(a, "adapter");
-    FT_RETURN(ft_model_open(out, ft_args_text(a, "MODEL"), NULL));
+    bool stored = ft_args_given(a, "stored-base");
+    ft_model_options o = {.stored_base = stored || adapter}; /* which of the two adapters counts */
+    if (adapter && !stored)
+        FT_RETURN(ft_adapter_base_dtype(&o.quantize_base, adapter));
+    FT_RETURN(ft_model_open(out, ft_args_text(a, "MODEL"), &o));
     if (!adapter)
         return FT_OK;
     ft_adapter_detach(*out); /* a run folder's own */

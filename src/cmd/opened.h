@@ -68,6 +68,11 @@ void ft_opened_close(ft_opened *o);
     {                                                                                                                  \
         "adapter", FT_ARG_FILE, .argument = "PATH",                                                                    \
                                 .help = "an adapter to put on the model: a PEFT directory or a GGUF adapter"           \
+    },                                                                                                                 \
+    {                                                                                                                  \
+        "stored-base", FT_ARG_FLAG,                                                                                    \
+            .help = "with the adapter of a qlora run: the base as it is stored, not as the adapter saw it "            \
+                    "(quantize_base)"                                                                                  \
     }
 #define FT_TEMPLATE_OPTION                                                                                             \
     {                                                                                                                  \

@@ -186,7 +186,8 @@ ft_status ft_export__folder_mark(const ft_export__folder *f, const char *format,
     const char *base = ft_model_path(r->model);
     bool adapter = ft_exporter_named(format)->needs_adapter;
     char *way = adapter ? ft_path_relative(f->final, base) : NULL;
-    ft_origin o = {.format = format, .base_model = r->base_name ? r->base_name : base, .base_path = way};
+    ft_origin o = {.format = format, .base_model = r->base_name ? r->base_name : base, .base_path = way,
+                   .quantize_base = adapter ? ft_model_quantize_base(r->model) : NULL};
     ft_status st = adapter && !way ? ft_fail(FT_ENOMEM, "%s: no way to the base %s", f->final, base)
                                    : ft_origin_write(f->temporary, &o);
     ft_free(way);

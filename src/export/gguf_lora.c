@@ -97,6 +97,9 @@ static ft_status put_meta(ft_writer *w, const ft_export_request *r)
     FT_RETURN(ft_export__gguf_base(w, r->base_name));
     FT_RETURN(ft_writer_u32(w, "general.alignment", 32));
     FT_RETURN(ft_writer_u32(w, "general.file_type", ft_mix_file_type(r->dtype ? r->dtype : &ft_f32)));
+    const ft_dtype *held = ft_model_quantize_base(r->model);
+    if (held) /* by which --adapter opens the base as the adapter saw it */
+        FT_RETURN(ft_writer_str(w, "fettle.quantize_base", ft_str_of(held->name)));
     FT_RETURN(ft_writer_str(w, "adapter.type", ft_str_of("lora")));
     return ft_writer_f32(w, "adapter.lora.alpha", alpha_of(ft_adapter_spec_of(r->model)));
 }

@@ -1,6 +1,7 @@
 /* An adapter in a GGUF, as llama.cpp and Ollama take it.
  *
- *   general.type "adapter", general.architecture, adapter.type "lora", adapter.lora.alpha (0 or missing: a scale of 1)
+ *   general.type "adapter", general.architecture, adapter.type "lora", adapter.lora.alpha (0 or missing: a scale of 1),
+ *   fettle.quantize_base (where fettle wrote it: what the base was held in)
  *   NAME.lora_a [r, in], NAME.lora_b [out, r]     for each adapted weight NAME, as GGUF calls it
  *
  * Ranks may differ from weight to weight. The rows of B stand in the order that GGUF wants those of the weight in, and where
@@ -9,6 +10,7 @@
 #include "model/adapter.h"
 
 #include "base/os.h"
+#include "model/origin.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -149,5 +151,17 @@ ft_status ft_adapter__load_gguf(ft_model *m, const char *path, bool trainable)
     reader g = {.m = m, .path = path};
     ft_status st = load(&g, trainable);
     ft_container_close(g.file);
+    return st;
+}
+
+ft_status ft_adapter__gguf_base_dtype(const ft_dtype **dtype, const char *path)
+{
+    ft_container *file;
+    ft_str name;
+    FT_RETURN(ft_container_open(&file, path));
+    ft_status st = FT_OK;
+    if (ft_meta_str(ft_container_meta(file, "fettle.quantize_base"), &name))
+        st = ft_origin_dtype(dtype, name, path);
+    ft_container_close(file);
     return st;
 }

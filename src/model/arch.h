@@ -162,6 +162,7 @@ struct ft_model {
     bool outline;                     /* arrays of weights are only pointers: nobody may look behind them */
     struct ft_adapter *adapter;
     const ft_dtype *quantize_base;    /* ft_model_options */
+    bool stored_base;                 /* likewise */
     ft_linear_fn watch;               /* NULL: nobody looks on */
     void *watch_ctx;
     ft_pooling pooling;

@@ -186,6 +186,8 @@ static ft_status open_adapted(ft_model *m, const char *dir, bool trainable)
         return ft_fail(FT_EINPUT,
                        "%s: an adapter on a base: to train all weights, merge it first (fettle export --format hf)",
                        dir);
+    if (!m->quantize_base && !m->stored_base)
+        FT_RETURN(ft_adapter_base_dtype(&m->quantize_base, dir));
     FT_RETURN(base_of(&base, dir));
     ft_status st = open_base(m, base, dir);
     ft_free(base);
@@ -219,6 +221,7 @@ ft_status ft_model_open(ft_model **out, const char *path, const ft_model_options
         return FT_ENOMEM;
     ft_status st = FT_OK;
     m->quantize_base = options ? options->quantize_base : NULL;
+    m->stored_base = options && options->stored_base;
     if (m->quantize_base && options->trainable)
         st = ft_fail(FT_EINPUT, "%s: weights that are trained themselves cannot be held in %s", path, m->quantize_base->name);
     if (st == FT_OK)
@@ -349,6 +352,11 @@ void ft_model_free(ft_model *m)
 const ft_config *ft_model_config(const ft_model *m)
 {
     return &m->config;
+}
+
+const ft_dtype *ft_model_quantize_base(const ft_model *m)
+{
+    return m->quantize_base;
 }
 
 const char *ft_model_path(const ft_model *m)

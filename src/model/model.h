@@ -71,9 +71,10 @@ typedef struct ft_model_options {
      * not divide), encoded one tensor at a time; quantized ones stay as they are. NULL: as stored. FT_EINPUT with
      * trainable. */
     const ft_dtype *quantize_base;
+    bool stored_base; /* of a run folder or adapter: the base as stored, though the adapter saw it in fewer bits */
 } ft_model_options;
 /* path: an HF directory (config.json + safetensors), a .gguf, or a run folder (its model/ if it has one, else the base
- * named by adapter/adapter_config.json with that adapter attached). options may be NULL. */
+ * named by adapter/adapter_config.json, as the adapter saw it, with that adapter attached). options may be NULL. */
 ft_status ft_model_open(ft_model **out, const char *path, const ft_model_options *options);
 /* Random weights from a config.json (normal, std initializer_range or 0.02; residual outputs / sqrt(2 L)), all of them
  * trainable. */
@@ -87,6 +88,7 @@ ft_status ft_model_random(ft_model **out, json_t *config, const ft_dtype *dtype,
 ft_status ft_model_outline(ft_model **out, const char *path, bool trainable);
 void ft_model_free(ft_model *m);
 const ft_config *ft_model_config(const ft_model *m);
+const ft_dtype *ft_model_quantize_base(const ft_model *m); /* what it was opened with; NULL: as stored */
 const char *ft_model_path(const ft_model *m); /* directory or file the weights came from */
 /* Where the tokenizer lies: the HF directory or the .gguf. */
 const char *ft_model_tokenizer_path(const ft_model *m);
@@ -160,6 +162,8 @@ ft_status ft_adapter_attach(ft_model *m, const ft_adapter_spec *spec);
 /* A PEFT directory, or a GGUF that holds a LoRA adapter; trainable: continue training it. Shapes, names and values are
  * checked against the model. */
 ft_status ft_adapter_load(ft_model *m, const char *path, bool trainable);
+/* What the base of the adapter at path was held in while it was trained (quantize_base); NULL: as stored, or not said. */
+ft_status ft_adapter_base_dtype(const ft_dtype **dtype, const char *path);
 /* Of what is attached: the share of its inputs that is dropped in training. */
 void ft_adapter_set_dropout(ft_model *m, double dropout);
 void ft_adapter_detach(ft_model *m);

@@ -23,7 +23,8 @@ ft_status ft_origin_write(const char *dir, const ft_origin *o)
     if (!path)
         goto done;
     if (put(json, "program", program) || put(json, "version", PACKAGE_VERSION) || put(json, "format", o->format) ||
-        put(json, "base_model", o->base_model) || put(json, "base_path", o->base_path)) {
+        put(json, "base_model", o->base_model) || put(json, "base_path", o->base_path) ||
+        put(json, "quantize_base", o->quantize_base ? o->quantize_base->name : NULL)) {
         st = ft_fail(FT_ENOMEM, "%s: a name is no UTF-8, or no memory", path);
         goto done;
     }
@@ -77,5 +78,28 @@ ft_status ft_origin_base(char **base, const char *dir)
         ft_free(*base);
         *base = NULL;
     }
+    return st;
+}
+
+ft_status ft_origin_dtype(const ft_dtype **dtype, ft_str name, const char *where)
+{
+    for (size_t i = 0; ft_dtypes[i]; i++)
+        if (ft_str_is(name, ft_dtypes[i]->name)) {
+            *dtype = ft_dtypes[i];
+            return FT_OK;
+        }
+    return ft_fail(FT_EUNSUPPORTED, "%s: quantize_base \"%.*s\" is no type that is known here", where, (int)name.n, name.p);
+}
+
+ft_status ft_origin_quantize_base(const ft_dtype **dtype, const char *dir)
+{
+    json_t *json;
+    const char *name = NULL;
+    *dtype = NULL;
+    FT_RETURN(read_ours(&json, dir));
+    ft_status st = json ? ft_json_str(json, "quantize_base", ft_origin_file, NULL, &name) : FT_OK;
+    if (st == FT_OK && name)
+        st = ft_origin_dtype(dtype, ft_str_of(name), dir);
+    json_decref(json);
     return st;
 }

@@ -7,6 +7,7 @@
 #include "model/adapter.h"
 
 #include "base/os.h"
+#include "model/origin.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -359,4 +360,10 @@ ft_status ft_adapter_load(ft_model *m, const char *path, bool trainable)
     if (st != FT_OK && !had)
         ft_adapter_detach(m);
     return st;
+}
+
+ft_status ft_adapter_base_dtype(const ft_dtype **dtype, const char *path)
+{
+    *dtype = NULL;
+    return ft_is_dir(path) ? ft_origin_quantize_base(dtype, path) : ft_adapter__gguf_base_dtype(dtype, path);
 }

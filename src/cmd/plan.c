@@ -156,6 +156,7 @@ static ft_status plan_model(ft_plan *p, ft_recipe *r)
                                    .alpha = float_of(r, "lora_alpha"),
                                    .dropout = float_of(r, "lora_dropout"),
                                    .rslora = bool_of(r, "use_rslora"),
+                                   .dora = bool_of(r, "use_dora"),
                                    .target_modules = p->targets,
                                    .modules_to_save = p->saved,
                                    .seed = (uint64_t)int_of(r, "seed")};

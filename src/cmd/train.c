@@ -67,12 +67,23 @@ static void say_model(const ft_job *j)
            j->plan.quantize_base ? " (qlora)" : j->plan.has_adapter ? " (lora)" : "");
 }
 
+/* What an export cannot hold of the adapter is better known now than when the training is done. */
+static ft_status check_exports(const ft_job *j)
+{
+    const ft_plan *p = &j->plan;
+    for (size_t i = 0; i < p->n_exports; i++)
+        FT_RETURN(ft_context(ft_exporter_check_adapter(p->exports[i].exporter, j->model), "%s: export",
+                             ft_recipe_place(p->recipe, "export.format", i)));
+    return FT_OK;
+}
+
 static ft_status set_up(session *s)
 {
     ft_job *j = &s->job;
     FT_RETURN(ft_job_data(j));
     FT_RETURN(ft_job_fit_metrics(j));
     FT_RETURN(ft_job_model(j, true));
+    FT_RETURN(check_exports(j));
     FT_RETURN(ft_job_rows(j));
     FT_RETURN(fit_memory(j));
     if (!j->meter.json) {

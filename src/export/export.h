@@ -160,6 +160,7 @@ typedef struct ft_exporter {
     const char *name; /* "gguf" "gguf-lora" "hf" "peft" */
     const char *help;
     bool needs_adapter;
+    bool updates_only;  /* it has no place for what an adapter holds besides low-rank updates */
     const char *suffix; /* of the file that it writes; NULL: it writes a directory */
     const char *quant;  /* the type where none is asked for; NULL: as the base is stored */
     const char *dtypes; /* what it writes, by the names of mixes: "f32|f16|bf16" */
@@ -169,6 +170,8 @@ extern const ft_exporter *const ft_exporters[]; /* NULL at the end */
 const ft_exporter *ft_exporter_named(const char *name);
 /* Is a mix of this name one that an exporter writes? */
 bool ft_exporter_writes(const ft_exporter *e, const char *name);
+/* Before the work: FT_EUNSUPPORTED when the exporter has no place for all that is attached. */
+ft_status ft_exporter_check_adapter(const ft_exporter *e, const ft_model *m);
 /* Before the work: FT_EINPUT when what stands under the name is nothing that the exporter may replace. */
 ft_status ft_exporter_check_path(const ft_exporter *e, const char *path);
 

@@ -34,6 +34,16 @@ ft_status ft_exporter_check_path(const ft_exporter *e, const char *path)
     return ft_is_dir(path) ? ft_fail(FT_EINPUT, "%s: is a directory, a file is to be written", path) : FT_OK;
 }
 
+ft_status ft_exporter_check_adapter(const ft_exporter *e, const ft_model *m)
+{
+    const ft_adapter_spec *s = ft_adapter_spec_of(m);
+    if (!e->updates_only || !s || (!s->dora && !s->n_save))
+        return FT_OK;
+    return ft_fail(FT_EUNSUPPORTED,
+                   "%s holds low-rank updates alone, this adapter has %s: export a merged model (gguf, hf) or peft", e->name,
+                   s->dora ? "magnitudes (use_dora)" : "trained modules (modules_to_save)");
+}
+
 /* Is there anything at both, and is it the same? */
 static bool same_place(const char *a, const char *b)
 {
@@ -49,6 +59,7 @@ ft_status ft_export__check(const ft_export_request *r, const ft_exporter *e)
     if (e->needs_adapter && !ft_adapter_attached(r->model))
         return ft_fail(FT_EINPUT, "%s: the %s export needs an adapter and the model has none", ft_model_path(r->model),
                        e->name);
+    FT_RETURN(ft_exporter_check_adapter(e, r->model));
     if (same_place(r->path, ft_model_path(r->model)))
         return ft_fail(FT_EINPUT, "%s: the export would replace the model it is made from", r->path);
     if (ft_adapter_path(r->model) && same_place(r->path, ft_adapter_path(r->model)))

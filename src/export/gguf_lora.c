@@ -23,18 +23,6 @@ static float alpha_of(const ft_adapter_spec *s)
     return (float)(s->rslora ? s->alpha * sqrt((double)s->r) : s->alpha);
 }
 
-/* Trained copies of whole weights have no place in such a file. */
-static ft_status check(const ft_export_request *r)
-{
-    const ft_adapter_spec *s = ft_adapter_spec_of(r->model);
-    if (s->n_save)
-        return ft_fail(FT_EUNSUPPORTED,
-                       "%s: the adapter has trained modules (modules_to_save: %s%s), a GGUF adapter holds low-rank updates "
-                       "only: export a merged model (gguf, hf) or peft",
-                       r->path, s->modules_to_save[0], s->n_save > 1 ? ", ..." : "");
-    return FT_OK;
-}
-
 static ft_status add(ft_export__plan *plan, const ft_export_request *r, const char *name, const char *suffix,
                      const ft_param *p, const int64_t *order, float scale)
 {
@@ -124,7 +112,6 @@ static ft_status write_gguf_lora(const ft_export_request *r)
     char *base = NULL;
     ft_status st = FT_OK;
     FT_TRY(ft_export__check(r, &ft_exporter_gguf_lora));
-    FT_TRY(check(r));
     FT_TRY(ft_model_gguf_remarks(r->model, r->path));
     FT_TRY(collect(&plan, r));
     FT_TRY(ft_mkdirs_for(r->path));
@@ -155,6 +142,7 @@ const ft_exporter ft_exporter_gguf_lora = {
     .name = "gguf-lora",
     .help = "the LoRA adapter alone, as llama.cpp and Ollama add it to its base, with a Modelfile that names both",
     .needs_adapter = true,
+    .updates_only = true,
     .suffix = "-lora.gguf",
     .quant = "f32",
     .dtypes = "f32|f16|bf16",

@@ -1,7 +1,8 @@
 /* Merging: rows of a weight as the tuned model sees them, in f32.
  *
  * W + scale * B A: the delta of a row is summed over the rank first and added to W once, so that a small update keeps
- * its low bits until the last rounding. A saved module replaces W. Nothing larger than the rows asked for is held, and
+ * its low bits until the last rounding. With DoRA the row is then made as long as its magnitude says. A saved module
+ * replaces W. Nothing larger than the rows asked for is held, and
  * A and B where they are not stored as f32.
  */
 #include "export/internal.h"
@@ -9,6 +10,7 @@
 #include "base/threads.h"
 #include "kernel/kernel.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { COLUMNS = 512 }; /* of A at a time: R * COLUMNS floats stay in cache */
@@ -21,8 +23,20 @@ typedef struct merge {
     const float *a; /* [rank, in], NULL: no adapter */
     const float *b; /* [rows of w, rank] */
     float scale;
-    float *out; /* [rows asked for, in] */
+    const float *magnitude; /* [rows of w], NULL: no DoRA */
+    float *out;             /* [rows asked for, in] */
 } merge;
+
+/* x [n] to this norm. */
+static void stretch(float *x, int64_t n, float norm)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    float factor = (float)((double)norm / sqrt(fmax(sum, 1e-30)));
+    for (int64_t i = 0; i < n; i++)
+        x[i] *= factor;
+}
 
 static void merge_row(void *ctx, int64_t i)
 {
@@ -36,6 +50,8 @@ static void merge_row(void *ctx, int64_t i)
         m->kernels->rows_mix(delta, m->a + j0, m->in, m->rank, m->b + row * m->rank, n);
         m->kernels->axpy(out + j0, m->scale, delta, n);
     }
+    if (m->magnitude)
+        stretch(out, m->in, m->magnitude[row]);
 }
 
 /* A tensor as f32: in place where it is stored so, else in *own (ft_free). */
@@ -57,6 +73,8 @@ ft_status ft_export__merge(ft_model *model, const ft_param *weight, const int64_
     merge m = {.kernels = ft_kernels_active(), .w = saved ? &saved->t : &weight->t, .order = order, .r0 = r0, .out = out};
     m.in = ft_tensor_cols(m.w);
     if (!saved && ft_adapter_on(model, weight, &a, &b, &m.scale)) {
+        const ft_param *magnitude = ft_adapter_magnitude(model, weight);
+        m.magnitude = magnitude ? magnitude->t.data : NULL;
         m.rank = ft_tensor_rows(&a->t);
         m.a = as_f32(&a->t, &own_a);
         m.b = as_f32(&b->t, &own_b);

@@ -1,7 +1,7 @@
 /* The peft exporter: the adapter as PEFT writes it.
  *
  * adapter_model.safetensors, f32:  base_model.model.NAME.lora_A.weight [r, in], .lora_B.weight [out, r] for an adapted
- * NAME.weight, and base_model.model.NAME.weight for a saved module. adapter_config.json has every key that PEFT writes;
+ * NAME.weight, with DoRA .lora_magnitude_vector [out], and base_model.model.NAME.weight for a saved module. adapter_config.json has every key that PEFT writes;
  * the scale is alpha / r, with use_rslora alpha / sqrt(r). README.md is a short model card.
  */
 #include "export/internal.h"
@@ -44,7 +44,7 @@ static ft_str module_of(const ft_param *weight)
 static ft_status collect(ft_export__plan *t, ft_model *m)
 {
     size_t n = ft_model_count(m);
-    *t = (ft_export__plan){.p = ft_alloc(2 * n + 1, sizeof *t->p), .arena = ft_arena_new(1 << 16, 0)};
+    *t = (ft_export__plan){.p = ft_alloc(3 * n + 1, sizeof *t->p), .arena = ft_arena_new(1 << 16, 0)};
     if (!t->p || !t->arena)
         return FT_ENOMEM;
     for (size_t i = 0; i < n; i++) {
@@ -59,6 +59,8 @@ static ft_status collect(ft_export__plan *t, ft_model *m)
             FT_RETURN(add(t, a, module_of(w), ".lora_A.weight"));
             FT_RETURN(add(t, b, module_of(w), ".lora_B.weight"));
         }
+        if (ft_adapter_magnitude(m, w))
+            FT_RETURN(add(t, ft_adapter_magnitude(m, w), module_of(w), ".lora_magnitude_vector"));
     }
     return FT_OK;
 }
@@ -231,6 +233,7 @@ static ft_status config_of(json_t **out, const ft_export_request *r, ft_export__
     failed |= json_object_set_new(*out, "r", json_integer(s->r));
     if (ft_model_is_encoder(r->model))
         failed |= json_object_set_new(*out, "task_type", json_string("FEATURE_EXTRACTION"));
+    failed |= json_object_set_new(*out, "use_dora", json_boolean(s->dora));
     failed |= json_object_set_new(*out, "use_rslora", json_boolean(s->rslora));
     return failed ? ft_fail(FT_ENOMEM, "adapter_config.json: a name is no UTF-8, or no memory") : FT_OK;
 }
@@ -263,8 +266,9 @@ static ft_status write_card(const ft_export__folder *f, const ft_export_request 
     FT_TRY(ft_buf_printf(&b, "---\nbase_model: %s\nlibrary_name: peft\npipeline_tag: %s\ntags:\n- lora\n---\n\n",
                          quoted, encoder ? "feature-extraction" : "text-generation"));
     FT_TRY(ft_buf_printf(&b, "# %s\n\n", r->name && *r->name ? r->name : ft_path_base(r->path)));
-    FT_TRY(ft_buf_printf(&b, "A LoRA adapter (r = %lld, alpha = %g%s) for the base model named above, made with fettle.\n\n",
-                         (long long)s->r, s->alpha, s->rslora ? ", rank-stabilized" : ""));
+    FT_TRY(ft_buf_printf(&b, "A LoRA adapter (r = %lld, alpha = %g%s%s) for the base model named above, made with fettle.\n\n",
+                         (long long)s->r, s->alpha, s->rslora ? ", rank-stabilized" : "",
+                         s->dora ? ", with magnitudes (DoRA)" : ""));
     FT_TRY(ft_buf_printf(&b,
                          "```python\nfrom peft import PeftModel\nfrom transformers import %s\n\n"
                          "base = %s.from_pretrained(\"BASE\")\n"

@@ -157,6 +157,9 @@ ft_var *ft_op_attention(ft_tape *t, ft_var *q, ft_var *k, ft_var *v, const ft_at
                         const ft_segments *seg, ft_kv *kv);
 /* act(gate) * up, both [T, F]. */
 ft_var *ft_op_glu(ft_tape *t, ft_var *gate, ft_var *up, ft_gate act);
+/* y [T, out] * magnitude / norm (+ bias), all three [out]; norm, which lives until the backward walk, is a constant of it.
+ * bias may be NULL. */
+ft_var *ft_op_dora(ft_tape *t, ft_var *y, ft_param *magnitude, const float *norm, ft_param *bias);
 /* x / 2 (1 + erf(x / sqrt 2)). */
 ft_var *ft_op_gelu(ft_tape *t, ft_var *x);
 /* a x. */

@@ -3,6 +3,7 @@ src_libfettle_la_SOURCES += \
 	%D%/attention.c %D%/attention.h %D%/attention_grad.c \
 	%D%/block.c \
 	%D%/columns.c \
+	%D%/dora.c \
 	%D%/embedding.c \
 	%D%/gelu.c \
 	%D%/glu.c \

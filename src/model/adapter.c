@@ -6,6 +6,9 @@
  */
 #include "model/adapter.h"
 
+#include "base/threads.h"
+
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -241,6 +244,44 @@ static void free_param(ft_param *p)
     ft_free(p->grad);
 }
 
+typedef struct row_squares {
+    const ft_tensor *w;
+    float *rows; /* [threads, in] */
+    float *out;  /* [rows of w] */
+} row_squares;
+
+static void square_row(void *ctx, int64_t r)
+{
+    const row_squares *j = ctx;
+    int64_t n = ft_tensor_cols(j->w);
+    float *x = j->rows + (int64_t)ft_thread_id() * n;
+    double sum = 0;
+    ft_tensor_decode_rows(j->w, r, r + 1, x);
+    for (int64_t i = 0; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    j->out[r] = (float)sum;
+}
+
+/* The norms of the rows of W are what the magnitude begins with. An outline has no rows to look at. */
+static ft_status add_magnitude(ft_model *m, ft_adapted *at)
+{
+    const ft_tensor *w = &at->on->p.t;
+    int64_t out = w->shape[0];
+    row_squares j = {.w = w};
+    FT_RETURN(make_param(&at->magnitude, ft_strf("base_model.model.%.*s.lora_magnitude_vector",
+                                                 (int)ft_weights__module(at->on->name), at->on->name),
+                         1, &out, m->adapter->trainable));
+    at->squares = j.out = ft_alloc((size_t)out, sizeof *at->squares);
+    at->norms = ft_alloc((size_t)out, sizeof *at->norms);
+    j.rows = ft_alloc((size_t)ft_threads(), (size_t)w->shape[1] * sizeof *j.rows);
+    if (at->squares && at->norms && j.rows && !m->outline)
+        ft_parallel(out, square_row, &j);
+    for (int64_t o = 0; at->squares && o < out; o++)
+        ((float *)at->magnitude.t.data)[o] = sqrtf(at->squares[o]);
+    ft_free(j.rows);
+    return at->squares && at->norms && j.rows ? FT_OK : FT_ENOMEM;
+}
+
 ft_status ft_adapter__add(ft_model *m, ft_weight *w, int64_t r, double alpha)
 {
     ft_adapter *a = m->adapter;
@@ -252,7 +293,8 @@ ft_status ft_adapter__add(ft_model *m, ft_weight *w, int64_t r, double alpha)
     at->scale = a->kind->scale(r, alpha, a->spec.rslora);
     w->adapted = at;
     FT_RETURN(make_param(&at->a, ft_strf("base_model.model.%.*s.lora_A.weight", n, w->name), 2, shape_a, a->trainable));
-    return make_param(&at->b, ft_strf("base_model.model.%.*s.lora_B.weight", n, w->name), 2, shape_b, a->trainable);
+    FT_RETURN(make_param(&at->b, ft_strf("base_model.model.%.*s.lora_B.weight", n, w->name), 2, shape_b, a->trainable));
+    return a->spec.dora ? add_magnitude(m, at) : FT_OK;
 }
 
 ft_status ft_adapter__save(ft_model *m, ft_weight *w)
@@ -352,6 +394,9 @@ void ft_adapter_detach(ft_model *m)
     for (size_t i = 0; i < a->n_parts; i++) {
         free_param(&a->parts[i].a);
         free_param(&a->parts[i].b);
+        free_param(&a->parts[i].magnitude);
+        ft_free(a->parts[i].squares);
+        ft_free(a->parts[i].norms);
     }
     for (size_t i = 0; i < a->n_saved; i++)
         free_param(&a->saved[i].p);
@@ -397,6 +442,12 @@ bool ft_adapter_on(ft_model *m, const ft_param *weight, ft_param **a, ft_param *
     *b = &at->b;
     *scale = at->scale;
     return true;
+}
+
+ft_param *ft_adapter_magnitude(ft_model *m, const ft_param *weight)
+{
+    ft_adapted *at = ((const ft_weight *)weight)->adapted;
+    return m->adapter && at && at->magnitude.t.data ? &at->magnitude : NULL;
 }
 
 ft_param *ft_adapter_saved(ft_model *m, const ft_param *weight)

@@ -10,9 +10,12 @@
 
 enum { FT_MAX_RANK = 1 << 16 };
 
-/* On one linear: a [r, in], b [out, r]. */
+/* On one linear: a [r, in], b [out, r]; with DoRA magnitude [out], else its data are NULL. */
 typedef struct ft_adapted {
-    ft_param a, b;
+    ft_param a, b, magnitude;
+    float *squares; /* DoRA: [out], the squared norms of the rows of W */
+    float *norms;   /* DoRA: [out], the norms of the rows of W + scale B A, kept where the adapter is frozen */
+    bool has_norms;
     ft_weight *on;
     float scale;
     uint32_t site; /* number among the adapted linears: keys init and dropout */
@@ -27,8 +30,8 @@ typedef struct ft_saved {
 typedef struct ft_adapter_kind {
     const char *name;      /* in recipes */
     const char *peft_type; /* in adapter_config.json */
-    /* y [T, out] with the adapter's share of x [T, in] added. */
-    ft_var *(*apply)(ft_tape *t, ft_var *y, ft_var *x, const struct ft_adapter *adapter, ft_adapted *at);
+    /* y [T, out] = x [T, in] W^T with the adapter's share and the bias (NULL: none) added. */
+    ft_var *(*apply)(ft_tape *t, ft_var *y, ft_var *x, const struct ft_adapter *adapter, ft_adapted *at, ft_param *bias);
     /* First values of a fresh adapter. */
     void (*init)(ft_adapted *at, uint64_t seed);
     /* Scale on the update for rank and alpha. */
@@ -51,7 +54,7 @@ typedef struct ft_adapter {
 /* Begins an adapter with nothing on it: copies spec, freezes the base. FT_EINPUT when one is attached. On a later
  * failure the caller detaches. */
 ft_status ft_adapter__begin(ft_model *m, const ft_adapter_spec *spec, bool trainable);
-/* A (zero) and B (zero) on a linear; a trained copy of a weight, with its present values. */
+/* A (zero), B (zero) and, with DoRA, the magnitude of W on a linear; a trained copy of a weight, with its present values. */
 ft_status ft_adapter__add(ft_model *m, ft_weight *w, int64_t r, double alpha);
 ft_status ft_adapter__save(ft_model *m, ft_weight *w);
 /* FT_ENUMERIC when a value of a tensor that is to be read into an adapter is not finite. where: the file. */

@@ -402,13 +402,13 @@ ft_status ft_model__list_trainable(ft_model *m)
 {
     m->n_trainable = 0;
     ft_free(m->trainable);
-    m->trainable = ft_alloc(2 * m->n, sizeof *m->trainable);
+    m->trainable = ft_alloc(3 * m->n, sizeof *m->trainable);
     if (!m->trainable)
         return FT_ENOMEM;
     for (size_t i = 0; i < m->n; i++) {
         ft_weight *w = &m->weights[i];
         ft_param *of[] = {w->adapted ? &w->adapted->a : NULL, w->adapted ? &w->adapted->b : NULL,
-                          w->saved ? &w->saved->p : NULL, &w->p};
+                          w->adapted ? &w->adapted->magnitude : NULL, w->saved ? &w->saved->p : NULL, &w->p};
         for (size_t k = 0; k < FT_COUNT(of); k++)
             if (of[k] && of[k]->trainable)
                 m->trainable[m->n_trainable++] = of[k];

@@ -148,6 +148,7 @@ typedef struct ft_adapter_spec {
     int64_t r;
     double alpha, dropout;
     bool rslora;
+    bool dora; /* a trained magnitude for each row of W + scale B A */
     const char *const *target_modules; /* names ("q_proj") or "all-linear" */
     size_t n_targets;
     const int64_t *layers; /* the blocks, from 0, whose targets get an update */
@@ -175,6 +176,8 @@ const ft_adapter_spec *ft_adapter_spec_of(const ft_model *m);
 /* One adapted linear: the weight it sits on, A [r, in], B [out, r], scale (alpha / r, or alpha / sqrt r). False: none.
  */
 bool ft_adapter_on(ft_model *m, const ft_param *weight, ft_param **a, ft_param **b, float *scale);
+/* DoRA: the trained norms [out] of the rows of W + scale B A; NULL: as they come. */
+ft_param *ft_adapter_magnitude(ft_model *m, const ft_param *weight);
 /* A saved module's trained copy of a weight, NULL when it is not one. */
 ft_param *ft_adapter_saved(ft_model *m, const ft_param *weight);
 

@@ -1,7 +1,7 @@
 /* A PEFT adapter directory: adapter_config.json beside adapter_model.safetensors.
  *
  * Every tensor of the file must have its place and every place its tensor; what the config asks for that would change
- * the result and is not served (DoRA, biases, patterns that are no plain names ...) is refused by name, never passed
+ * the result and is not served (biases, patterns that are no plain names ...) is refused by name, never passed
  * over.
  */
 #include "model/adapter.h"
@@ -38,8 +38,7 @@ static bool given(const peft *p, const char *key)
 /* Settings that change what the adapter computes. */
 static ft_status refuse_unserved(const peft *p)
 {
-    static const char *const keys[] = {"use_dora",
-                                       "lora_bias",
+    static const char *const keys[] = {"lora_bias",
                                        "fan_in_fan_out",
                                        "layer_replication",
                                        "target_parameters",
@@ -204,6 +203,7 @@ static ft_status read_config(peft *p)
     FT_RETURN(ft_json_i64(p->config, "r", p->config_path, 8, &p->spec.r));
     FT_RETURN(ft_json_f64(p->config, "lora_alpha", p->config_path, 8, &p->spec.alpha));
     FT_RETURN(ft_json_f64(p->config, "lora_dropout", p->config_path, 0, &p->spec.dropout));
+    FT_RETURN(ft_json_bool(p->config, "use_dora", p->config_path, false, &p->spec.dora));
     FT_RETURN(ft_json_bool(p->config, "use_rslora", p->config_path, false, &p->spec.rslora));
     return read_targets(p);
 }
@@ -250,7 +250,8 @@ static ft_status load_part(peft *p, ft_weight *w)
         return ft_fail(FT_EFORMAT, "%s: rank %g and alpha %g for %s cannot be", p->config_path, r, alpha, w->name);
     FT_RETURN(ft_adapter__add(p->m, w, (int64_t)r, alpha));
     FT_RETURN(fill_by_name(p, &w->adapted->a));
-    return fill_by_name(p, &w->adapted->b);
+    FT_RETURN(fill_by_name(p, &w->adapted->b));
+    return p->spec.dora ? fill_by_name(p, &w->adapted->magnitude) : FT_OK;
 }
 
 /* PEFT keeps two copies of a tied pair; here they are one, so both must say the same. */
@@ -295,7 +296,8 @@ static bool is_place(const ft_model *m, const char *name)
 {
     const ft_adapter *a = m->adapter;
     for (size_t i = 0; i < a->n_parts; i++)
-        if (strcmp(a->parts[i].a.name, name) == 0 || strcmp(a->parts[i].b.name, name) == 0)
+        if (strcmp(a->parts[i].a.name, name) == 0 || strcmp(a->parts[i].b.name, name) == 0 ||
+            (a->spec.dora && strcmp(a->parts[i].magnitude.name, name) == 0))
             return true;
     for (size_t i = 0; i < a->n_saved; i++)
         if (strcmp(a->saved[i].p.name, name) == 0)

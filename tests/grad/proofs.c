@@ -139,6 +139,34 @@ static void lora_reference(const problem *p, double *const *in, double *out)
 
 const proof proof_lora = {&ft_grad__lora, lora_shape, lora_run, lora_reference};
 
+/* ---- dora: the norms are 1, 1.5, 2 ... ---- */
+
+static void dora_shape(problem *p)
+{
+    p->n = p->c->bias ? 3 : 2;
+    p->in[0] = (input){p->c->T, p->c->out, false, NULL};
+    p->in[1] = p->in[2] = (input){1, p->c->out, true, NULL};
+    p->out = p->c->T * p->c->out;
+}
+
+static ft_var *dora_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
+{
+    float *norm = ft_tape_alloc(t, (size_t)p->c->out, sizeof *norm);
+    for (int64_t o = 0; o < p->c->out; o++)
+        norm[o] = 1 + 0.5f * (float)o;
+    return ft_op_dora(t, x[0], &w[1], norm, p->c->bias ? &w[2] : NULL);
+}
+
+static void dora_reference(const problem *p, double *const *in, double *out)
+{
+    for (int64_t i = 0; i < p->out; i++) {
+        int64_t o = i % p->c->out;
+        out[i] = in[0][i] * in[1][o] / (1 + 0.5 * (double)o) + (p->c->bias ? in[2][o] : 0);
+    }
+}
+
+const proof proof_dora = {&ft_grad__dora, dora_shape, dora_run, dora_reference};
+
 /* ---- rmsnorm: c->heads groups in a row ---- */
 
 static void rmsnorm_shape(problem *p)

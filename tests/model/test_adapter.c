@@ -238,6 +238,128 @@ START_TEST(gradients_reach_every_trainable_weight)
 }
 END_TEST
 
+/* ---- DoRA ---- */
+
+static ft_model *with_dora(const char *more)
+{
+    ft_model *m = random_model(more);
+    ft_adapter_spec s = spec_of(all_linear, 1);
+    s.dora = true;
+    ck_assert_ok(ft_adapter_attach(m, &s));
+    return m;
+}
+
+/* B, and magnitudes that are not the rows' own norms. */
+static void stir(ft_model *m)
+{
+    for (size_t i = 0; i < ft_model_trainable_count(m); i++) {
+        ft_param *p = ft_model_trainable(m, i);
+        float *x = p->t.data;
+        if (ft_ends(p->name, "lora_B.weight"))
+            ft_fill_normal(x, (size_t)ft_tensor_count(&p->t), 0.1f, 1, FT_STREAM_TEST, i);
+        for (int64_t k = 0; ft_ends(p->name, "lora_magnitude_vector") && k < ft_tensor_count(&p->t); k++)
+            x[k] *= 1 + 0.3f * ft_uniform(2, FT_STREAM_TEST, i, (uint64_t)k);
+    }
+}
+
+START_TEST(dora_begins_as_the_model_itself)
+{
+    ft_model *m = random_model("{\"attention_bias\": true}"), *dora = with_dora("{\"attention_bias\": true}");
+    const ft_param *w = ft_model_find(dora, "model.layers.0.self_attn.q_proj.weight");
+    ft_param *magnitude = ft_adapter_magnitude(dora, w);
+    ck_assert_uint_eq(ft_model_trainable_count(dora), 3 * 7 * 2);
+    ck_assert_str_eq(magnitude->name, "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector");
+    double sum = 0;
+    for (int i = 0; i < 32; i++)
+        sum += pow((double)((const float *)w->t.data)[5 * 32 + i], 2);
+    ck_assert_double_eq_tol(((const float *)magnitude->t.data)[5], sqrt(sum), 1e-6);
+    float *x = logits_of(m, ids, T), *y = logits_of(dora, ids, T);
+    ck_assert_double_le(distance(y, x, T * 40), 1e-5);
+    ft_free(x);
+    ft_free(y);
+    ft_model_free(m);
+    ft_model_free(dora);
+}
+END_TEST
+
+/* Another weight's rows, normed in double, on the model without adapter: what merging has to give. */
+static void merge_by_hand(ft_model *to, ft_model *from)
+{
+    for (size_t i = 0; i < ft_model_count(from); i++) {
+        const ft_param *w = ft_model_at(from, i), *magnitude = ft_adapter_magnitude(from, w);
+        float *out = ft_model_at(to, i)->t.data;
+        ft_param *a, *b;
+        float scale;
+        if (!ft_adapter_on(from, w, &a, &b, &scale))
+            continue;
+        int64_t in = w->t.shape[1], R = a->t.shape[0];
+        for (int64_t o = 0; o < w->t.shape[0]; o++) {
+            double sum = 0, row[64];
+            for (int64_t k = 0; k < in; k++) {
+                row[k] = ((const float *)w->t.data)[o * in + k];
+                for (int64_t r = 0; r < R; r++)
+                    row[k] += (double)scale * (double)((const float *)b->t.data)[o * R + r] *
+                              (double)((const float *)a->t.data)[r * in + k];
+                sum += row[k] * row[k];
+            }
+            for (int64_t k = 0; k < in; k++)
+                out[o * in + k] = (float)(row[k] * (double)((const float *)magnitude->t.data)[o] / sqrt(sum));
+        }
+    }
+}
+
+START_TEST(dora_computes_with_rows_of_the_trained_length)
+{
+    static const char *const families[] = {"{\"attention_bias\": true}", "{\"model_type\": \"phi3\"}"};
+    for (size_t i = 0; i < FT_COUNT(families); i++) {
+        ft_model *merged = random_model(families[i]), *dora = with_dora(families[i]);
+        float *bare = logits_of(merged, ids, T);
+        stir(dora);
+        merge_by_hand(merged, dora);
+        float *x = logits_of(merged, ids, T), *y = logits_of(dora, ids, T);
+        ck_assert_double_le(distance(y, x, T * 40), 1e-5);
+        ck_assert_double_gt(distance(bare, x, T * 40), 0.01);
+        ft_free(x);
+        ft_free(y);
+        ft_free(bare);
+        ft_model_free(merged);
+        ft_model_free(dora);
+    }
+}
+END_TEST
+
+/* The norms are constants of the walk, so that only the magnitudes' gradients are slopes of the loss; what goes on to A and B
+ * is proven where the op is (tests/grad). */
+START_TEST(gradients_reach_magnitudes_and_the_directions_below)
+{
+    ft_tape *t;
+    ft_model *m = with_dora("{\"attention_bias\": true}");
+    stir(m);
+    ck_assert_ok(ft_tape_new(&t));
+    loss_of(m, t, true);
+    for (size_t i = 0; i < ft_model_trainable_count(m); i++) {
+        ft_param *p = ft_model_trainable(m, i);
+        int64_t n = ft_tensor_count(&p->t), at = 0;
+        for (int64_t k = 1; k < n; k++)
+            if (fabsf(p->grad[k]) > fabsf(p->grad[at]))
+                at = k;
+        ck_assert_msg(p->grad[at] != 0, "%s has no gradient", p->name);
+        if (!ft_ends(p->name, "lora_magnitude_vector"))
+            continue;
+        float *w = p->t.data, keep = w[at], h = 4e-3f;
+        w[at] = keep + h;
+        double up = loss_of(m, t, false);
+        w[at] = keep - h;
+        double down = loss_of(m, t, false);
+        w[at] = keep;
+        ck_assert_msg(fabs((up - down) / (2 * (double)h) - p->grad[at]) <= 0.02 * fabs(p->grad[at]) + 2e-3,
+                      "%s: slope %g, gradient %g", p->name, (up - down) / (2 * (double)h), (double)p->grad[at]);
+    }
+    ft_tape_free(t);
+    ft_model_free(m);
+}
+END_TEST
+
 START_TEST(dropout_is_on_in_training_alone)
 {
     ft_tape *t;
@@ -379,6 +501,29 @@ START_TEST(patterns_give_a_module_its_own_rank_and_alpha)
 }
 END_TEST
 
+START_TEST(a_peft_directory_may_hold_magnitudes)
+{
+    static const char config[] = "{\"peft_type\": \"LORA\", \"r\": 4, \"lora_alpha\": 8, \"target_modules\": \"all-linear\", "
+                                 "\"use_dora\": true}";
+    ft_model *m = with_dora(NULL), *again = random_model(NULL);
+    stir(m);
+    for (int trainable = 0; trainable < 2; trainable++) {
+        ck_assert_ok(ft_adapter_load(again, peft_dir(m, config, NULL, NULL), trainable));
+        float *x = logits_of(m, ids, T), *y = logits_of(again, ids, T), *z = logits_of(again, ids, T);
+        ck_assert_int_eq(memcmp(x, y, T * 40 * sizeof *x), 0);
+        ck_assert_int_eq(memcmp(x, z, T * 40 * sizeof *x), 0); /* of a frozen one the norms were kept */
+        ft_adapter_detach(again);
+        ft_free(x);
+        ft_free(y);
+        ft_free(z);
+    }
+    ck_assert_fails(ft_adapter_load(again, peft_dir(m, config, "layers.1.mlp.up_proj.lora_magnitude", NULL), false), FT_EFORMAT,
+                    "layers.1.mlp.up_proj.lora_magnitude_vector is missing");
+    ft_model_free(m);
+    ft_model_free(again);
+}
+END_TEST
+
 START_TEST(wrong_peft_directories_are_named)
 {
     static const struct {
@@ -401,7 +546,7 @@ START_TEST(wrong_peft_directories_are_named)
          "\"query\" matches nothing", FT_EINPUT},
         {"{\"peft_type\": \"IA3\"}", NULL, NULL, "peft_type is \"IA3\", LORA is supported", FT_EUNSUPPORTED},
         {"{\"r\": 4}", NULL, NULL, "peft_type is missing", FT_EFORMAT},
-        {PEFT(", \"use_dora\": true"), NULL, NULL, "use_dora is set", FT_EUNSUPPORTED},
+        {PEFT(", \"use_dora\": true"), NULL, NULL, "lora_magnitude_vector is missing", FT_EFORMAT},
         {PEFT(", \"lora_bias\": true"), NULL, NULL, "lora_bias is set", FT_EUNSUPPORTED},
         {PEFT(", \"use_bdlora\": {\"match\": 1}"), NULL, NULL, "use_bdlora is set", FT_EUNSUPPORTED},
         {PEFT(", \"init_lora_weights\": \"lora_ga\""), NULL, NULL, "\"lora_ga\"", FT_EUNSUPPORTED},
@@ -527,7 +672,9 @@ int main(void)
              layers_choose_the_blocks_that_are_adapted, layers_to_transform_says_which_layers_have_tensors,
              a_fresh_adapter_changes_nothing_and_is_a_function_of_the_seed, rslora_scales_by_the_root_of_the_rank,
              wrong_specs_are_named, saved_modules_are_trained_copies, saving_one_of_a_tied_pair_saves_both,
-             gradients_reach_every_trainable_weight, dropout_is_on_in_training_alone,
+             gradients_reach_every_trainable_weight, dora_begins_as_the_model_itself,
+             dora_computes_with_rows_of_the_trained_length, gradients_reach_magnitudes_and_the_directions_below,
+             a_peft_directory_may_hold_magnitudes, dropout_is_on_in_training_alone,
              a_peft_directory_is_the_same_adapter, patterns_give_a_module_its_own_rank_and_alpha,
              wrong_peft_directories_are_named, a_run_folder_opens_its_base_and_adapter,
              every_failing_allocation_is_survived, damaged_adapters_never_crash);

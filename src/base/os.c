@@ -267,6 +267,14 @@ ft_status ft_out_sync(ft_out *o)
     return fsync(o->fd) == 0 ? FT_OK : ft_fail_errno("%s: cannot write to disk", o->path);
 }
 
+ft_status ft_move(const char *from, const char *to)
+{
+    if (rename(from, to) != 0)
+        return ft_fail_errno("%s: cannot rename %s to it", to, from);
+    sync_parent(to);
+    return FT_OK;
+}
+
 ft_status ft_out_commit(ft_out *o)
 {
     ft_status st = ft_out_sync(o);

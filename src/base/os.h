@@ -48,6 +48,8 @@ ft_status ft_read_file(ft_buf *out, const char *path, size_t max_bytes);
 /* Whole small file, atomically. */
 ft_status ft_write_file(const char *path, const void *p, size_t n);
 ft_status ft_copy_file(const char *from, const char *to);
+/* Renames a file over what stands there. */
+ft_status ft_move(const char *from, const char *to);
 
 bool ft_exists(const char *path);
 bool ft_is_dir(const char *path);

@@ -44,14 +44,14 @@ ft_status ft_base_scores_keep(const ft_outcome *o, const ft_job *j)
     return st;
 }
 
-/* Every metric of the plan, in its order; false when one is not there. */
+/* Every metric of the table, in its order; false when one is not there. */
 static bool take_metrics(ft_scores *s, const ft_plan *p, const json_t *scores)
 {
-    for (size_t i = 0; i < p->n_metrics; i++) {
-        const json_t *v = json_object_get(scores, p->metrics[i]->name);
+    for (size_t i = 0; i < p->n_shown; i++) {
+        const json_t *v = json_object_get(scores, p->shown[i]->name);
         if (!v)
             return false;
-        s->metric[s->n] = p->metrics[i];
+        s->metric[s->n] = p->shown[i];
         s->value[s->n++] = json_is_number(v) ? json_number_value(v) : NAN;
     }
     return true;

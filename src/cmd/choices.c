@@ -41,6 +41,11 @@ const char *ft_choice_mix(size_t i)
     return NULL;
 }
 
+const char *ft_choice_quant(size_t i)
+{
+    return i == 0 ? "auto" : ft_choice_mix(i - 1);
+}
+
 const char *ft_choice_row_format(size_t i)
 {
     return i == 0 ? "auto" : ft_row_formats[i - 1].name;

@@ -11,6 +11,7 @@ const char *ft_choice_schedule(size_t i);
 const char *ft_choice_exporter(size_t i);
 const char *ft_choice_dtype(size_t i);
 const char *ft_choice_mix(size_t i);
+const char *ft_choice_quant(size_t i); /* mixes, "auto" first */
 const char *ft_choice_row_format(size_t i); /* "auto" first */
 /* The name nearest to word, NULL when none is near. */
 const char *ft_choice_nearest(const char *word, const char *(*choice)(size_t i));

@@ -42,10 +42,11 @@ static void count_checkpoints(ft_forecast *f, const ft_plan *p)
 static ft_status count_scores(ft_forecast *f, const ft_job *j)
 {
     const ft_rows *rows[] = {ft_job_choosing(j), ft_job_scored(j)};
+    const ft_score_options *options[] = {&j->plan.train_options.score, &j->plan.final_score};
     for (size_t i = 0; i < FT_COUNT(rows); i++) {
         size_t bytes = 0;
         if (rows[i])
-            FT_RETURN(ft_score_measure(&bytes, j->model, rows[i], &j->plan.train_options.score));
+            FT_RETURN(ft_score_measure(&bytes, j->model, rows[i], options[i]));
         f->score_bytes = FT_MAX(f->score_bytes, bytes);
     }
     return FT_OK;

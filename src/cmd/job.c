@@ -60,6 +60,11 @@ ft_status ft_job_fit_metrics(ft_job *j)
             p->metrics[kept++] = p->metrics[i];
     }
     o->score.n_metrics = p->n_metrics = kept;
+    ft_plan_choose_shown(p);
+    for (size_t i = 0; i < p->n_exports; i++)
+        if (ft_export_gate_generates(&p->exports[i].gate))
+            return ft_fail(FT_EINPUT, "%s: a limit of the gate needs answers to generate, the rows to evaluate on are plain text",
+                           ft_recipe_place(p->recipe, "export.gate", i));
     if (o->metric_for_best && o->metric_for_best->source == FT_METRIC_TEXT)
         return ft_fail(
             FT_EINPUT,

@@ -43,6 +43,7 @@ src_fettle_SOURCES += \
 	%D%/runfolder.c %D%/runfolder.h \
 	%D%/tokenizer.c \
 	%D%/shapes.c %D%/shapes.def %D%/shapes.h \
+	%D%/ship.c %D%/ship.h \
 	%D%/survival.c %D%/survival.h \
 	%D%/train.c \
 	%D%/version.c

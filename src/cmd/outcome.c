@@ -1,9 +1,9 @@
 #include "cmd/outcome.h"
+#include "cmd/ship.h"
 #include "cmd/survival.h"
 
 #include <math.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ---- scoring ---- */
 
@@ -58,7 +58,7 @@ ft_status ft_outcome_column(ft_outcome *o, const char *title, ft_report_column *
     if (!copy)
         return FT_ENOMEM;
     *out = &o->columns[o->n++];
-    **out = (ft_report_column){.title = copy, .agreement = NAN};
+    **out = (ft_report_column){.title = copy, .agreement = NAN, .kl = NAN};
     return FT_OK;
 }
 
@@ -77,7 +77,7 @@ static ft_status score(ft_outcome *o, ft_job *j, ft_model *m, const ft_tokenizer
                        int32_t *argmax, char **texts)
 {
     scoring s = {.outcome = o, .job = j, .texts = texts};
-    ft_score_options opt = j->plan.train_options.score;
+    ft_score_options opt = j->plan.final_score;
     ft_report_column *c = NULL;
     opt.progress = progress;
     opt.ctx = &s;
@@ -111,114 +111,97 @@ ft_status ft_outcome_tuned(ft_outcome *o, ft_job *j)
             return FT_ENOMEM;
     FT_RETURN(score(o, j, j->model, j->tok, "tuned", o->argmax[0], o->tuned));
     o->columns[o->n - 1].agreement = 1;
+    o->columns[o->n - 1].kl = 0;
+    o->tuned_column = o->columns[o->n - 1];
     return FT_OK;
 }
 
 /* ---- shipping ---- */
 
-static ft_status file_bytes(const char *path, uint64_t *bytes)
+static ft_export_request request_of(ft_job *j, const ft_plan_export *e)
 {
-    struct stat sb;
-    ft_names names;
-    if (!ft_is_dir(path)) {
-        if (stat(path, &sb) != 0)
-            return ft_fail_errno("%s: cannot stat", path);
-        *bytes += (uint64_t)sb.st_size;
-        return FT_OK;
-    }
-    FT_RETURN(ft_list_dir(&names, path, NULL));
-    ft_status st = FT_OK;
-    for (size_t i = 0; st == FT_OK && i < names.n; i++) {
-        char *full = ft_path_join(path, names.p[i]);
-        st = full ? file_bytes(full, bytes) : FT_ENOMEM;
-        ft_free(full);
-    }
-    ft_names_free(&names);
-    return st;
+    return (ft_export_request){.model = j->model,
+                               .tokenizer = j->tok,
+                               .chat = j->chat,
+                               .path = e->path,
+                               .dtype = e->mix ? e->mix->dtype : NULL,
+                               .mix = e->mix,
+                               .name = j->plan.name,
+                               .base_name = j->plan.base_model,
+                               .sampling = e->sampling,
+                               .progress = ft_meter_part,
+                               .ctx = &j->meter};
 }
 
-/* The shipped tokenizer must make the same ids of the same rows. */
-static ft_status check_rows(const ft_job *j, const ft_tokenizer *tok, const char *path)
+static ft_proof proof_of(ft_outcome *o, ft_job *j, scoring *s)
 {
-    ft_rows rows = {0};
-    const ft_rows *expected = ft_job_scored(j);
-    const ft_dataset *data = ft_job_scored_data(j);
-    char place[512];
-    ft_status st = FT_OK;
-    FT_TRY(ft_rows_build(&rows, data, tok, &j->plan.rows));
-    for (size_t i = 0; st == FT_OK && i < FT_MAX(rows.n, expected->n); i++) {
-        const ft_row *a = i < rows.n ? &rows.p[i] : NULL, *b = i < expected->n ? &expected->p[i] : NULL;
-        if (!a || !b || a->n != b->n || memcmp(a->ids, b->ids, (size_t)a->n * sizeof *a->ids) != 0)
-            st = ft_fail(FT_EFORMAT, "%s: its tokenizer makes other ids than the base's of %s", path,
-                         b ? ft_example_place(data, &data->examples[b->example], place) : "the rows");
-    }
-done:
-    ft_rows_free(&rows);
-    return st;
+    ft_proof p = {.data = ft_job_scored_data(j),
+                  .rows = ft_job_scored(j),
+                  .rows_options = &j->plan.rows,
+                  .base = j->plan.base_model,
+                  .quantize_base = j->plan.quantize_base,
+                  .score = j->plan.final_score,
+                  .tuned = &o->tuned_column,
+                  .tuned_argmax = o->argmax[0],
+                  .argmax = o->argmax[1],
+                  .meter = &j->meter};
+    p.score.progress = progress;
+    p.score.ctx = s;
+    return p;
 }
 
-/* An adapter by itself on the base that it was trained on. */
-static ft_status reopen(ft_model **m, const ft_plan *p, const ft_plan_export *e)
-{
-    if (!e->exporter->needs_adapter)
-        return ft_model_open(m, e->path, NULL);
-    FT_RETURN(ft_model_open(m, p->base_model, &(ft_model_options){.quantize_base = p->quantize_base}));
-    return ft_adapter_load(*m, e->path, false);
-}
-
-static ft_status score_file(ft_outcome *o, ft_job *j, const ft_plan_export *e)
-{
-    const char *path = e->path;
-    ft_model *m = NULL;
-    ft_tokenizer *tok = NULL;
-    ft_status st = FT_OK;
-    FT_TRY(reopen(&m, &j->plan, e));
-    FT_TRY(ft_tokenizer_open(&tok, ft_model_tokenizer_path(m)));
-    FT_TRY(check_rows(j, tok, path));
-    FT_TRY(score(o, j, m, tok, ft_path_base(path), o->argmax[1], NULL));
-    ft_report_column *c = &o->columns[o->n - 1];
-    c->agreement = ft_top1_agreement(o->argmax[0], o->argmax[1], ft_job_scored(j)->supervised);
-    st = file_bytes(path, &c->bytes);
-done:
-    ft_tokenizer_free(tok);
-    ft_model_free(m);
-    return ft_context(st, "reopening what was written");
-}
-
-static ft_status say_survival(const ft_job *j, const ft_export_request *r, const ft_plan_export *e)
+static void say_shipped(const ft_job *j, const ft_report_column *c)
 {
     char line[256];
-    if (!j->meter.json && r->survival->n)
-        ft_say("%s:  %s", ft_path_base(e->path), ft_survival_line(r->survival, line));
-    return ft_survival_warn(r, e->exporter, e->min_survival);
+    if (j->meter.json)
+        return;
+    if (c->scores.n)
+        say_scores(j, c);
+    if (c->survival.n)
+        ft_say("%s:  %s", c->title, ft_survival_line(&c->survival, line));
 }
 
-ft_status ft_outcome_ship(ft_outcome *o, ft_job *j, const ft_plan_export *e)
+/* What stands under another name than was asked for, and why. */
+static ft_status refuse(ft_outcome *o, ft_plan_export *e, const ft_report_column *c)
 {
-    const ft_plan *p = &j->plan;
-    ft_survival_list survival = {0};
+    char *path = ft_export_rejected_path(e->path);
+    if (!path)
+        return FT_ENOMEM;
+    ft_status st = ft_buf_printf(&o->refused, "%s%s: did not pass its gate: %s", o->refused.n ? "\n" : "", path, c->rejected);
+    ft_free(e->path);
+    e->path = path;
+    return st;
+}
+
+ft_status ft_outcome_ship(ft_outcome *o, ft_job *j, ft_plan_export *e)
+{
+    scoring scoring = {.outcome = o, .job = j};
+    ft_shipment s = {.exporter = e->exporter,
+                     .request = request_of(j, e),
+                     .gate = &e->gate,
+                     .automatic = e->automatic,
+                     .min_survival = e->min_survival};
+    ft_report_column c = {.agreement = NAN, .kl = NAN}, *out;
+    bool scored = ft_job_scored(j) && ft_plan_scores(e);
+    ft_proof p = {0};
     ft_status st = FT_OK;
-    ft_export_request r = {.model = j->model,
-                           .tokenizer = j->tok,
-                           .chat = j->chat,
-                           .path = e->path,
-                           .dtype = e->mix ? e->mix->dtype : NULL,
-                           .mix = e->mix,
-                           .name = p->name,
-                           .base_name = p->base_model,
-                           .survival = &survival,
-                           .progress = ft_meter_part,
-                           .ctx = &j->meter};
+    if (scored)
+        p = proof_of(o, j, &scoring);
     ft_meter_label(&j->meter, e->path);
-    FT_TRY(e->exporter->write(&r));
-    FT_TRY(say_survival(j, &r, e));
-    if (!ft_plan_scores(e) || !ft_job_scored(j))
+    FT_TRY(ft_ship(&s, scored ? &p : NULL, &c));
+    if (!ft_plan_scores(e))
         goto done;
-    FT_TRY(score_file(o, j, e));
-    o->columns[o->n - 1].survival = survival;
-    survival = (ft_survival_list){0};
+    e->mix = s.request.mix;
+    if (c.rejected)
+        FT_TRY(refuse(o, e, &c));
+    FT_TRY(ft_outcome_column(o, ft_path_base(e->path), &out));
+    c.title = out->title;
+    *out = c;
+    c = (ft_report_column){0};
+    say_shipped(j, out);
 done:
-    ft_survival_list_free(&survival);
+    ft_survival_list_free(&c.survival);
+    ft_free(c.rejected);
     return st;
 }
 
@@ -306,6 +289,7 @@ void ft_outcome_free(ft_outcome *o)
     for (size_t i = 0; i < o->n; i++) {
         ft_free((char *)o->columns[i].title);
         ft_survival_list_free(&o->columns[i].survival);
+        ft_free(o->columns[i].rejected);
     }
     ft_free(o->columns);
     for (size_t i = 0; i < FT_MAX_SAMPLES; i++) {
@@ -316,5 +300,6 @@ void ft_outcome_free(ft_outcome *o)
     }
     ft_free(o->argmax[0]);
     ft_free(o->argmax[1]);
+    ft_buf_free(&o->refused);
     *o = (ft_outcome){0};
 }

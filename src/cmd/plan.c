@@ -193,6 +193,35 @@ bool ft_plan_scores(const ft_plan_export *e)
     return e->exporter->suffix || !e->exporter->needs_adapter;
 }
 
+static void show(ft_plan *p, const ft_metric *m)
+{
+    for (size_t i = 0; i < p->n_shown; i++)
+        if (p->shown[i] == m)
+            return;
+    if (p->n_shown < FT_MAX_METRICS)
+        p->shown[p->n_shown++] = m;
+}
+
+void ft_plan_choose_shown(ft_plan *p)
+{
+    bool generates = ft_plan_generates(p);
+    p->n_shown = 0;
+    for (size_t i = 0; i < p->n_metrics; i++)
+        show(p, p->metrics[i]);
+    show(p, ft_metric_named("perplexity"));
+    for (size_t i = 0; i < p->n_exports; i++) {
+        generates |= ft_export_gate_generates(&p->exports[i].gate);
+        for (size_t k = 0; ft_metrics[k]; k++)
+            if (ft_export_gate_wants(&p->exports[i].gate, ft_metrics[k]))
+                show(p, ft_metrics[k]);
+    }
+    if (generates)
+        show(p, ft_metric_named("stop"));
+    p->final_score = p->train_options.score;
+    p->final_score.metrics = p->shown;
+    p->final_score.n_metrics = p->n_shown;
+}
+
 bool ft_plan_generates(const ft_plan *p)
 {
     for (size_t i = 0; i < p->n_metrics; i++)
@@ -266,9 +295,17 @@ static void plan_training(ft_plan *p, ft_recipe *r)
 
 static void check_quant(ft_recipe *r, const char *key, const char *quant, ft_plan_export *e)
 {
+    e->automatic = is(quant, "auto");
+    if (e->automatic) {
+        if (e->exporter && strcmp(e->exporter->name, "gguf") != 0)
+            ft_recipe_complain(r, key, "auto chooses among the types of gguf, found format %s", e->exporter->name);
+        if (!e->gate.n)
+            ft_recipe_complain(r, key, "auto needs a gate: it takes the smallest type that passes");
+        return;
+    }
     e->mix = ft_mix_named(quant);
     if (!e->mix) {
-        complain_name(r, key, "type", quant, ft_choice_mix);
+        complain_name(r, key, "type", quant, ft_choice_quant);
     } else if (e->exporter && !ft_exporter_writes(e->exporter, e->mix->name)) {
         ft_recipe_complain(r, key, "%s writes no %s (one of %s)", e->exporter->name, quant, e->exporter->dtypes);
     }
@@ -277,13 +314,32 @@ static void check_quant(ft_recipe *r, const char *key, const char *quant, ft_pla
 /* "runs/x/export/model-q8_0.gguf", "runs/x/export/hf-f16"; the adapter has its own place. */
 static char *export_path(const ft_plan *p, const ft_plan_export *e)
 {
-    const char *quant = e->mix ? e->mix->name : e->exporter->quant;
+    const char *quant = e->automatic ? "auto" : e->mix ? e->mix->name : e->exporter->quant;
     const char *dir = p->output_dir ? p->output_dir : ".";
     if (e->exporter->suffix)
         return ft_strf("%s/export/%s-%s%s", dir, p->name, quant, e->exporter->suffix);
     if (e->exporter->needs_adapter)
         return ft_path_join(dir, "adapter");
     return ft_strf("%s/export/%s%s%s", dir, e->exporter->name, quant ? "-" : "", quant ? quant : "");
+}
+
+static bool has_rows_to_score(const ft_plan *p)
+{
+    return p->n_val || p->n_test || p->val_set_size > 0;
+}
+
+static void plan_gate(ft_plan *p, ft_recipe *r, size_t i)
+{
+    char key[64];
+    ft_plan_export *e = &p->exports[i];
+    snprintf(key, sizeof key, "export[%zu].gate", i);
+    for (size_t k = 0; k < ft_recipe_count(r, "export.gate", i); k++)
+        if (ft_export_gate_put(&e->gate, ft_recipe_item(r, "export.gate", i, k)) != FT_OK)
+            ft_recipe_complain(r, key, "%s", ft_error());
+    if (e->gate.n && !has_rows_to_score(p))
+        ft_recipe_complain(r, key, "a gate needs rows to measure on: test_datasets, val_datasets or val_set_size");
+    if (e->gate.n && e->exporter && !ft_plan_scores(e))
+        ft_recipe_complain(r, key, "%s holds the trained weights themselves, there is nothing to measure", e->exporter->name);
 }
 
 static ft_status plan_export(ft_plan *p, ft_recipe *r, size_t i)
@@ -299,6 +355,7 @@ static ft_status plan_export(ft_plan *p, ft_recipe *r, size_t i)
         complain_name(r, key, "export format", format, ft_choice_exporter);
     if (e->exporter && e->exporter->needs_adapter && !p->has_adapter)
         ft_recipe_complain(r, key, "%s needs an adapter, found adapter: none", format);
+    plan_gate(p, r, i);
     snprintf(key, sizeof key, "export[%zu].quant", i);
     if (quant)
         check_quant(r, key, quant, e);
@@ -350,7 +407,9 @@ static ft_status resolve(ft_plan *p, const char *path)
     FT_RETURN(plan_model(p, r));
     plan_metrics(p, r);
     plan_training(p, r);
-    return plan_exports(p, r);
+    FT_RETURN(plan_exports(p, r));
+    ft_plan_choose_shown(p);
+    return FT_OK;
 }
 
 ft_status ft_plan_open(ft_plan *out, const char *path, const char *const *overrides, size_t n)

@@ -17,6 +17,9 @@ typedef struct ft_plan_export {
     const ft_exporter *exporter;
     const ft_mix *mix; /* NULL: the exporter's default */
     double min_survival;
+    ft_export_gate gate;
+    bool automatic; /* quant: auto */
+    const ft_sampling *sampling; /* parameters of the Modelfile, NULL: greedy */
     char *path;        /* as asked for, or in output_dir/export; owned */
 } ft_plan_export;
 
@@ -40,6 +43,9 @@ typedef struct ft_plan {
     const char *targets[FT_MAX_TARGETS], *saved[FT_MAX_TARGETS];
     const ft_metric *metrics[FT_MAX_METRICS];
     size_t n_metrics;
+    const ft_metric *shown[FT_MAX_METRICS]; /* of the final table: also perplexity, stop, and what gates ask for */
+    size_t n_shown;
+    ft_score_options final_score;
     ft_train_options train_options; /* gradient_checkpointing 0 where auto_checkpointing */
     bool auto_checkpointing;
     double ram_limit_bytes; /* 0: none was given */
@@ -55,6 +61,8 @@ void ft_plan_free(ft_plan *p);
 ft_status ft_plan_layers(ft_plan *p, int64_t L);
 /* Is it opened again and scored? The run's own PEFT adapter is what was scored. */
 bool ft_plan_scores(const ft_plan_export *e);
+/* Chooses the metrics of the final table anew: behind changes of the metrics or the exports. */
+void ft_plan_choose_shown(ft_plan *p);
 /* Does a text metric stand among them? Then rows are generated, not only scored. */
 bool ft_plan_generates(const ft_plan *p);
 

@@ -191,13 +191,15 @@ static ft_status finish(session *s)
     FT_RETURN(ship(s));
     FT_RETURN(ft_run_write_recipe(&j->plan));
     FT_RETURN(ft_outcome_write(&s->outcome, j, &s->result));
-    if (!j->meter.json)
-        return put_text_result(s);
-    json_t *o;
-    FT_RETURN(ft_outcome_json(&o, &s->outcome, j, &s->result));
-    ft_result_text(o, "event", "result");
-    ft_result_line(o);
-    return FT_OK;
+    if (j->meter.json) {
+        json_t *o;
+        FT_RETURN(ft_outcome_json(&o, &s->outcome, j, &s->result));
+        ft_result_text(o, "event", "result");
+        ft_result_line(o);
+    } else {
+        FT_RETURN(put_text_result(s));
+    }
+    return s->outcome.refused.n ? ft_fail(FT_EGATE, "%s", s->outcome.refused.p) : FT_OK;
 }
 
 /* ---- the whole ---- */

@@ -151,6 +151,8 @@ typedef struct ft_export_request {
     /* Filled with what the types leave of the adapter's update, at the cost of encoding its matrices twice; NULL: not
      * measured. The caller's to free, empty before the call. */
     ft_survival_list *survival;
+    bool unproven;               /* a file without its Modelfile, which comes with the name (ft_export_accept) */
+    bool trial;                  /* gguf: a candidate of a search, without remarks */
     uint64_t shard_bytes;        /* hf: a safetensors file at most this large; 0: 5 GB */
     bool (*progress)(void *ctx, const char *what, size_t done, size_t total);
     void *ctx;
@@ -165,6 +167,8 @@ typedef struct ft_exporter {
     const char *quant;  /* the type where none is asked for; NULL: as the base is stored */
     const char *dtypes; /* what it writes, by the names of mixes: "f32|f16|bf16" */
     ft_status (*write)(const ft_export_request *r);
+    /* Opens what stands beside its file, on the disk and ready to be committed; *out NULL: nothing does. NULL: a directory. */
+    ft_status (*beside)(ft_out **out, const ft_export_request *r);
 } ft_exporter;
 extern const ft_exporter *const ft_exporters[]; /* NULL at the end */
 const ft_exporter *ft_exporter_named(const char *name);
@@ -175,8 +179,12 @@ ft_status ft_exporter_check_adapter(const ft_exporter *e, const ft_model *m);
 /* Before the work: FT_EINPUT when what stands under the name is nothing that the exporter may replace. */
 ft_status ft_exporter_check_path(const ft_exporter *e, const char *path);
 
-/* gguf: of the types that are proposed and larger than what r writes, the smallest one that leaves this cosine of the
- * update, told by some rows of each matrix; *out NULL: none does. */
+/* gguf: the mixes that are proposed, by the bytes that r would have with them, the smallest first (of equals the first of
+ * the table); only those with more bytes than `above`, NULL: all. */
+enum { FT_MAX_PROPOSED = 16 };
+ft_status ft_gguf_proposed(const ft_mix *out[FT_MAX_PROPOSED], size_t *n, const ft_export_request *r, const ft_mix *above);
+/* gguf: of these above r's own the smallest one that leaves this cosine of the update, told by some rows of each matrix;
+ * *out NULL: none does. */
 ft_status ft_survival_cheapest(const ft_mix **out, const ft_export_request *r, double least);
 
 /* Rows [r0, r1) of a weight with its adapter merged, as f32 [r1 - r0, in]: W + scale * B A, or the saved module. */
@@ -196,9 +204,37 @@ typedef struct ft_report_column {
     const char *title;     /* "base", "tuned", "model-q8_0.gguf" */
     ft_scores scores;
     double agreement;      /* top-1 agreement with the tuned model on supervised tokens; NaN: not measured */
+    double kl;             /* mean divergence from the tuned model on supervised tokens, nats; NaN: not measured */
+    bool generated;        /* text metrics are among the scores, where any were asked for */
+    char *rejected;        /* which limits of its gate it misses; NULL: none, or it has no gate. The caller's. */
     uint64_t bytes;        /* of the file; 0: none */
     ft_survival_list survival; /* of the adapter's update in the file; empty: none */
 } ft_report_column;
+/* ---- the gate (gate.c): what a file must reach before it gets its name ---- */
+enum { FT_MAX_LIMITS = 12 };
+typedef struct ft_export_limit {
+    const char *name; /* one of ft_export_gate_choice */
+    double bound;
+} ft_export_limit;
+typedef struct ft_export_gate {
+    ft_export_limit limit[FT_MAX_LIMITS];
+    size_t n; /* 0: no gate */
+} ft_export_gate;
+const char *ft_export_gate_choice(size_t i); /* the i-th name, NULL behind the last */
+/* Adds "kl=0.05". FT_EINPUT: no such name, no number, a name given twice. */
+ft_status ft_export_gate_put(ft_export_gate *g, const char *limit);
+bool ft_export_gate_wants(const ft_export_gate *g, const ft_metric *metric);
+bool ft_export_gate_generates(const ft_export_gate *g); /* does it want a metric of generated text? */
+/* Appends to `why` every limit that the file misses: nothing when it passes. Metrics of text are passed over until
+ * file->generated. */
+ft_status ft_export_gate_check(const ft_export_gate *g, const ft_report_column *tuned, const ft_report_column *file,
+                               ft_buf *why);
+/* "PATH.rejected" in new memory: where a file stands until it has passed, and stays if it does not. */
+char *ft_export_rejected_path(const char *path);
+/* Gives what was written to `from` (with r->unproven) the name r->path, in place of an earlier export, and writes what
+ * stands beside it. */
+ft_status ft_export_accept(const ft_exporter *e, const ft_export_request *r, const char *from);
+
 /* The table as text, appended to out: a row a figure, a column a model, aligned for a terminal. */
 ft_status ft_report_table(ft_buf *out, const ft_report_column *columns, size_t n);
 /* The table as a JSON array, an object a column: title, every metric by its name, top1_agreement, bytes, rows. The

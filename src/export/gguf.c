@@ -159,6 +159,12 @@ ft_status ft_export__gguf_plan(ft_export__plan *out, const ft_export_request *r)
     return ft_export__plan_make(out, r->model, 0, describe, &g);
 }
 
+static ft_status open_modelfile(ft_out **out, const ft_export_request *r)
+{
+    *out = NULL;
+    return r->tokenizer ? ft_export__modelfile_open(out, r, NULL) : FT_OK;
+}
+
 static ft_status write_gguf(const ft_export_request *r)
 {
     gguf g = gguf_of(r);
@@ -167,12 +173,13 @@ static ft_status write_gguf(const ft_export_request *r)
     ft_out *modelfile = NULL;
     ft_status st = FT_OK;
     FT_TRY(ft_export__check(r, &ft_exporter_gguf));
-    FT_TRY(ft_model_gguf_remarks(r->model, r->path));
+    if (!r->trial)
+        FT_TRY(ft_model_gguf_remarks(r->model, r->path));
     FT_TRY(ft_export__plan_make(&plan, r->model, ft_model_gguf_extra_count(r->model), describe, &g));
     FT_TRY(add_extras(&plan, r->model));
     FT_TRY(ft_mkdirs_for(r->path));
-    if (r->tokenizer)
-        FT_TRY(ft_export__modelfile_open(&modelfile, r, NULL));
+    if (!r->unproven)
+        FT_TRY(open_modelfile(&modelfile, r));
     FT_TRY(ft_writer_open(&w, "gguf", r->path));
     FT_TRY(put_general(w, r, &g));
     FT_TRY(put_tokenizer(w, r));
@@ -181,7 +188,7 @@ static ft_status write_gguf(const ft_export_request *r)
     w = NULL;
     if (st != FT_OK)
         goto done;
-    if (g.fallbacks)
+    if (g.fallbacks && !r->trial)
         ft_note(FT_NOTE, "%s: %zu tensors have rows that are no whole number of blocks and got the type that stands in (%s: "
                          "%lld, written as %s)",
                 r->path, g.fallbacks, g.first_fallback, (long long)g.fallback_cols, g.fallback->name);
@@ -204,4 +211,5 @@ const ft_exporter ft_exporter_gguf = {
     .dtypes = "f32|f16|bf16|q8_0|q6_k|q5_k_m|q5_k_s|q5_1|q5_0|q4_k_m|q4_k_s|q4_1|q4_0|iq4_nl|iq4_xs|q3_k_l|q3_k_m|q3_k_s|"
               "q2_k|mxfp4",
     .write = write_gguf,
+    .beside = open_modelfile,
 };

@@ -104,20 +104,29 @@ static char *base_of(const ft_export_request *r)
     return out;
 }
 
+static ft_status open_modelfile(ft_out **out, const ft_export_request *r)
+{
+    char *base = base_of(r);
+    ft_status st = base ? FT_OK : FT_ENOMEM;
+    *out = NULL;
+    if (base && r->tokenizer)
+        st = ft_export__modelfile_open(out, r, base);
+    ft_free(base);
+    return st;
+}
+
 static ft_status write_gguf_lora(const ft_export_request *r)
 {
     ft_export__plan plan = {0};
     ft_writer *w = NULL;
     ft_out *modelfile = NULL;
-    char *base = NULL;
     ft_status st = FT_OK;
     FT_TRY(ft_export__check(r, &ft_exporter_gguf_lora));
     FT_TRY(ft_model_gguf_remarks(r->model, r->path));
     FT_TRY(collect(&plan, r));
     FT_TRY(ft_mkdirs_for(r->path));
-    FT_TRY((base = base_of(r)) ? FT_OK : FT_ENOMEM);
-    if (r->tokenizer)
-        FT_TRY(ft_export__modelfile_open(&modelfile, r, base));
+    if (!r->unproven)
+        FT_TRY(open_modelfile(&modelfile, r));
     FT_TRY(ft_writer_open(&w, "gguf", r->path));
     FT_TRY(put_meta(w, r));
     FT_TRY(ft_export__plan_write(&plan, 0, plan.n, w, r, "gguf-lora"));
@@ -134,7 +143,6 @@ done:
     ft_out_abort(modelfile);
     ft_writer_abort(w);
     ft_export__plan_free(&plan);
-    ft_free(base);
     return ft_context(st, "export of the adapter to GGUF");
 }
 
@@ -147,4 +155,5 @@ const ft_exporter ft_exporter_gguf_lora = {
     .quant = "f32",
     .dtypes = "f32|f16|bf16",
     .write = write_gguf_lora,
+    .beside = open_modelfile,
 };

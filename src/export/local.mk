@@ -2,6 +2,7 @@ src_libfettle_la_SOURCES += \
 	%D%/export.h \
 	%D%/exporters.c %D%/exporters.def \
 	%D%/folder.c \
+	%D%/gate.c \
 	%D%/gguf.c \
 	%D%/gguf_lora.c \
 	%D%/hf.c \

@@ -147,7 +147,17 @@ static ft_status put_table(ft_buf *b, const ft_report_column *c, size_t n)
         }
         FT_RETURN(ft_buf_puts(b, "</tr>\n"));
     }
-    return ft_buf_puts(b, "</tbody></table></div>\n");
+    FT_RETURN(ft_buf_puts(b, "</tbody></table></div>\n"));
+    for (size_t i = 0; i < n; i++) {
+        if (!c[i].rejected)
+            continue;
+        FT_RETURN(ft_buf_puts(b, "<p class=\"no\">"));
+        FT_RETURN(ft_report__escape(b, c[i].title));
+        FT_RETURN(ft_buf_puts(b, " did not pass its gate: "));
+        FT_RETURN(ft_report__escape(b, c[i].rejected));
+        FT_RETURN(ft_buf_puts(b, "</p>\n"));
+    }
+    return FT_OK;
 }
 
 /* ---- what rounding left of the update ---- */

@@ -31,10 +31,10 @@ ft_status ft_report__chart(ft_buf *out, const char *title, const ft_report__seri
 
 /* ---- report_table.c ---- */
 /* The row's value of a column as text ("0.8700", "5.6 MB", "-"). */
-enum { FT_REPORT_MAX_ROWS = FT_MAX_METRICS + 4 };
+enum { FT_REPORT_MAX_ROWS = FT_MAX_METRICS + 5 };
 typedef struct ft_report__row {
     const char *label, *help;
-    const ft_metric *metric; /* NULL: agreement, survival, size or rows */
+    const ft_metric *metric; /* NULL: agreement, divergence, survival, size or rows */
     int kind;                /* of those */
 } ft_report__row;
 size_t ft_report__rows(ft_report__row rows[FT_REPORT_MAX_ROWS], const ft_report_column *columns, size_t n);

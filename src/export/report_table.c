@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ROW_METRIC, ROW_AGREEMENT, ROW_SURVIVAL, ROW_SIZE, ROW_ROWS };
+enum { ROW_METRIC, ROW_AGREEMENT, ROW_KL, ROW_SURVIVAL, ROW_SIZE, ROW_ROWS };
 
 static bool measured(const ft_report_column *columns, size_t n, const ft_metric *metric)
 {
@@ -21,18 +21,21 @@ static bool measured(const ft_report_column *columns, size_t n, const ft_metric 
 size_t ft_report__rows(ft_report__row rows[FT_REPORT_MAX_ROWS], const ft_report_column *columns, size_t n)
 {
     size_t k = 0;
-    bool agreement = false, survival = false, size = false;
+    bool agreement = false, kl = false, survival = false, size = false;
     for (size_t i = 0; ft_metrics[i]; i++)
         if (measured(columns, n, ft_metrics[i]))
             rows[k++] = (ft_report__row){ft_metrics[i]->name, ft_metrics[i]->help, ft_metrics[i], ROW_METRIC};
     for (size_t i = 0; i < n; i++) {
         agreement |= !isnan(columns[i].agreement);
+        kl |= !isnan(columns[i].kl);
         survival |= columns[i].survival.n > 0;
         size |= columns[i].bytes > 0;
     }
     if (agreement)
         rows[k++] = (ft_report__row){"top1_agreement", "share of supervised tokens where the first choice is the tuned model's",
                                      NULL, ROW_AGREEMENT};
+    if (kl)
+        rows[k++] = (ft_report__row){"kl", "mean divergence of its next tokens from the tuned model's, in nats", NULL, ROW_KL};
     if (survival)
         rows[k++] = (ft_report__row){"survival", "cosine of the adapter's update with what it changes in the file", NULL,
                                      ROW_SURVIVAL};
@@ -56,11 +59,13 @@ void ft_report__cell(char buf[32], const ft_report__row *row, const ft_report_co
         number_text(buf, ft_scores_get(&c->scores, row->metric->name, NAN));
     else if (row->kind == ROW_AGREEMENT)
         number_text(buf, c->agreement);
+    else if (row->kind == ROW_KL)
+        number_text(buf, c->kl);
     else if (row->kind == ROW_SURVIVAL)
         number_text(buf, ft_survival_cosine(&c->survival.total));
     else if (row->kind == ROW_SIZE && c->bytes)
         ft_human_bytes((double)c->bytes, buf);
-    else if (row->kind == ROW_ROWS)
+    else if (row->kind == ROW_ROWS && c->scores.rows)
         snprintf(buf, 32, "%lld", (long long)c->scores.rows);
     else
         snprintf(buf, 32, "-");
@@ -118,6 +123,8 @@ static json_t *json_of(const ft_report_column *c)
         json_decref(o);
         return NULL;
     }
+    json_object_set_new(o, "kl", number_or_null(c->kl));
+    json_object_set_new(o, "rejected", c->rejected ? json_string(c->rejected) : json_null());
     json_object_set_new(o, "survival", survival ? survival : json_null());
     json_object_set_new(o, "bytes", c->bytes ? json_integer((json_int_t)c->bytes) : json_null());
     json_object_set_new(o, "rows", json_integer(c->scores.rows));

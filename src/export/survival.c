@@ -127,25 +127,43 @@ done:
     return st;
 }
 
+ft_status ft_gguf_proposed(const ft_mix *out[FT_MAX_PROPOSED], size_t *n, const ft_export_request *r, const ft_mix *above)
+{
+    uint64_t bytes[FT_MAX_PROPOSED], floor = 0;
+    *n = 0;
+    if (above)
+        FT_RETURN(estimate(&floor, NULL, r, above));
+    for (size_t i = 0; ft_mix_at(i) && *n < FT_MAX_PROPOSED; i++) {
+        uint64_t b;
+        size_t at = *n;
+        if (!ft_mix_at(i)->proposed)
+            continue;
+        FT_RETURN(estimate(&b, NULL, r, ft_mix_at(i)));
+        if (above && b <= floor)
+            continue;
+        for (; at && bytes[at - 1] > b; at--) {
+            bytes[at] = bytes[at - 1];
+            out[at] = out[at - 1];
+        }
+        bytes[at] = b;
+        out[at] = ft_mix_at(i);
+        ++*n;
+    }
+    return FT_OK;
+}
+
 ft_status ft_survival_cheapest(const ft_mix **out, const ft_export_request *r, double least)
 {
-    uint64_t written, best = UINT64_MAX;
+    const ft_mix *proposed[FT_MAX_PROPOSED];
+    size_t n;
     *out = NULL;
-    FT_RETURN(estimate(&written, NULL, r, r->mix ? r->mix : ft_mix_named("q8_0")));
-    for (size_t i = 0; ft_mix_at(i); i++) {
-        const ft_mix *mix = ft_mix_at(i);
+    FT_RETURN(ft_gguf_proposed(proposed, &n, r, r->mix ? r->mix : ft_mix_named("q8_0")));
+    for (size_t i = 0; i < n && !*out; i++) {
         ft_survival s = {0};
         uint64_t bytes;
-        if (!mix->proposed)
-            continue;
-        FT_RETURN(estimate(&bytes, NULL, r, mix));
-        if (bytes <= written || bytes >= best)
-            continue;
-        FT_RETURN(estimate(&bytes, &s, r, mix));
-        if (ft_survival_cosine(&s) >= least) {
-            best = bytes;
-            *out = mix;
-        }
+        FT_RETURN(estimate(&bytes, &s, r, proposed[i]));
+        if (ft_survival_cosine(&s) >= least)
+            *out = proposed[i];
     }
     return FT_OK;
 }

@@ -162,6 +162,7 @@ static const struct {
     [FT_OPT_STRING] = {"a text", any},          [FT_OPT_PATH] = {"a path", any},
     [FT_OPT_INT] = {"an integer", integer},     [FT_OPT_FLOAT] = {"a number", number},
     [FT_OPT_BOOL] = {"true or false", boolean}, [FT_OPT_STRINGS] = {"a text or a list of texts", any},
+    [FT_OPT_NUMBERS] = {"a map of names to numbers", any},
     [FT_OPT_CHOICE] = {"one of ", choice},      [FT_OPT_LIST] = {"a list of maps", any},
 };
 

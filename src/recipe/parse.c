@@ -1,6 +1,6 @@
 /* YAML into settings, by libyaml's events, so that every key and value keeps its mark.
  *
- * The shape is fixed (a map of scalars, lists of scalars, lists of maps of scalars): nothing recurses, and what is
+ * The shape is fixed (a map of scalars, lists of scalars, lists of maps of scalars and of maps of numbers): nothing recurses, and what is
  * unknown is skipped by counting. A syntax error ends the reading of that text and is itself a mistake with a place.
  * Every read_* begins with the first event of its node current and leaves the node's last event current.
  */
@@ -308,6 +308,7 @@ static ft_status read_strings(reader *rd, const ft_option *o, ft_setting *s)
 /* ---- maps and lists of maps ---- */
 
 static ft_status read_list(reader *rd, const ft_option *o, ft_setting *s);
+static ft_status read_numbers(reader *rd, const ft_option *o, ft_setting *s);
 
 static ft_status read_value(reader *rd, const ft_option *o, size_t index, ft_setting *s)
 {
@@ -316,6 +317,8 @@ static ft_status read_value(reader *rd, const ft_option *o, size_t index, ft_set
     FT_RETURN(here(rd, &s->place));
     if (o->type == FT_OPT_LIST)
         FT_RETURN(read_list(rd, o, s));
+    else if (o->type == FT_OPT_NUMBERS)
+        FT_RETURN(read_numbers(rd, o, s));
     else
         FT_RETURN(o->type == FT_OPT_STRINGS ? read_strings(rd, o, s) : read_scalar(rd, o, s));
     s->refused = rd->r->n_mistakes + rd->r->unsaid > mistakes;
@@ -365,6 +368,46 @@ static ft_status skip_pair(reader *rd)
     FT_RETURN(skip(rd));
     FT_RETURN(next(rd));
     return skip(rd);
+}
+
+/* "kl: 0.05" becomes the item "kl=0.05". */
+static ft_status read_number(reader *rd, const ft_option *o, ft_setting *s)
+{
+    char item[128];
+    double v;
+    if (!is(rd, YAML_SCALAR_EVENT)) {
+        MISTAKE(rd, "%s: a name must be a plain text, found %s", o->name, node_name(rd));
+        return skip_pair(rd);
+    }
+    int n = snprintf(item, 64, "%.*s", (int)FT_MIN(scalar(rd).n, (size_t)63), scalar(rd).p);
+    FT_RETURN(next(rd));
+    if (rd->broken)
+        return FT_OK;
+    if (!is(rd, YAML_SCALAR_EVENT))
+        return unexpected(rd, o);
+    snprintf(item + n, sizeof item - (size_t)n, "=%.*s", (int)FT_MIN(scalar(rd).n, (size_t)60), scalar(rd).p);
+    if (!ft_parse_f64(item + n + 1, &v)) {
+        MISTAKE(rd, "%s: %.*s: found \"%s\", expected a number", o->name, n, item, item + n + 1);
+        return FT_OK;
+    }
+    const char *kept = ft_arena_strndup(rd->r->arena, item, strlen(item));
+    return kept ? add_item(rd, s, kept) : FT_ENOMEM;
+}
+
+static ft_status read_numbers(reader *rd, const ft_option *o, ft_setting *s)
+{
+    if (is(rd, YAML_SCALAR_EVENT) && is_null(rd))
+        return FT_OK;
+    if (!is(rd, YAML_MAPPING_START_EVENT))
+        return unexpected(rd, o);
+    FT_RETURN(next(rd));
+    for (size_t seen = 0; !is(rd, YAML_MAPPING_END_EVENT) && !rd->broken; seen++) {
+        if (seen == FT_RECIPE_MAX_ITEMS)
+            FT_RETURN(too_many(rd, o));
+        FT_RETURN(seen < FT_RECIPE_MAX_ITEMS ? read_number(rd, o, s) : skip_pair(rd));
+        FT_RETURN(next(rd));
+    }
+    return FT_OK;
 }
 
 static ft_status read_pair(reader *rd, const ft_option *list, size_t index)

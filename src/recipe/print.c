@@ -92,6 +92,22 @@ static ft_status put_strings(const char *const *items, size_t n, ft_buf *out)
     return ft_buf_putc(out, ']');
 }
 
+/* "kl=0.05" as "kl: 0.05". */
+static ft_status put_numbers(const ft_setting *s, ft_buf *out)
+{
+    char name[64];
+    FT_RETURN(ft_buf_putc(out, '{'));
+    for (size_t i = 0; i < s->n; i++) {
+        const char *eq = strrchr(s->items[i], '=');
+        snprintf(name, sizeof name, "%.*s", (int)(eq - s->items[i]), s->items[i]);
+        FT_RETURN(ft_buf_puts(out, i ? ", " : ""));
+        FT_RETURN(put_text(out, name));
+        FT_RETURN(ft_buf_puts(out, ": "));
+        FT_RETURN(put_number(out, eq + 1));
+    }
+    return ft_buf_putc(out, '}');
+}
+
 static ft_status put_entry(const ft_recipe *r, const ft_option *list, size_t index, ft_buf *out)
 {
     size_t n = 0;
@@ -101,7 +117,7 @@ static ft_status put_entry(const ft_recipe *r, const ft_option *list, size_t ind
         if (!text)
             continue;
         FT_RETURN(ft_buf_printf(out, "%s%s: ", n++ ? ", " : "", ft_option__key(o)));
-        FT_RETURN(put_scalar(o, text, out));
+        FT_RETURN(o->type == FT_OPT_NUMBERS ? put_numbers(ft_recipe__find(r, o, index), out) : put_scalar(o, text, out));
     }
     return ft_buf_putc(out, '}');
 }
@@ -114,6 +130,8 @@ ft_status ft_recipe__value(const ft_recipe *r, const ft_option *o, ft_buf *out)
         return put_strings(s->items, s->n, out);
     if (o->type == FT_OPT_STRINGS)
         return text ? put_strings(&text, 1, out) : FT_OK;
+    if (o->type == FT_OPT_NUMBERS)
+        return s && s->n ? put_numbers(s, out) : FT_OK;
     if (o->type != FT_OPT_LIST)
         return text ? put_scalar(o, text, out) : FT_OK;
     for (size_t i = 0; s && i < s->n; i++) {

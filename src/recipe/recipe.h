@@ -18,6 +18,7 @@
 typedef enum ft_option_type {
     FT_OPT_STRING, FT_OPT_PATH, FT_OPT_INT, FT_OPT_FLOAT, FT_OPT_BOOL,
     FT_OPT_STRINGS, /* a list of strings; one plain string is a list of one */
+    FT_OPT_NUMBERS, /* a map of names to numbers; its items are "name=number" */
     FT_OPT_CHOICE,  /* one of `choices`; where min < max, also an integer of that range */
     FT_OPT_LIST     /* a list of maps, each entry checked against the rows whose name is "list.key" */
 } ft_option_type;
@@ -60,7 +61,7 @@ bool ft_recipe_str(const ft_recipe *r, const char *key, size_t index, const char
 bool ft_recipe_i64(const ft_recipe *r, const char *key, size_t index, int64_t *out);
 bool ft_recipe_f64(const ft_recipe *r, const char *key, size_t index, double *out);
 bool ft_recipe_bool(const ft_recipe *r, const char *key, size_t index, bool *out);
-/* Number of entries of a LIST or STRINGS option; one string of a STRINGS option. */
+/* Number of entries of a LIST, STRINGS or NUMBERS option; one string of a STRINGS option. */
 size_t ft_recipe_count(const ft_recipe *r, const char *key, size_t index);
 const char *ft_recipe_item(const ft_recipe *r, const char *key, size_t index, size_t item);
 /* "recipe.yaml:12:3" of a key's value, "--set key" of an override; the recipe's name where it is not given. */

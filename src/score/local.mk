@@ -1,4 +1,5 @@
 src_libfettle_la_SOURCES += \
+	%D%/divergence.c \
 	%D%/generate.c \
 	%D%/loss.c \
 	%D%/metric_json.c \

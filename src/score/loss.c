@@ -14,6 +14,7 @@ typedef struct batch {
     int64_t *start;                  /* [rows + 1] */
     int64_t n, cap;                  /* tokens in it, room */
     int64_t segments, supervised;
+    ft_score__divergence *divergence; /* NULL: not measured */
 } batch;
 
 static int64_t segment_tokens(const ft_row *r)
@@ -46,7 +47,7 @@ static ft_status run_batch(ft_loss *sum, ft_model *m, ft_tape *tape, const batch
     sum->correct += of_batch.correct;
     if (!isfinite(sum->sum))
         return ft_fail(FT_ENUMERIC, "the loss is %g: the weights or the activations are not finite", sum->sum);
-    return FT_OK;
+    return b->divergence ? ft_score__divergence_add(b->divergence, m, tape, x, b->ids, b->targets, &seg) : FT_OK;
 }
 
 /* place[row] = supervised tokens of the rows before it. */
@@ -95,6 +96,7 @@ static void batch_free(batch *b)
 ft_status ft_score__loss(ft_loss *sum, ft_model *m, const ft_rows *rows, size_t n, const ft_score_options *o)
 {
     ft_score__clock clock = {.options = o, .what = "loss", .total = n};
+    ft_score__divergence divergence = {0};
     batch b = {0};
     ft_tape *tape = NULL;
     ft_status st = FT_OK;
@@ -105,6 +107,10 @@ ft_status ft_score__loss(ft_loss *sum, ft_model *m, const ft_rows *rows, size_t 
     }
     FT_TRY(make_room(&b, rows, n, o));
     FT_TRY(ft_tape_new(&tape));
+    if (o->kl) {
+        b.divergence = &divergence;
+        FT_TRY(ft_score__divergence_open(&divergence, o->reference, m, b.cap));
+    }
     ft_score__by_length(order, rows, n);
     number_places(place, rows, n);
     for (size_t i = 0, first = 0; i < n; first = i) {
@@ -116,8 +122,11 @@ ft_status ft_score__loss(ft_loss *sum, ft_model *m, const ft_rows *rows, size_t 
         if (o->argmax)
             scatter(o->argmax, place, &b, rows, order + first);
     }
+    if (o->kl)
+        *o->kl = divergence.sum / (double)sum->count;
     st = ft_score__tick(&clock, n);
 done:
+    ft_score__divergence_close(&divergence);
     ft_tape_free(tape);
     ft_free(order);
     ft_free(place);

@@ -17,7 +17,24 @@ ft_status ft_score__tick(ft_score__clock *c, size_t done);
 /* order[0..n) = row numbers sorted by n tokens, the longest first, equal ones in row order. */
 void ft_score__by_length(int64_t *order, const ft_rows *rows, size_t n);
 
-/* Loss over the first n rows, added to *sum; argmax as in ft_score_options. */
+/* The divergence of a model from a reference, batch by batch. */
+typedef struct ft_score__divergence {
+    ft_model *reference;
+    ft_tape *tape;  /* of the reference */
+    int64_t V;
+    int64_t *index; /* [positions] supervised ones of a batch */
+    double *of_row; /* [positions] */
+    float *room;    /* [threads, V] */
+    double sum;     /* over all positions so far */
+} ft_score__divergence;
+/* FT_EINPUT when the two have not the same number of tokens. positions: of a batch at most. */
+ft_status ft_score__divergence_open(ft_score__divergence *d, ft_model *reference, ft_model *m, int64_t positions);
+/* x [T, C]: m's hidden states for ids [T] on t; targets [T], -1 where nothing is supervised. */
+ft_status ft_score__divergence_add(ft_score__divergence *d, ft_model *m, ft_tape *t, ft_var *x, const int32_t *ids,
+                                   const int32_t *targets, const ft_segments *seg);
+void ft_score__divergence_close(ft_score__divergence *d);
+
+/* Loss over the first n rows, added to *sum; argmax and kl as in ft_score_options. */
 ft_status ft_score__loss(ft_loss *sum, ft_model *m, const ft_rows *rows, size_t n, const ft_score_options *o);
 
 /* What the model makes of the first n prompts. */

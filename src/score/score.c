@@ -39,7 +39,7 @@ static bool wants(const ft_score_options *o, ft_metric_source source)
     for (size_t i = 0; i < o->n_metrics; i++)
         if (o->metrics[i]->source == source)
             return true;
-    return source == FT_METRIC_TEXT ? o->on_text != NULL : o->argmax != NULL;
+    return source == FT_METRIC_TEXT ? o->on_text != NULL : o->argmax || o->kl;
 }
 
 static ft_status put(ft_scores *out, const ft_metric *metric, double value)

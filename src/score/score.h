@@ -41,7 +41,7 @@ typedef struct ft_scores {
 double ft_scores_get(const ft_scores *s, const char *metric, double fallback);
 
 typedef struct ft_score_options {
-    const ft_metric *const *metrics; /* [n_metrics]: decide which passes are run; on_text and argmax ask for theirs */
+    const ft_metric *const *metrics; /* [n_metrics]: decide which passes are run; on_text, argmax and kl ask for theirs */
     size_t n_metrics;
     int64_t tokens_per_batch; /* loss pass; 0: 1024 */
     int64_t max_new_tokens;   /* 0: twice the longest expected answer + 8 */
@@ -54,6 +54,10 @@ typedef struct ft_score_options {
     void (*on_text)(void *ctx, size_t row, const ft_scored_text *text);
     /* Argmax id of every supervised position, rows end to end, for top-1 agreement; may be NULL: [supervised tokens]. */
     int32_t *argmax;
+    /* The mean Kullback-Leibler divergence of m's next token from the reference's, over the supervised positions, in nats,
+     * goes to *kl; both or neither. The reference must be a model of the same tokens. */
+    ft_model *reference;
+    double *kl;
 } ft_score_options;
 /* tok may be NULL when no text is asked for. */
 ft_status ft_score(ft_scores *out, ft_model *m, const ft_tokenizer *tok, const ft_rows *rows, const ft_score_options *o);

@@ -10,6 +10,7 @@ static ft_report_column column(const char *title, double loss, double exact, dou
                                          .metric = {ft_metric_named("exact_match"), ft_metric_named("loss")},
                                          .value = {exact, loss}},
                               .agreement = agreement,
+                              .kl = NAN,
                               .bytes = bytes};
 }
 
@@ -126,11 +127,18 @@ START_TEST(survival_is_in_table_json_and_page)
     ft_report_column c[] = {column("tuned", 0.2, 0.87, 1, 0), column("m.gguf", 0.2, 0.87, 0.9, 5600)};
     ft_buf b = {0};
     json_t *j;
+    c[1].kl = 0.0123;
+    c[1].rejected = "kl 0.0123, expected at most 0.01";
     c[1].survival = (ft_survival_list){.p = rows, .n = 2, .total = {7, 13, 8}};
     ck_assert_ok(ft_report_table(&b, c, 2));
     ck_assert_msg(strstr(b.p, "survival                 -      0.6864\n") != NULL, "%s", b.p);
     ck_assert_ok(ft_report_json(&j, c, 2));
+    ck_assert_msg(strstr(b.p, "kl                       -      0.0123\n") != NULL, "%s", b.p);
     ck_assert(json_is_null(json_object_get(json_array_get(j, 0), "survival")));
+    ck_assert(json_is_null(json_object_get(json_array_get(j, 0), "kl")));
+    ck_assert(json_is_null(json_object_get(json_array_get(j, 0), "rejected")));
+    ck_assert_double_eq(json_real_value(json_object_get(json_array_get(j, 1), "kl")), 0.0123);
+    ck_assert_str_eq(json_string_value(json_object_get(json_array_get(j, 1), "rejected")), c[1].rejected);
     const json_t *s = json_object_get(json_array_get(j, 1), "survival");
     ck_assert_double_eq_tol(json_real_value(json_object_get(s, "cosine")), 7 / sqrt(13.0 * 8), 1e-12);
     const json_t *worst = json_array_get(json_object_get(s, "tensors"), 0);
@@ -139,6 +147,7 @@ START_TEST(survival_is_in_table_json_and_page)
     ck_assert_double_eq_tol(json_real_value(json_object_get(worst, "norm")), 1.5, 1e-12);
     char *page = write_and_read(ft_test_dir(), NULL, "t", NULL, c, 2, NULL, 0);
     ck_assert_ptr_nonnull(strstr(page, "Survival of the update in m.gguf"));
+    ck_assert_ptr_nonnull(strstr(page, "m.gguf did not pass its gate: kl 0.0123, expected at most 0.01"));
     ck_assert_ptr_nonnull(strstr(page, "&lt;half&gt;</th><td>q4_0</td><td>0.5000</td><td>1.5000</td>"));
     ft_free(page);
     json_decref(j);

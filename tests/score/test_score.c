@@ -182,6 +182,75 @@ START_TEST(dropout_is_off_while_scoring)
 }
 END_TEST
 
+/* The sum of divergences at a row's supervised positions, from whole logits in f64. */
+static double divergence(ft_model *p, ft_model *q, const ft_row *r)
+{
+    ft_model *const models[] = {p, q};
+    ft_tape *t[2];
+    const float *x[2];
+    int64_t start[] = {0, r->n}, vocab = ft_model_config(p)->vocab_size;
+    ft_segments seg = {.n = 1, .start = start};
+    double kl = 0;
+    for (int k = 0; k < 2; k++) {
+        ck_assert_ok(ft_tape_new(&t[k]));
+        ft_tape_begin(t[k], false, 0, 0);
+        x[k] = ft_op_logits(t[k], ft_model_forward(models[k], t[k], r->ids, r->n, &seg, NULL, 0), ft_model_head(models[k]),
+                            ft_model_softcap(models[k]))->v;
+    }
+    for (int64_t i = 0; i + 1 < r->n; i++) {
+        double sum[2] = {0};
+        for (int64_t v = 0; v < 2 * vocab; v++)
+            sum[v >= vocab] += exp((double)x[v >= vocab][i * vocab + v % vocab]);
+        for (int64_t v = 0; r->mask[i + 1] && v < vocab; v++) {
+            double a = x[0][i * vocab + v] - log(sum[0]), b = x[1][i * vocab + v] - log(sum[1]);
+            kl += exp(a) * (a - b);
+        }
+    }
+    ft_tape_free(t[0]);
+    ft_tape_free(t[1]);
+    return kl;
+}
+
+START_TEST(divergence_is_that_of_all_logits)
+{
+    fixture f, other;
+    ft_model *reference;
+    ft_scores s;
+    double kl = -1, same = -1, want = 0;
+    if (!open_golden(&f, "golden/stories260K", "models/stories260K"))
+        FT_SKIP("../shared is absent");
+    const char *const targets[] = {"all-linear"};
+    ft_adapter_spec spec = {.kind = "lora", .r = 4, .alpha = 8, .target_modules = targets, .n_targets = 1};
+    ck_assert_ok(ft_model_open(&reference, ft_test_shared("models/stories260K"), NULL));
+    ck_assert_ok(ft_adapter_attach(reference, &spec));
+    for (size_t i = 0; i < ft_model_trainable_count(reference); i++) {
+        ft_param *p = ft_model_trainable(reference, i);
+        ft_fill_normal(p->t.data, (size_t)ft_tensor_count(&p->t), 0.05f, 1, FT_STREAM_TEST, i);
+    }
+    ft_score_options o = loss_options();
+    o.tokens_per_batch = 40; /* several batches, and several rows in one */
+    o.reference = reference;
+    o.kl = &kl;
+    ck_assert_ok(ft_score(&s, f.m, NULL, &f.rows, &o));
+    for (size_t i = 0; i < f.rows.n; i++)
+        want += divergence(reference, f.m, &f.row[i]);
+    want /= (double)f.rows.supervised;
+    ck_assert_double_gt(want, 1e-3);
+    ck_assert_double_eq_tol(kl / want, 1, 1e-4);
+    o.reference = f.m;
+    o.kl = &same;
+    ck_assert_ok(ft_score(&s, f.m, NULL, &f.rows, &o));
+    ck_assert_double_eq_tol(same, 0, 1e-6);
+    if (open_golden(&other, "golden/tinystories-656k", "models/tinystories-656k")) {
+        o.reference = other.m;
+        ck_assert_fails(ft_score(&s, f.m, NULL, &f.rows, &o), FT_EINPUT, "their choices cannot be compared");
+        close_fixture(&other);
+    }
+    ft_model_free(reference);
+    close_fixture(&f);
+}
+END_TEST
+
 static void break_weight(ft_model *m)
 {
     ft_param *norm = ft_model_find(m, "model.norm.weight");
@@ -369,7 +438,7 @@ END_TEST
 int main(void)
 {
     FT_TESTS("score", loss_equals_the_golden_one, first_choices_come_in_row_order, batches_and_threads_do_not_change_the_loss,
-             dropout_is_off_while_scoring, a_loss_that_is_no_number_is_an_error,
+             dropout_is_off_while_scoring, divergence_is_that_of_all_logits, a_loss_that_is_no_number_is_an_error,
              known_story_is_told_from_every_start_in_row_order, text_that_is_the_answer_matches,
              generation_ends_at_twice_the_longest_answer, progress_is_told_and_may_stop, rows_that_cannot_be_scored_are_refused);
 }

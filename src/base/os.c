@@ -420,7 +420,12 @@ uint64_t ft_available_ram_bytes(void)
 uint64_t ft_free_disk_bytes(const char *dir)
 {
     struct statvfs s;
-    return statvfs(dir, &s) == 0 ? (uint64_t)s.f_bavail * s.f_frsize : 0;
+    if (statvfs(dir, &s) == 0)
+        return (uint64_t)s.f_bavail * s.f_frsize;
+    char *above = errno == ENOENT ? ft_path_dir(dir) : NULL;
+    uint64_t bytes = above && strcmp(above, dir) != 0 ? ft_free_disk_bytes(above) : 0;
+    ft_free(above);
+    return bytes;
 }
 
 static volatile sig_atomic_t stop_flag;

@@ -90,7 +90,7 @@ uint64_t ft_total_ram_bytes(void);
 /* What could be taken now without driving others out: free memory and caches, within the limit of the process's group
  * where the system tells; else a half of all. */
 uint64_t ft_available_ram_bytes(void);
-/* Free for this user where dir lies; 0 when that cannot be told. */
+/* Free for this user where dir lies, or will lie once it is made; 0 when that cannot be told. */
 uint64_t ft_free_disk_bytes(const char *dir);
 
 /* Stop requests: a signal handler sets the flag, loops read it. */

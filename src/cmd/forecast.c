@@ -63,6 +63,8 @@ static void add_up(ft_forecast *f)
     const ft_train_needs *n = &f->needs;
     size_t model = f->program_bytes + f->file_bytes + n->weight_bytes + n->adapter_bytes + n->gradient_bytes;
     size_t step = n->moment_bytes + n->activation_bytes + n->temporary_bytes + n->logits_bytes + n->buffer_bytes;
+    if (n->prefix_place == FT_PREFIX_MEMORY)
+        step += n->prefix_bytes;
     f->total_bytes = model + f->score_bytes + FT_MAX(step, f->shipped_bytes);
 }
 
@@ -80,6 +82,8 @@ ft_status ft_forecast_make(ft_forecast *out, const ft_job *j, bool outline)
     FT_RETURN(count_scores(out, j));
     count_exports(out, j);
     count_checkpoints(out, &j->plan);
+    if (out->needs.prefix_place == FT_PREFIX_DISK)
+        out->disk_bytes += out->needs.prefix_bytes;
     add_up(out);
     return FT_OK;
 }
@@ -112,6 +116,16 @@ static ft_status choose_blocks(ft_forecast *f, ft_job *j, bool outline)
     return try_blocks(f, j, outline, high);
 }
 
+/* The kept states leave memory for the disk, where the place was left open. */
+static ft_status choose_prefix(ft_forecast *f, ft_job *j, bool outline)
+{
+    ft_train_options *o = &j->plan.train_options;
+    if (f->needs.prefix_place != FT_PREFIX_MEMORY || o->prefix_cache != FT_PREFIX_AUTO)
+        return FT_OK;
+    o->prefix_cache = FT_PREFIX_DISK;
+    return ft_forecast_make(f, j, outline);
+}
+
 /* Smaller micro-batches, as many more of them: the loss is the same sum. */
 static ft_status choose_micro_batch(ft_forecast *f, ft_job *j, bool outline)
 {
@@ -132,12 +146,16 @@ ft_status ft_forecast_fit(ft_forecast *out, ft_job *j, bool outline, bool *it_fi
     ft_train_options *o = &j->plan.train_options, asked = *o;
     char limit[32];
     FT_RETURN(ft_forecast_make(out, j, outline));
+    if (!fits(out))
+        FT_RETURN(choose_prefix(out, j, outline));
     if (!fits(out) && j->plan.auto_checkpointing)
         FT_RETURN(choose_blocks(out, j, outline));
     if (!fits(out) && j->plan.ram_limit_bytes > 0)
         FT_RETURN(choose_micro_batch(out, j, outline));
     *it_fits = fits(out);
     ft_human_bytes(out->limit_bytes, limit);
+    if (*it_fits && o->prefix_cache != asked.prefix_cache)
+        ft_note(FT_NOTE, "prefix_cache: disk, to stay within %s", limit);
     if (*it_fits && o->gradient_checkpointing != asked.gradient_checkpointing)
         ft_note(FT_NOTE, "gradient_checkpointing: %lld of %lld blocks, to stay within %s",
                 (long long)o->gradient_checkpointing, (long long)ft_model_config(j->model)->num_hidden_layers, limit);
@@ -179,6 +197,7 @@ ft_status ft_forecast_remedy(const ft_forecast *f, const ft_job *j, bool outline
     double of_full = (double)n->gradient_bytes + (double)n->moment_bytes +
                      (double)n->weight_bytes; /* an adapter's own are small, and the base stays in its file */
     const remedy remedies[] = {
+        {"prefix_cache: disk", n->prefix_place == FT_PREFIX_MEMORY ? (double)n->prefix_bytes : 0, 0},
         {"gradient_checkpointing: true", -1, 0},
         {"gradient_checkpointing: true and micro_batch_size: 1 with as many more accumulation steps", -1, 1},
         {full ? "adapter: lora" : "a base in q8_0 (fettle export BASE --format gguf --quant q8_0)",

@@ -84,7 +84,7 @@ static ft_status tokenizer_beside(ft_tokenizer **out, const char *config)
 static ft_status outline_of_config(ft_model **out, const char *config)
 {
     char *inside = ft_is_dir(config) ? ft_path_join(config, "config.json") : ft_strdup(config);
-    ft_status st = inside ? ft_model_outline(out, inside, true) : FT_ENOMEM;
+    ft_status st = inside ? ft_model_outline(out, inside, &(ft_model_options){.trainable = true}) : FT_ENOMEM;
     ft_free(inside);
     return st;
 }
@@ -141,7 +141,7 @@ static ft_status open_weights(ft_job *j, bool train)
 {
     ft_plan *p = &j->plan;
     ft_model_options o = {.trainable = train && !p->has_adapter, .quantize_base = p->quantize_base};
-    FT_RETURN(j->outline ? ft_model_outline(&j->model, p->base_model, o.trainable)
+    FT_RETURN(j->outline ? ft_model_outline(&j->model, p->base_model, &o)
                          : ft_model_open(&j->model, p->base_model, &o));
     if (!train || !p->has_adapter)
         return FT_OK;

@@ -9,22 +9,39 @@ typedef struct probe {
     double tokens_per_s, train_s, score_s;
 } probe;
 
-/* Steps spread over the run, after one that warms up. */
+/* Steps spread over the run. */
+static ft_status time_steps(double *tokens_per_s, ft_stepper *s, const ft_train_needs *needs, int64_t steps)
+{
+    ft_step done;
+    double tokens = 0, begun = ft_now_s();
+    for (int64_t i = 0; i < steps; i++) {
+        FT_RETURN(ft_stepper_run(s, needs->steps * i / steps, &done));
+        tokens += (double)done.tokens;
+    }
+    *tokens_per_s = tokens / (ft_now_s() - begun);
+    return FT_OK;
+}
+
+/* After one that warms up. With a prefix cache the same steps once more, from what the first time left in it: so run all
+ * epochs but the first. */
 static ft_status probe_steps(probe *p, ft_job *j, const ft_train_needs *needs, int64_t steps)
 {
     ft_stepper *s = NULL;
     ft_step done;
-    double tokens = 0, begun;
+    double first = needs->tokens, rate, later;
     ft_status st = FT_OK;
     FT_TRY(ft_stepper_new(&s, j->model, &j->train_rows, &j->plan.train_options));
     FT_TRY(ft_stepper_run(s, 0, &done));
-    begun = ft_now_s();
-    for (int64_t i = 0; i < steps; i++) {
-        FT_TRY(ft_stepper_run(s, needs->steps * i / steps, &done));
-        tokens += (double)done.tokens;
+    if (needs->prefix_place != FT_PREFIX_OFF) {
+        first *= FT_MIN(1.0, (double)ft_stepper_steps_per_epoch(s) / (double)needs->steps);
+        FT_TRY(ft_stepper_keep_states(s));
     }
-    p->tokens_per_s = tokens / (ft_now_s() - begun);
-    p->train_s = needs->tokens / p->tokens_per_s;
+    FT_TRY(time_steps(&rate, s, needs, steps));
+    later = rate;
+    if (needs->prefix_place != FT_PREFIX_OFF)
+        FT_TRY(time_steps(&later, s, needs, steps));
+    p->train_s = first / rate + (needs->tokens - first) / later;
+    p->tokens_per_s = needs->tokens / p->train_s;
 done:
     ft_stepper_free(s);
     return st;
@@ -76,6 +93,7 @@ static void put_memory(json_t *o, const ft_forecast *f)
     ft_result_int(m, "temporaries_bytes", (int64_t)n->temporary_bytes);
     ft_result_int(m, "logits_bytes", (int64_t)n->logits_bytes);
     ft_result_int(m, "buffers_bytes", (int64_t)n->buffer_bytes);
+    ft_result_int(m, "prefix_cache_bytes", n->prefix_place == FT_PREFIX_MEMORY ? (int64_t)n->prefix_bytes : 0);
     ft_result_int(m, "evaluation_bytes", (int64_t)f->score_bytes);
     ft_result_int(m, "shipped_model_bytes", (int64_t)f->shipped_bytes);
     ft_result_int(m, "peak_bytes", (int64_t)f->total_bytes);

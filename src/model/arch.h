@@ -201,10 +201,9 @@ void ft_rope__local_frequencies(const ft_config *c, float *inv_freq);
 ft_status ft_weights__build(ft_model *m);
 /* Data from m->source; every missing, misshapen or unexpected tensor is named. */
 ft_status ft_weights__load(ft_model *m, bool trainable);
-/* quantized.c: w holds `from`, row r as row perm[r] (NULL: r), in dtype, in memory of its own. FT_ENUMERIC for values that
- * are not finite or too large for it. The pages of `from` in source are given back. */
-ft_status ft_weights__quantize(ft_weight *w, const ft_named *from, const int64_t *perm, const ft_dtype *dtype,
-                               const ft_container *source);
+/* quantized.c: w holds `from`, row r as row perm[r] (NULL: r), in m->quantize_base, in memory of its own (an outline: in
+ * none). FT_ENUMERIC for values that are not finite or too large for it. The pages of `from` in the file are given back. */
+ft_status ft_weights__quantize(const ft_model *m, ft_weight *w, const ft_named *from, const int64_t *perm);
 /* FT_ENUMERIC when a block of a quantized tensor has a scale that is no number. */
 ft_status ft_weights__check_scales(const ft_named *t, const char *where);
 /* Random data. */

@@ -213,26 +213,6 @@ static ft_status open_path(ft_model *m, const char *path, bool trainable)
                    path);
 }
 
-ft_status ft_model_open(ft_model **out, const char *path, const ft_model_options *options)
-{
-    *out = NULL;
-    ft_model *m = ft_alloc(1, sizeof *m);
-    if (!m)
-        return FT_ENOMEM;
-    ft_status st = FT_OK;
-    m->quantize_base = options ? options->quantize_base : NULL;
-    m->stored_base = options && options->stored_base;
-    if (m->quantize_base && options->trainable)
-        st = ft_fail(FT_EINPUT, "%s: weights that are trained themselves cannot be held in %s", path, m->quantize_base->name);
-    if (st == FT_OK)
-        st = open_path(m, path, options && options->trainable);
-    if (st != FT_OK)
-        ft_model_free(m);
-    else
-        *out = m;
-    return st;
-}
-
 /* What init would make of a config.json. */
 static ft_status outline_config(ft_model *m, const char *path)
 {
@@ -246,19 +226,34 @@ static ft_status outline_config(ft_model *m, const char *path)
     return ft_model__list_trainable(m);
 }
 
-ft_status ft_model_outline(ft_model **out, const char *path, bool trainable)
+static ft_status open_as(ft_model **out, const char *path, const ft_model_options *options, bool outline)
 {
+    const ft_model_options o = options ? *options : (ft_model_options){0};
     *out = NULL;
+    if (o.quantize_base && o.trainable)
+        return ft_fail(FT_EINPUT, "%s: weights that are trained themselves cannot be held in %s", path, o.quantize_base->name);
     ft_model *m = ft_alloc(1, sizeof *m);
     if (!m)
         return FT_ENOMEM;
-    m->outline = true;
-    ft_status st = ft_ends(path, ".json") ? outline_config(m, path) : open_path(m, path, trainable);
+    m->outline = outline;
+    m->quantize_base = o.quantize_base;
+    m->stored_base = o.stored_base;
+    ft_status st = outline && ft_ends(path, ".json") ? outline_config(m, path) : open_path(m, path, o.trainable);
     if (st != FT_OK)
         ft_model_free(m);
     else
         *out = m;
     return st;
+}
+
+ft_status ft_model_open(ft_model **out, const char *path, const ft_model_options *options)
+{
+    return open_as(out, path, options, false);
+}
+
+ft_status ft_model_outline(ft_model **out, const char *path, const ft_model_options *options)
+{
+    return open_as(out, path, options, true);
 }
 
 static ft_status check_fits(const ft_model *m)

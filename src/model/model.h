@@ -83,9 +83,9 @@ ft_status ft_model_init(ft_model **out, const char *config_path, uint64_t seed);
  * (f32 where they train) and never exist in any other form. */
 ft_status ft_model_random(ft_model **out, json_t *config, const ft_dtype *dtype, bool trainable, uint64_t seed);
 /* A model without weights, for dry steps (ft_tape_dry) alone: shapes, dtypes and what trains are those that
- * ft_model_open (trainable or not) or, for a config.json, ft_model_init would give, but no array may be read or written
+ * ft_model_open or, for a config.json, ft_model_init would give, but no array may be read or written
  * and none is held. An adapter may be attached; its own weights are real. */
-ft_status ft_model_outline(ft_model **out, const char *path, bool trainable);
+ft_status ft_model_outline(ft_model **out, const char *path, const ft_model_options *options);
 void ft_model_free(ft_model *m);
 const ft_config *ft_model_config(const ft_model *m);
 const ft_dtype *ft_model_quantize_base(const ft_model *m); /* what it was opened with; NULL: as stored */

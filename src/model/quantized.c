@@ -40,20 +40,21 @@ static ft_status check_rows(const encoding *e, const char *name, const char *whe
     return FT_OK;
 }
 
-ft_status ft_weights__quantize(ft_weight *w, const ft_named *from, const int64_t *perm, const ft_dtype *dtype,
-                               const ft_container *source)
+ft_status ft_weights__quantize(const ft_model *m, ft_weight *w, const ft_named *from, const int64_t *perm)
 {
     ft_status st = FT_OK;
     encoding e = {.from = &from->t, .to = &w->p.t, .perm = perm, .cols = ft_tensor_cols(&from->t)};
     w->p.t = from->t;
-    w->p.t.dtype = ft_dtype_for_rows(dtype, e.cols);
+    w->p.t.dtype = ft_dtype_for_rows(m->quantize_base, e.cols);
+    if (m->outline)
+        return FT_OK;
     w->p.t.data = w->owned = ft_alloc((size_t)ft_tensor_rows(&w->p.t), ft_tensor_row_bytes(&w->p.t));
     e.rows = ft_alloc((size_t)ft_threads(), (size_t)e.cols * sizeof *e.rows);
     e.bad = ft_alloc((size_t)ft_tensor_rows(&from->t), 1);
     FT_TRY(w->owned && e.rows && e.bad ? FT_OK : FT_ENOMEM);
     ft_parallel(ft_tensor_rows(&from->t), encode_row, &e);
-    st = check_rows(&e, from->name, ft_container_path(source));
-    ft_container_forget(source, &from->t);
+    st = check_rows(&e, from->name, ft_container_path(m->source));
+    ft_container_forget(m->source, &from->t);
 done:
     ft_free(e.rows);
     ft_free(e.bad);

@@ -231,7 +231,7 @@ static ft_status bind(ft_model *m, ft_weight *w, const ft_named *found, bool ggu
     if (trainable || is_vector(w)) {
         st = own_as_f32(w, &found->t, perm);
     } else if (m->quantize_base && w->spec->role == FT_ROLE_LINEAR && found->t.dtype->is_float) {
-        st = ft_weights__quantize(w, found, perm, m->quantize_base, m->source);
+        st = ft_weights__quantize(m, w, found, perm);
     } else {
         w->p.t = found->t;
         if (!m->outline && (perm || !aligned(&found->t)))

@@ -483,17 +483,27 @@ static ft_status keep_in_memory(ft_prefix *p)
     return p->have && p->kept ? FT_OK : FT_ENOMEM;
 }
 
+ft_prefix_place ft_prefix_where(const ft_prefix *p, ft_prefix_place asked, const char *dir, bool again, uint64_t *bytes)
+{
+    *bytes = ft_prefix_bytes(p->model, p->rows, p->dtype);
+    return asked == FT_PREFIX_AUTO ? ft_prefix_choose(*bytes, dir, again) : asked;
+}
+
+size_t ft_prefix_work_bytes(const ft_prefix *p)
+{
+    ft_tape_stats t = ft_tape_stats_of(p->tape);
+    return t.kept_bytes + t.temporary_bytes + t.table_bytes;
+}
+
 ft_status ft_prefix_keep(ft_prefix *p, const ft_prefix_keeping *how)
 {
     static const char *const where[] = {[FT_PREFIX_OFF] = "off", [FT_PREFIX_MEMORY] = "memory", [FT_PREFIX_DISK] = "disk"};
-    uint64_t bytes = ft_prefix_bytes(p->model, p->rows, p->dtype);
-    ft_prefix_place place = how->place;
-    if (place == FT_PREFIX_AUTO) {
-        place = ft_prefix_choose(bytes, how->dir, how->again);
+    uint64_t bytes;
+    ft_prefix_place place = ft_prefix_where(p, how->place, how->dir, how->again, &bytes);
+    if (how->place == FT_PREFIX_AUTO)
         ft_note(FT_NOTE, "prefix_cache: %s; the states that enter layer %lld take %.1f MB as %s, %.0f MB of memory are available",
                 where[place], (long long)p->k, (double)bytes * 1e-6, p->dtype->name,
                 (double)ft_available_ram_bytes() * 1e-6);
-    }
     if (place == FT_PREFIX_MEMORY)
         return keep_in_memory(p);
     return place == FT_PREFIX_DISK ? keep_on_disk(p, how) : FT_OK;

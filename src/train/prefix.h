@@ -16,6 +16,10 @@ typedef struct ft_prefix ft_prefix;
 ft_status ft_prefix_new(ft_prefix **out, ft_model *m, const ft_rows *rows, const ft_train_options *o);
 void ft_prefix_free(ft_prefix *p);
 int64_t ft_prefix_blocks(const ft_prefix *p);
+/* What computing the states of a row takes. */
+size_t ft_prefix_work_bytes(const ft_prefix *p);
+/* Where ft_prefix_keep would keep them, and how many bytes. */
+ft_prefix_place ft_prefix_where(const ft_prefix *p, ft_prefix_place asked, const char *dir, bool again, uint64_t *bytes);
 
 typedef struct ft_prefix_keeping {
     ft_prefix_place place; /* what was asked for */

@@ -338,6 +338,11 @@ ft_status ft_stepper_run(ft_stepper *s, int64_t step, ft_step *out)
     return FT_OK;
 }
 
+ft_status ft_stepper_keep_states(ft_stepper *s)
+{
+    return s->prefix ? ft_prefix_keep(s->prefix, &(ft_prefix_keeping){.place = FT_PREFIX_MEMORY}) : FT_OK;
+}
+
 /* ---- what a run takes ---- */
 
 static void count_weights(ft_train_needs *n, ft_model *m, const ft_train_options *o)
@@ -350,6 +355,19 @@ static void count_weights(ft_train_needs *n, ft_model *m, const ft_train_options
     n->adapter_bytes = ft_adapter_attached(m) ? trained : 0;
     n->gradient_bytes = trained;
     n->moment_bytes = (size_t)o->optimizer->n_moments * trained;
+}
+
+static void measure_prefix(const ft_stepper *s, ft_train_needs *out)
+{
+    const ft_train_options *o = s->o;
+    bool again = s->total_steps > s->order.steps_per_epoch;
+    uint64_t bytes;
+    out->prefix_place = FT_PREFIX_OFF;
+    if (!s->prefix)
+        return;
+    out->buffer_bytes += ft_prefix_work_bytes(s->prefix);
+    out->prefix_place = ft_prefix_where(s->prefix, o->prefix_cache, o->output_dir, again, &bytes);
+    out->prefix_bytes = out->prefix_place == FT_PREFIX_OFF ? 0 : bytes;
 }
 
 static ft_status measure(ft_stepper *s, ft_train_needs *out)
@@ -367,6 +385,7 @@ static ft_status measure(ft_stepper *s, ft_train_needs *out)
                         (size_t)s->order.n * sizeof *s->order.row;
     out->steps = s->total_steps;
     out->tokens = s->run_tokens;
+    measure_prefix(s, out);
     return FT_OK;
 }
 

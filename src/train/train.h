@@ -105,6 +105,8 @@ ft_tape *ft_stepper_tape(ft_stepper *s);
 /* Step `step` (from 0) of the run: gradient of its rows, update. Nothing is updated where loss or grad_norm is not
  * finite. */
 ft_status ft_stepper_run(ft_stepper *s, int64_t step, ft_step *out);
+/* Keeps the states that enter the first trained block in memory from now on, as rows come by. */
+ft_status ft_stepper_keep_states(ft_stepper *s);
 
 /* What a run takes, learned by a dry step of its largest micro-batch (ft_tape_dry): nothing of the model's size is
  * allocated, and an outline will do for the model. */
@@ -116,6 +118,8 @@ typedef struct ft_train_needs {
     size_t temporary_bytes;  /* gradients of activations, without */
     size_t logits_bytes;     /* a chunk of them */
     size_t buffer_bytes;     /* panels, tables, the batch */
+    ft_prefix_place prefix_place; /* where prefix_cache keeps states, and how many bytes they are; FT_PREFIX_OFF, 0 */
+    size_t prefix_bytes;
     int64_t steps;
     double tokens; /* of all steps */
 } ft_train_needs;

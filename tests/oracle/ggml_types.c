@@ -125,7 +125,7 @@ static void compare_layout(const ft_dtype *d)
     for (size_t i = 0; i < ROWS * row; i++)
         noise[i] = (uint8_t)(256 * ft_uniform(3, FT_STREAM_TEST, (uint64_t)d->ggml_id, i));
     for (size_t r = 0; r < ROWS; r++)
-        if (!d->finite(noise + r * row, COLS))
+        if (!ft_dtype_finite(d, noise + r * row, COLS))
             memset(noise + r * row, (int)r, row); /* the same byte throughout: f16 of 0x0000 .. 0x2f2f */
     d->decode(noise, COUNT, a);
     t->to_float(noise, b, COUNT);

@@ -296,7 +296,7 @@ START_TEST(an_outline_needs_what_the_model_needs)
     ft_model *m = fresh_model(dir, false), *outline;
     ft_train_options o = options(dir);
     ft_train_needs real, dry;
-    ck_assert_ok(ft_model_outline(&outline, ft_test_path(dir, "config.json"), true));
+    ck_assert_ok(ft_model_outline(&outline, ft_test_path(dir, "config.json"), &(ft_model_options){.trainable = true}));
     ck_assert_ok(ft_train_measure(&real, m, &rows, &o));
     ck_assert_ok(ft_train_measure(&dry, outline, &rows, &o));
     ck_assert_uint_eq(real.weight_bytes, dry.weight_bytes);

@@ -59,6 +59,8 @@ void ft_report__cell(char buf[32], const ft_report__row *row, const ft_report_co
         number_text(buf, ft_scores_get(&c->scores, row->metric->name, NAN));
     else if (row->kind == ROW_AGREEMENT)
         number_text(buf, c->agreement);
+    else if (row->kind == ROW_KL && c->kl > 0 && c->kl < 1e-3)
+        snprintf(buf, 32, "%.1e", c->kl);
     else if (row->kind == ROW_KL)
         number_text(buf, c->kl);
     else if (row->kind == ROW_SURVIVAL)

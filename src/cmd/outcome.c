@@ -93,7 +93,9 @@ static ft_status score(ft_outcome *o, ft_job *j, ft_model *m, const ft_tokenizer
 
 const char *ft_outcome_start(const ft_job *j)
 {
-    return j->plan.lora_model_dir ? "start" : "base";
+    const char *init = j->plan.adapter.init;
+    bool moved = j->plan.lora_model_dir || (init && strcmp(init, "loftq") == 0);
+    return moved ? "start" : "base";
 }
 
 ft_status ft_outcome_base(ft_outcome *o, ft_job *j)

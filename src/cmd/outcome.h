@@ -22,7 +22,7 @@ typedef struct ft_outcome {
 
 /* A further column of the table, its scores still empty; good until the next one. */
 ft_status ft_outcome_column(ft_outcome *o, const char *title, ft_report_column **out);
-/* What the first column is: the base, or where a run goes on with an adapter. */
+/* What the first column is: the base, or where a run goes on with an adapter or begins with one that changes it. */
 const char *ft_outcome_start(const ft_job *j);
 /* Scores the job's model on its rows to evaluate on. Nothing happens when there are none. */
 ft_status ft_outcome_base(ft_outcome *o, ft_job *j);

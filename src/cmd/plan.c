@@ -143,6 +143,16 @@ ft_status ft_plan_layers(ft_plan *p, int64_t L)
     return ft_context(st, "%s: lora_layers", ft_recipe_place(p->recipe, "lora_layers", 0));
 }
 
+static void check_init(const ft_plan *p, ft_recipe *r)
+{
+    const char *init = p->adapter.init;
+    if (is(init, "loftq") && !p->quantize_base)
+        ft_recipe_complain(r, "init_lora_weights",
+                           "init_lora_weights: loftq begins with what quantize_base loses, so it needs adapter: qlora");
+    if (init && !is(init, "default") && p->adapter.dora)
+        ft_recipe_complain(r, "init_lora_weights", "init_lora_weights: %s and use_dora exclude each other", init);
+}
+
 static ft_status plan_model(ft_plan *p, ft_recipe *r)
 {
     p->base_model = text_of(r, "base_model", 0);
@@ -157,10 +167,12 @@ static ft_status plan_model(ft_plan *p, ft_recipe *r)
                                    .dropout = float_of(r, "lora_dropout"),
                                    .rslora = bool_of(r, "use_rslora"),
                                    .dora = bool_of(r, "use_dora"),
+                                   .init = text_of(r, "init_lora_weights", 0),
                                    .target_modules = p->targets,
                                    .modules_to_save = p->saved,
                                    .seed = (uint64_t)int_of(r, "seed")};
     p->lora_model_dir = text_of(r, "lora_model_dir", 0);
+    check_init(p, r);
     p->adapter.n_targets = plan_strings(r, "lora_target_modules", p->targets);
     p->adapter.n_save = plan_strings(r, "lora_modules_to_save", p->saved);
     return plan_ranges(p, r);

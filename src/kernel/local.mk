@@ -2,6 +2,7 @@ src_libfettle_la_SOURCES += \
 	%D%/engine.h %D%/engines.def \
 	%D%/kernel.c %D%/kernel.h \
 	%D%/linear.c \
+	%D%/lowrank.c %D%/lowrank.h \
 	%D%/paths.def \
 	%D%/product.c \
 	%D%/ref.c \

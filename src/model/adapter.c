@@ -213,7 +213,8 @@ static ft_status copy_spec(const ft_model *m, ft_adapter *a, const ft_adapter_sp
     s->kind = a->kind->name;
     s->target_modules = s->modules_to_save = NULL;
     s->layers = NULL;
-    s->n_targets = s->n_save = s->n_layers = 0;
+    s->n_targets = s->n_save = s->n_layers = 0; /* from here on it may be freed */
+    FT_RETURN(ft_adapter__check_init(s));
     FT_RETURN(copy_layers(s, from));
     FT_RETURN(copy_names(&s->target_modules, &s->n_targets, from->target_modules, from->n_targets));
     FT_RETURN(copy_names(&s->modules_to_save, &s->n_save, from->modules_to_save, from->n_save));
@@ -222,7 +223,7 @@ static ft_status copy_spec(const ft_model *m, ft_adapter *a, const ft_adapter_sp
 
 /* ---- tensors ---- */
 
-static ft_status make_param(ft_param *p, char *name, int ndim, const int64_t *shape, bool trainable)
+ft_status ft_adapter__make_param(ft_param *p, char *name, int ndim, const int64_t *shape, bool trainable)
 {
     p->name = name;
     if (!name)
@@ -268,7 +269,7 @@ static ft_status add_magnitude(ft_model *m, ft_adapted *at)
     const ft_tensor *w = &at->on->p.t;
     int64_t out = w->shape[0];
     row_squares j = {.w = w};
-    FT_RETURN(make_param(&at->magnitude, ft_strf("base_model.model.%.*s.lora_magnitude_vector",
+    FT_RETURN(ft_adapter__make_param(&at->magnitude, ft_strf("base_model.model.%.*s.lora_magnitude_vector",
                                                  (int)ft_weights__module(at->on->name), at->on->name),
                          1, &out, m->adapter->trainable));
     at->squares = j.out = ft_alloc((size_t)out, sizeof *at->squares);
@@ -292,8 +293,8 @@ ft_status ft_adapter__add(ft_model *m, ft_weight *w, int64_t r, double alpha)
     at->site = (uint32_t)a->n_parts++;
     at->scale = a->kind->scale(r, alpha, a->spec.rslora);
     w->adapted = at;
-    FT_RETURN(make_param(&at->a, ft_strf("base_model.model.%.*s.lora_A.weight", n, w->name), 2, shape_a, a->trainable));
-    FT_RETURN(make_param(&at->b, ft_strf("base_model.model.%.*s.lora_B.weight", n, w->name), 2, shape_b, a->trainable));
+    FT_RETURN(ft_adapter__make_param(&at->a, ft_strf("base_model.model.%.*s.lora_A.weight", n, w->name), 2, shape_a, a->trainable));
+    FT_RETURN(ft_adapter__make_param(&at->b, ft_strf("base_model.model.%.*s.lora_B.weight", n, w->name), 2, shape_b, a->trainable));
     return a->spec.dora ? add_magnitude(m, at) : FT_OK;
 }
 
@@ -303,7 +304,7 @@ ft_status ft_adapter__save(ft_model *m, ft_weight *w)
     ft_saved *s = &a->saved[a->n_saved++];
     s->on = w;
     w->saved = s;
-    FT_RETURN(make_param(&s->p, ft_strf("base_model.model.%s", w->name), w->p.t.ndim, w->p.t.shape, a->trainable));
+    FT_RETURN(ft_adapter__make_param(&s->p, ft_strf("base_model.model.%s", w->name), w->p.t.ndim, w->p.t.shape, a->trainable));
     ft_tensor_decode_rows(&w->p.t, 0, ft_tensor_rows(&w->p.t), s->p.t.data);
     return FT_OK;
 }
@@ -336,6 +337,15 @@ static const ft_adapter_kind *kind_named(const char *name)
     return NULL;
 }
 
+static void set_shipped(ft_adapter *a)
+{
+    a->shipped = a->spec;
+    if (strcmp(a->spec.init, "pissa") != 0)
+        return;
+    a->shipped.r *= 2;
+    a->shipped.alpha *= a->spec.rslora ? sqrt(2) : 2;
+}
+
 ft_status ft_adapter__begin(ft_model *m, const ft_adapter_spec *spec, bool trainable)
 {
     const ft_adapter_kind *kind = kind_named(spec->kind);
@@ -352,6 +362,7 @@ ft_status ft_adapter__begin(ft_model *m, const ft_adapter_spec *spec, bool train
     a->kind = kind;
     a->trainable = trainable;
     FT_RETURN(copy_spec(m, a, spec));
+    set_shipped(a);
     a->parts = ft_alloc(m->n, sizeof *a->parts);
     a->saved = ft_alloc(m->n, sizeof *a->saved);
     return a->parts && a->saved ? FT_OK : FT_ENOMEM;
@@ -367,7 +378,7 @@ static ft_status attach(ft_model *m, const ft_adapter_spec *spec)
             FT_RETURN(ft_adapter__save(m, w));
         } else if (ft_adapter__targets(s, w)) {
             FT_RETURN(ft_adapter__add(m, w, s->r, s->alpha));
-            m->adapter->kind->init(w->adapted, s->seed);
+            FT_RETURN(ft_adapter__fill(m, w->adapted));
         }
     }
     return ft_model__list_trainable(m);
@@ -392,11 +403,12 @@ void ft_adapter_detach(ft_model *m)
         m->weights[i].saved = NULL;
     }
     for (size_t i = 0; i < a->n_parts; i++) {
-        free_param(&a->parts[i].a);
-        free_param(&a->parts[i].b);
-        free_param(&a->parts[i].magnitude);
-        ft_free(a->parts[i].squares);
-        ft_free(a->parts[i].norms);
+        ft_adapted *at = &a->parts[i];
+        ft_param *const all[] = {&at->a, &at->b, &at->magnitude, &at->start_a, &at->start_b, &at->whole_a, &at->whole_b};
+        for (size_t k = 0; k < FT_COUNT(all); k++)
+            free_param(all[k]);
+        ft_free(at->squares);
+        ft_free(at->norms);
     }
     for (size_t i = 0; i < a->n_saved; i++)
         free_param(&a->saved[i].p);
@@ -425,12 +437,12 @@ const char *ft_adapter_path(const ft_model *m)
 
 void ft_adapter_set_dropout(ft_model *m, double dropout)
 {
-    m->adapter->spec.dropout = dropout;
+    m->adapter->spec.dropout = m->adapter->shipped.dropout = dropout;
 }
 
 const ft_adapter_spec *ft_adapter_spec_of(const ft_model *m)
 {
-    return m->adapter ? &m->adapter->spec : NULL;
+    return m->adapter ? &m->adapter->shipped : NULL;
 }
 
 bool ft_adapter_on(ft_model *m, const ft_param *weight, ft_param **a, ft_param **b, float *scale)
@@ -438,9 +450,15 @@ bool ft_adapter_on(ft_model *m, const ft_param *weight, ft_param **a, ft_param *
     ft_adapted *at = ((const ft_weight *)weight)->adapted;
     if (!m->adapter || !at)
         return false;
-    *a = &at->a;
-    *b = &at->b;
-    *scale = at->scale;
+    bool joined = at->start_a.t.data != NULL;
+    if (joined && (a || b))
+        ft_adapter__join(at);
+    if (a)
+        *a = joined ? &at->whole_a : &at->a;
+    if (b)
+        *b = joined ? &at->whole_b : &at->b;
+    if (scale)
+        *scale = at->scale;
     return true;
 }
 

@@ -16,6 +16,8 @@ typedef struct ft_adapted {
     float *squares; /* DoRA: [out], the squared norms of the rows of W */
     float *norms;   /* DoRA: [out], the norms of the rows of W + scale B A, kept where the adapter is frozen */
     bool has_norms;
+    ft_param start_a, start_b; /* pissa: what is subtracted again, else their data are NULL */
+    ft_param whole_a, whole_b; /* pissa: [2 r, in] and [out, 2 r], both as one update */
     ft_weight *on;
     float scale;
     uint32_t site; /* number among the adapted linears: keys init and dropout */
@@ -43,6 +45,7 @@ extern const ft_adapter_kind *const ft_adapter_kinds[]; /* the table, NULL at it
 typedef struct ft_adapter {
     const ft_adapter_kind *kind;
     ft_adapter_spec spec; /* all it points to is owned */
+    ft_adapter_spec shipped; /* the same as it is exported */
     char *path;           /* the directory it came from; NULL: a fresh one */
     bool trainable;
     ft_adapted *parts; /* [n_parts], in the order of the model's weights */
@@ -57,6 +60,12 @@ ft_status ft_adapter__begin(ft_model *m, const ft_adapter_spec *spec, bool train
 /* A (zero), B (zero) and, with DoRA, the magnitude of W on a linear; a trained copy of a weight, with its present values. */
 ft_status ft_adapter__add(ft_model *m, ft_weight *w, int64_t r, double alpha);
 ft_status ft_adapter__save(ft_model *m, ft_weight *w);
+/* A tensor of an adapter, zero, with its gradient where it trains. Takes name over; NULL is FT_ENOMEM. */
+ft_status ft_adapter__make_param(ft_param *p, char *name, int ndim, const int64_t *shape, bool trainable);
+/* lora_init.c: puts the table's name in place of init, NULL too; first values; the update of pissa into whole_a and whole_b. */
+ft_status ft_adapter__check_init(ft_adapter_spec *s);
+ft_status ft_adapter__fill(ft_model *m, ft_adapted *at);
+void ft_adapter__join(ft_adapted *at);
 /* FT_ENUMERIC when a value of a tensor that is to be read into an adapter is not finite. where: the file. */
 ft_status ft_adapter__check_finite(const ft_named *t, const char *where);
 /* adapter_gguf.c: what ft_adapter_load does of a GGUF; on a failure something may be attached. */

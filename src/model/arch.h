@@ -204,6 +204,8 @@ ft_status ft_weights__load(ft_model *m, bool trainable);
 /* quantized.c: w holds `from`, row r as row perm[r] (NULL: r), in m->quantize_base, in memory of its own (an outline: in
  * none). FT_ENUMERIC for values that are not finite or too large for it. The pages of `from` in the file are given back. */
 ft_status ft_weights__quantize(const ft_model *m, ft_weight *w, const ft_named *from, const int64_t *perm);
+/* weights.c: what holding w in fewer bits lost, its stored values less those that it is held with: x [out, in]. */
+ft_status ft_weights__lost(float *x, const ft_model *m, const ft_weight *w);
 /* FT_ENUMERIC when a block of a quantized tensor has a scale that is no number. */
 ft_status ft_weights__check_scales(const ft_named *t, const char *where);
 /* Random data. */

@@ -56,6 +56,8 @@ static const float *norms_of(ft_tape *t, ft_adapted *at)
 static ft_var *apply(ft_tape *t, ft_var *y, ft_var *x, const ft_adapter *adapter, ft_adapted *at, ft_param *bias)
 {
     y = ft_op_lora(t, y, x, &at->a, &at->b, at->scale, (float)adapter->spec.dropout, at->site);
+    if (at->start_a.t.data)
+        y = ft_op_lora(t, y, x, &at->start_a, &at->start_b, -at->scale, 0, at->site);
     const float *norm = y && adapter->spec.dora ? norms_of(t, at) : NULL;
     return norm ? ft_op_dora(t, y, &at->magnitude, norm, bias) : y;
 }

@@ -454,7 +454,8 @@ static double flops_of(const ft_model *m, const ft_weight *w, int64_t frozen)
     bool forward_only = w->layer >= 0 && w->layer < frozen;
     double flops = (forward_only ? 2.0 : live->trainable ? 6.0 : 4.0) * (double)ft_tensor_count(&w->p.t);
     if (w->adapted)
-        flops += 6.0 * (double)(ft_tensor_count(&w->adapted->a.t) + ft_tensor_count(&w->adapted->b.t));
+        flops += (w->adapted->start_a.t.data ? 10.0 : 6.0) *
+                 (double)(ft_tensor_count(&w->adapted->a.t) + ft_tensor_count(&w->adapted->b.t));
     return flops;
 }
 

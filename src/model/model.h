@@ -148,7 +148,8 @@ typedef struct ft_adapter_spec {
     int64_t r;
     double alpha, dropout;
     bool rslora;
-    bool dora; /* a trained magnitude for each row of W + scale B A */
+    bool dora;        /* a trained magnitude for each row of W + scale B A */
+    const char *init; /* of a fresh one: a name of ft_lora_init_name; NULL: the first */
     const char *const *target_modules; /* names ("q_proj") or "all-linear" */
     size_t n_targets;
     const int64_t *layers; /* the blocks, from 0, whose targets get an update */
@@ -157,7 +158,9 @@ typedef struct ft_adapter_spec {
     size_t n_save;
     uint64_t seed;
 } ft_adapter_spec;
-/* Freezes the base, adds A (kaiming uniform, a = sqrt 5) and B (zero) to the targets. A target that matches nothing is
+/* "default" "pissa" "loftq": what a fresh adapter begins with (model/lora_init.c); NULL behind the last. */
+const char *ft_lora_init_name(size_t i);
+/* Freezes the base, adds A and B to the targets, with their first values (default: A kaiming uniform, B zero). A target that matches nothing is
  * FT_EINPUT with the module names that exist, and so is a layer that the model does not have. */
 ft_status ft_adapter_attach(ft_model *m, const ft_adapter_spec *spec);
 /* A PEFT directory, or a GGUF that holds a LoRA adapter; trainable: continue training it. Shapes, names and values are
@@ -171,10 +174,11 @@ void ft_adapter_detach(ft_model *m);
 bool ft_adapter_attached(const ft_model *m);
 /* The directory or file that the adapter was loaded from; NULL when it is fresh or none. */
 const char *ft_adapter_path(const ft_model *m);
-/* What is attached, NULL when nothing; strings owned by the model. */
+/* What is attached, as it is exported: of one that began with pissa, rank and alpha are of A and B beside their start. NULL
+ * when nothing; strings owned by the model. */
 const ft_adapter_spec *ft_adapter_spec_of(const ft_model *m);
-/* One adapted linear: the weight it sits on, A [r, in], B [out, r], scale (alpha / r, or alpha / sqrt r). False: none.
- */
+/* One adapted linear: the weight it sits on, A [r, in], B [out, r] (as they are exported; good until the next call for it),
+ * scale (alpha / r, or alpha / sqrt r); each of the three may be NULL. False: none. */
 bool ft_adapter_on(ft_model *m, const ft_param *weight, ft_param **a, ft_param **b, float *scale);
 /* DoRA: the trained norms [out] of the rows of W + scale B A; NULL: as they come. */
 ft_param *ft_adapter_magnitude(ft_model *m, const ft_param *weight);

@@ -11,6 +11,7 @@
 #include "model/arch.h"
 
 #include "base/rng.h"
+#include "base/threads.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -324,6 +325,42 @@ static bool may_be_left(const ft_model *m, const ft_named *t, bool gguf)
         ft_note(FT_WARN, "%s: tie_word_embeddings is true, but lm_head.weight differs from %s, which is used for both",
                 ft_container_path(m->source), embed->name);
     return true;
+}
+
+typedef struct loss_job {
+    const ft_tensor *stored, *held;
+    const int64_t *perm; /* stored row -> held row, NULL: the same */
+    float *rows;         /* [threads, in] */
+    float *out;          /* [rows, in] */
+} loss_job;
+
+static void lose_row(void *ctx, int64_t i)
+{
+    const loss_job *j = ctx;
+    int64_t n = ft_tensor_cols(j->held), r = j->perm ? j->perm[i] : i;
+    float *held = j->rows + (int64_t)ft_thread_id() * n, *out = j->out + r * n;
+    ft_tensor_decode_rows(j->stored, i, i + 1, out);
+    ft_tensor_decode_rows(j->held, r, r + 1, held);
+    for (int64_t k = 0; k < n; k++)
+        out[k] -= held[k];
+}
+
+ft_status ft_weights__lost(float *x, const ft_model *m, const ft_weight *w)
+{
+    bool gguf = strcmp(ft_container_format(m->source), "gguf") == 0;
+    const ft_named *stored = find_stored(m, w, gguf);
+    int64_t rows = w->p.t.shape[0], *perm = ft_alloc((size_t)rows, sizeof *perm);
+    loss_job j = {.stored = &stored->t, .held = &w->p.t, .out = x};
+    j.rows = ft_alloc((size_t)ft_threads(), (size_t)w->p.t.shape[1] * sizeof *j.rows);
+    bool all = perm && j.rows;
+    if (all) {
+        j.perm = gguf && ft_weights__gguf_rows(m, w, perm) ? perm : NULL;
+        ft_parallel(rows, lose_row, &j);
+        ft_container_forget(m->source, &stored->t);
+    }
+    ft_free(perm);
+    ft_free(j.rows);
+    return all ? FT_OK : FT_ENOMEM;
 }
 
 static ft_status check_unexpected(const ft_model *m, const ft_map *used, bool gguf)

@@ -360,6 +360,130 @@ START_TEST(gradients_reach_magnitudes_and_the_directions_below)
 }
 END_TEST
 
+/* ---- other first values ---- */
+
+static double squares(const float *x, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    return sum;
+}
+
+START_TEST(pissa_begins_as_the_model_itself_with_its_first_singular_vectors)
+{
+    ft_model *m = random_model(NULL);
+    ft_adapter_spec s = spec_of(all_linear, 1);
+    ft_param *a, *b;
+    float scale, *before = logits_of(m, ids, T);
+    s.init = "pissa";
+    ck_assert_ok(ft_adapter_attach(m, &s));
+    float *after = logits_of(m, ids, T);
+    ck_assert_double_le(distance(after, before, T * 40), 1e-5);
+    /* trained are A and B [4], exported A and B beside what they began with, of the same scale */
+    const ft_param *w = ft_model_find(m, "model.layers.0.mlp.up_proj.weight");
+    ck_assert(ft_adapter_on(m, w, &a, &b, &scale));
+    ck_assert(a->t.shape[0] == 8 && b->t.shape[1] == 8 && ft_model_trainable(m, 0)->t.shape[0] == 4);
+    ck_assert_float_eq(scale, 2);
+    ck_assert(ft_adapter_spec_of(m)->r == 8 && ft_adapter_spec_of(m)->alpha == 16);
+    /* |A|^2 is the sum of the singular values by the scale; what they leave of W is the rest */
+    double update[48 * 32], left = 0;
+    for (int64_t o = 0; o < 48; o++)
+        for (int64_t i = 0; i < 32; i++) {
+            double x = 0;
+            for (int64_t r = 0; r < 4; r++)
+                x += 2 * (double)((const float *)b->t.data)[o * 8 + r] * (double)((const float *)a->t.data)[r * 32 + i];
+            update[o * 32 + i] = x;
+            left += pow((double)((const float *)w->t.data)[o * 32 + i] - x, 2);
+        }
+    double all = squares(w->t.data, 48 * 32), most = 0;
+    for (int i = 0; i < 48 * 32; i++)
+        most += update[i] * update[i];
+    ck_assert_double_eq_tol(left + most, all, 1e-4 * all); /* the update and the rest are orthogonal */
+    ck_assert_double_gt(most, 0.3 * all);
+    ft_free(before);
+    ft_free(after);
+    ft_model_free(m);
+}
+END_TEST
+
+START_TEST(gradients_of_pissa_are_slopes)
+{
+    ft_model *m = random_model(NULL);
+    ft_adapter_spec s = spec_of(all_linear, 1);
+    s.init = "pissa";
+    s.rslora = true;
+    ck_assert_ok(ft_adapter_attach(m, &s));
+    check_slopes(m);
+    ft_model_free(m);
+}
+END_TEST
+
+/* Of what holding w in fewer bits lost: all, and what the adapter does not make up for. */
+static void check_lost(ft_model *full, ft_model *held, const char *name)
+{
+    const ft_param *w = ft_model_find(full, name), *q = ft_model_find(held, name);
+    ft_param *a, *b;
+    float scale, *x = ft_alloc((size_t)ft_tensor_count(&q->t), sizeof *x);
+    int64_t out = w->t.shape[0], in = w->t.shape[1];
+    double lost = 0, left = 0;
+    ck_assert(!q->t.dtype->is_float);
+    ck_assert(ft_adapter_on(held, q, &a, &b, &scale));
+    ft_tensor_decode_rows(&q->t, 0, out, x);
+    for (int64_t o = 0; o < out; o++)
+        for (int64_t i = 0; i < in; i++) {
+            double d = (double)((const float *)w->t.data)[o * in + i] - x[o * in + i], u = 0;
+            for (int64_t r = 0; r < a->t.shape[0]; r++)
+                u += (double)scale * (double)((const float *)b->t.data)[o * a->t.shape[0] + r] *
+                     (double)((const float *)a->t.data)[r * in + i];
+            lost += d * d;
+            left += (d - u) * (d - u);
+        }
+    ck_assert_double_gt(lost, 0);
+    ck_assert_msg(left < 0.75 * lost, "%s: %g of %g is left", name, left, lost); /* rank 4 of 32 random directions */
+    ft_free(x);
+}
+
+START_TEST(loftq_begins_with_what_quantizing_lost)
+{
+    char dir[512];
+    ft_model *full = random_model("{\"intermediate_size\": 64}"), *held;
+    ft_adapter_spec s = spec_of(all_linear, 1);
+    s.init = "loftq";
+    ck_assert_fails(ft_adapter_attach(full, &s), FT_EINPUT, "needs a base that is held in fewer bits");
+    ck_assert(!ft_adapter_attached(full));
+    snprintf(dir, sizeof dir, "%s", ft_test_dir());
+    const char *gguf = ft_test_path(dir, "m.gguf"); /* rows of q and k in another order */
+    write_hf(full, dir, NULL, NULL);
+    write_gguf(full, gguf, &ft_f16);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_ok(ft_model_open(&held, i ? gguf : dir, &(ft_model_options){.quantize_base = &ft_q4_0}));
+        ck_assert_ok(ft_adapter_attach(held, &s));
+        check_lost(full, held, "model.layers.0.self_attn.q_proj.weight");
+        check_lost(full, held, "model.layers.1.mlp.down_proj.weight");
+        ft_model_free(held);
+    }
+    ft_model_free(full);
+}
+END_TEST
+
+START_TEST(inits_that_make_no_sense_are_refused)
+{
+    ft_model *m = random_model(NULL);
+    ft_adapter_spec s = spec_of(all_linear, 1);
+    s.init = "olora";
+    ck_assert_fails(ft_adapter_attach(m, &s), FT_EINPUT, "adapter init \"olora\" is unknown");
+    s.init = "pissa";
+    s.dora = true;
+    ck_assert_fails(ft_adapter_attach(m, &s), FT_EINPUT, "\"pissa\" and dora exclude each other");
+    s.dora = false;
+    s.r = 33;
+    ck_assert_fails(ft_adapter_attach(m, &s), FT_EINPUT, "q_proj.weight: rank 33 of a matrix [32, 32]");
+    ck_assert(!ft_adapter_attached(m));
+    ft_model_free(m);
+}
+END_TEST
+
 START_TEST(dropout_is_on_in_training_alone)
 {
     ft_tape *t;
@@ -674,7 +798,9 @@ int main(void)
              wrong_specs_are_named, saved_modules_are_trained_copies, saving_one_of_a_tied_pair_saves_both,
              gradients_reach_every_trainable_weight, dora_begins_as_the_model_itself,
              dora_computes_with_rows_of_the_trained_length, gradients_reach_magnitudes_and_the_directions_below,
-             a_peft_directory_may_hold_magnitudes, dropout_is_on_in_training_alone,
+             a_peft_directory_may_hold_magnitudes, pissa_begins_as_the_model_itself_with_its_first_singular_vectors,
+             gradients_of_pissa_are_slopes, loftq_begins_with_what_quantizing_lost, inits_that_make_no_sense_are_refused,
+             dropout_is_on_in_training_alone,
              a_peft_directory_is_the_same_adapter, patterns_give_a_module_its_own_rank_and_alpha,
              wrong_peft_directories_are_named, a_run_folder_opens_its_base_and_adapter,
              every_failing_allocation_is_survived, damaged_adapters_never_crash);

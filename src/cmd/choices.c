@@ -13,6 +13,16 @@ const char *ft_choice_optimizer(size_t i)
     return ft_optimizers[i] ? ft_optimizers[i]->name : NULL;
 }
 
+const char *ft_choice_loss(size_t i)
+{
+    return i == 0 ? "next_token" : ft_vector_losses[i - 1] ? ft_vector_losses[i - 1]->name : NULL;
+}
+
+const char *ft_choice_pooling(size_t i)
+{
+    return ft_pool_name((ft_pool)(i + 1));
+}
+
 const char *ft_choice_schedule(size_t i)
 {
     return ft_schedules[i] ? ft_schedules[i]->name : NULL;

@@ -7,6 +7,8 @@
 /* The i-th name, NULL behind the last. */
 const char *ft_choice_metric(size_t i);
 const char *ft_choice_optimizer(size_t i);
+const char *ft_choice_loss(size_t i); /* "next_token" first */
+const char *ft_choice_pooling(size_t i);
 const char *ft_choice_schedule(size_t i);
 const char *ft_choice_exporter(size_t i);
 const char *ft_choice_dtype(size_t i);

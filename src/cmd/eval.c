@@ -36,13 +36,33 @@ static ft_status read_data(evaluation *e)
     return e->data.n ? FT_OK : ft_fail(FT_EINPUT, "%s: no rows", ft_args_text(a, "data"));
 }
 
+static ft_example_kind kind_of_rows(const evaluation *e)
+{
+    return e->data.examples[0].kind;
+}
+
+/* Rows for vectors: those of texts, and those that a metric of vectors is asked of. */
+static bool of_vectors(const evaluation *e)
+{
+    bool any = kind_of_rows(e) == FT_PAIRS || kind_of_rows(e) == FT_SCORED;
+    for (size_t i = 0; i < e->n_metrics; i++)
+        any |= e->metrics[i]->source == FT_METRIC_VECTORS;
+    return any;
+}
+
 static ft_status build_rows(evaluation *e)
 {
     int64_t context = ft_model_config(e->opened.model)->max_position_embeddings;
     ft_rows_options o = {.chat = e->opened.chat,
                          .max_tokens = context,
                          .on_overlong = FT_OVERLONG_ERROR,
-                         .pack_text = ft_args_given(e->args, "pack")};
+                         .pack_text = ft_args_given(e->args, "pack"),
+                         .vectors = of_vectors(e)};
+    if (o.vectors) {
+        FT_RETURN(ft_opened_pool(&e->opened, e->args));
+        o.query_prompt = ft_model_pooling(e->opened.model)->query_prompt;
+        o.document_prompt = ft_model_pooling(e->opened.model)->document_prompt;
+    }
     if (ft_args_given(e->args, "sequence-len"))
         o.max_tokens = ft_args_int(e->args, "sequence-len");
     if (o.max_tokens > context)
@@ -55,7 +75,11 @@ static ft_status build_rows(evaluation *e)
 static ft_status choose_metrics(evaluation *e)
 {
     const char *list = ft_args_text(e->args, "metrics");
-    if (!list)
+    if (!list && kind_of_rows(e) == FT_PAIRS)
+        list = "recall@1,recall@10,mrr";
+    else if (!list && kind_of_rows(e) == FT_SCORED)
+        list = "spearman";
+    else if (!list)
         list = ft_dataset_is_text(&e->data) ? "loss,perplexity,token_accuracy" : "loss,perplexity,token_accuracy,exact_match";
     char *name;
     for (size_t i = 0;; i++) {
@@ -103,6 +127,8 @@ static ft_status score(evaluation *e, ft_scores *scores)
     ft_score_options o = {.metrics = e->metrics, .n_metrics = e->n_metrics, .progress = progress, .ctx = e};
     if (ft_args_given(e->args, "max-rows"))
         o.max_rows = (size_t)ft_args_int(e->args, "max-rows");
+    if (ft_args_given(e->args, "dims"))
+        o.vector_dims = ft_args_int(e->args, "dims");
     if (ft_args_given(e->args, "max-new-tokens"))
         o.max_new_tokens = ft_args_int(e->args, "max-new-tokens");
     if (e->predictions)
@@ -146,8 +172,8 @@ static ft_status eval_rows(const ft_args *a)
     ft_status st = FT_OK;
     FT_TRY(read_data(&e));
     FT_TRY(ft_opened_open(&e.opened, a));
-    FT_TRY(build_rows(&e));
     FT_TRY(choose_metrics(&e));
+    FT_TRY(build_rows(&e));
     if (predictions)
         FT_TRY(ft_out_open(&e.predictions, predictions));
     FT_TRY(score(&e, &scores));
@@ -198,7 +224,7 @@ static const ft_cmd_option options[] = {
      .help = "completion of a row, with the same braces and backslashes"},
     {"metrics", FT_ARG_NAMES, .argument = "LIST", .choice = ft_choice_metric,
      .help = "metrics with commas between (default: loss,perplexity,token_accuracy and, where rows have answers, "
-             "exact_match)"},
+             "exact_match; of pairs recall@1,recall@10,mrr, of scored pairs spearman)"},
     {"predictions", FT_ARG_FILE, .argument = "OUT.jsonl",
      .help = "write prompt, expected and generated text of every row; needs a metric of generated text"},
     {"max-rows", FT_ARG_INT, .argument = "N", .min = 1, .max = 1e12, .help = "score the first N rows only"},
@@ -206,6 +232,9 @@ static const ft_cmd_option options[] = {
      .help = "the most tokens to generate for a row (default: twice the longest expected answer and 8)"},
     {"sequence-len", FT_ARG_INT, .argument = "N", .min = 2, .max = 1048576,
      .help = "the most tokens of a row (default: the model's context)"},
+    {"dims", FT_ARG_INT, .argument = "N", .min = 1, .max = 1 << 24,
+     .help = "vectors: compare their first N dimensions only"},
+    FT_POOLING_OPTION,
     {"pack", FT_ARG_FLAG,
      .help = "plain text: join the rows with the end token and cut them into pieces of --sequence-len"},
     {"token-ids", FT_ARG_FILE, .argument = "FILE",
@@ -221,7 +250,8 @@ const ft_cmd ft_cmd_eval = {
     .name = "eval",
     .summary = "score a model on rows: loss, exact match, macro F1 ...",
     .about = "Scores a model on the rows of a file. Loss metrics come from one forward pass over the supervised "
-             "tokens; text metrics from greedy generation of every answer, many rows at once.\n\n"
+             "tokens; text metrics from greedy generation of every answer, many rows at once. Rows of pairs and of "
+             "scored pairs are for models of vectors: recall, mrr and spearman.\n\n"
              "With --token-ids and --logits it writes the model's logits instead, to compare with another program.",
     .options = options,
     .example = "fettle eval data/base --data data/defects/test.jsonl --metrics loss,exact_match\n"

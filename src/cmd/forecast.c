@@ -141,6 +141,13 @@ static ft_status choose_micro_batch(ft_forecast *f, ft_job *j, bool outline)
     return FT_OK;
 }
 
+/* Whether smaller micro-batches would be another loss. */
+static bool in_batch(const ft_job *j)
+{
+    const ft_vector_loss *loss = j->plan.train_options.objective.loss;
+    return loss && loss->in_batch;
+}
+
 ft_status ft_forecast_fit(ft_forecast *out, ft_job *j, bool outline, bool *it_fits)
 {
     ft_train_options *o = &j->plan.train_options, asked = *o;
@@ -150,7 +157,7 @@ ft_status ft_forecast_fit(ft_forecast *out, ft_job *j, bool outline, bool *it_fi
         FT_RETURN(choose_prefix(out, j, outline));
     if (!fits(out) && j->plan.auto_checkpointing)
         FT_RETURN(choose_blocks(out, j, outline));
-    if (!fits(out) && j->plan.ram_limit_bytes > 0)
+    if (!fits(out) && j->plan.ram_limit_bytes > 0 && !in_batch(j))
         FT_RETURN(choose_micro_batch(out, j, outline));
     *it_fits = fits(out);
     ft_human_bytes(out->limit_bytes, limit);
@@ -205,6 +212,8 @@ ft_status ft_forecast_remedy(const ft_forecast *f, const ft_job *j, bool outline
     char bytes[32];
     FT_RETURN(ft_buf_puts(out, ""));
     for (size_t i = 0; i < FT_COUNT(remedies); i++) {
+        if (remedies[i].micro_batch && in_batch(j))
+            continue;
         double total = try_remedy(j, outline, f, &remedies[i]);
         if (total <= f->limit_bytes)
             return ft_buf_printf(out, "%s (about %s)", remedies[i].words, ft_human_bytes(total, bytes));

@@ -195,6 +195,35 @@ static ft_status fit_context(ft_job *j)
     return FT_OK;
 }
 
+/* The way of pooling and the prompts that the recipe asks for, else the model's own, else the mean, on the model and for the
+ * rows; lengths of vectors that the model does not have. */
+static ft_status set_pooling(ft_job *j)
+{
+    ft_plan *p = &j->plan;
+    const ft_vector_objective *o = &p->train_options.objective;
+    if (!o->loss || !j->model)
+        return FT_OK;
+    ft_pooling own = *ft_model_pooling(j->model), new = own;
+    const char *query = NULL, *document = NULL;
+    ft_recipe_str(p->recipe, "query_prompt", 0, &query);
+    ft_recipe_str(p->recipe, "document_prompt", 0, &document);
+    new.kind = p->pooling != FT_POOL_NONE ? p->pooling : own.kind != FT_POOL_NONE ? own.kind : FT_POOL_MEAN;
+    new.normalize = own.normalize || own.kind == FT_POOL_NONE;
+    new.query_prompt = query ? query : own.query_prompt;
+    new.document_prompt = document ? document : own.document_prompt;
+    if (own.kind == FT_POOL_NONE && p->pooling == FT_POOL_NONE)
+        ft_note(FT_NOTE, "pooling: mean; the model does not say how it pools");
+    for (size_t i = 0; i < o->n_dims; i++)
+        if (o->dims[i] > ft_model_config(j->model)->hidden_size)
+            return ft_fail(FT_EINPUT, "%s: matryoshka_dims: %lld, the model's vectors have %lld",
+                           ft_recipe_place(p->recipe, "matryoshka_dims", 0), (long long)o->dims[i],
+                           (long long)ft_model_config(j->model)->hidden_size);
+    FT_RETURN(ft_model_set_pooling(j->model, &new));
+    p->rows.query_prompt = ft_model_pooling(j->model)->query_prompt;
+    p->rows.document_prompt = ft_model_pooling(j->model)->document_prompt;
+    return FT_OK;
+}
+
 ft_status ft_job_model(ft_job *j, bool train)
 {
     const ft_plan *p = &j->plan;
@@ -203,6 +232,7 @@ ft_status ft_job_model(ft_job *j, bool train)
         return ft_fail(FT_EINPUT, "the recipe names neither base_model nor init_from_config");
     ft_meter_say(&j->meter, "loading %s", from);
     FT_RETURN(p->base_model ? open_model(j, train) : make_model(j, train));
+    FT_RETURN(set_pooling(j));
     FT_RETURN(ft_chat_template_pick(&j->chat, p->chat_template, j->tok));
     j->plan.rows.chat = j->chat;
     return fit_context(j);
@@ -219,7 +249,8 @@ ft_status ft_job_fill(ft_job *j)
     ft_model_free(j->model);
     j->model = NULL;
     j->outline = false;
-    return j->plan.base_model ? open_weights(j, true) : init_weights(j);
+    FT_RETURN(j->plan.base_model ? open_weights(j, true) : init_weights(j));
+    return set_pooling(j);
 }
 
 ft_status ft_job_rows(ft_job *j)

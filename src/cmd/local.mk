@@ -15,6 +15,7 @@ src_fettle_SOURCES += \
 	%D%/choices.c %D%/choices.h \
 	%D%/cmd.h \
 	%D%/commands.def \
+	%D%/embed.c \
 	%D%/eval.c \
 	%D%/export.c \
 	%D%/forecast.c %D%/forecast.h \

@@ -38,6 +38,17 @@ done:
     return st;
 }
 
+ft_status ft_opened_pool(ft_opened *o, const ft_args *a)
+{
+    ft_pooling p = *ft_model_pooling(o->model);
+    if (ft_args_given(a, "pooling")) {
+        p.kind = ft_pool_named(ft_args_text(a, "pooling"));
+        p.normalize = true;
+        FT_RETURN(ft_model_set_pooling(o->model, &p));
+    }
+    return ft_context(ft_model_check_pooling(o->model), "--pooling");
+}
+
 void ft_opened_close(ft_opened *o)
 {
     ft_tokenizer_free(o->tok);

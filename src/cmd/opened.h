@@ -16,6 +16,8 @@ typedef struct ft_opened {
 ft_status ft_opened_open(ft_opened *out, const ft_args *a);
 /* MODEL with --adapter alone: for what needs no text. The caller frees it. */
 ft_status ft_opened_model(ft_model **out, const ft_args *a);
+/* Pools as --pooling says, else as the model does; FT_EINPUT when neither says how. */
+ft_status ft_opened_pool(ft_opened *o, const ft_args *a);
 void ft_opened_close(ft_opened *o);
 
 /* The option rows of sampling, for a command's table. */
@@ -78,6 +80,11 @@ void ft_opened_close(ft_opened *o);
     {                                                                                                                  \
         "chat-template", FT_ARG_NAME, .argument = "NAME", .fallback = "auto", .choice = ft_chat_template_choice,       \
                                       .help = "chat template; auto is the model's own"                                 \
+    }
+#define FT_POOLING_OPTION                                                                                              \
+    {                                                                                                                  \
+        "pooling", FT_ARG_NAME, .argument = "WAY", .choice = ft_choice_pooling,                                        \
+                                .help = "how a text's states become its vector (default: as the model says)"           \
     }
 #define FT_JSON_OPTION                                                                                                 \
     {                                                                                                                  \

@@ -112,8 +112,8 @@ ft_status ft_outcome_tuned(ft_outcome *o, ft_job *j)
         if (!(o->argmax[i] = ft_alloc((size_t)rows->supervised, sizeof *o->argmax[i])))
             return FT_ENOMEM;
     FT_RETURN(score(o, j, j->model, j->tok, "tuned", o->argmax[0], o->tuned));
-    o->columns[o->n - 1].agreement = 1;
-    o->columns[o->n - 1].kl = 0;
+    o->columns[o->n - 1].agreement = rows->scored ? NAN : 1;
+    o->columns[o->n - 1].kl = rows->vectors ? NAN : 0;
     o->tuned_column = o->columns[o->n - 1];
     return FT_OK;
 }

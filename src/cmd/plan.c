@@ -220,7 +220,8 @@ void ft_plan_choose_shown(ft_plan *p)
     p->n_shown = 0;
     for (size_t i = 0; i < p->n_metrics; i++)
         show(p, p->metrics[i]);
-    show(p, ft_metric_named("perplexity"));
+    if (!p->train_options.objective.loss)
+        show(p, ft_metric_named("perplexity"));
     for (size_t i = 0; i < p->n_exports; i++) {
         generates |= ft_export_gate_generates(&p->exports[i].gate);
         for (size_t k = 0; ft_metrics[k]; k++)
@@ -301,6 +302,59 @@ static void plan_training(ft_plan *p, ft_recipe *r)
     o->metric_for_best = best ? metric_of(r, "metric_for_best_model", best) : NULL;
     o->score = (ft_score_options){
         .metrics = p->metrics, .n_metrics = p->n_metrics, .max_new_tokens = int_of(r, "max_new_tokens")};
+}
+
+/* ---- vectors ---- */
+
+static void plan_dims(ft_vector_objective *o, ft_recipe *r)
+{
+    size_t n = ft_recipe_count(r, "matryoshka_dims", 0);
+    if (n > FT_MAX_VECTOR_DIMS)
+        ft_recipe_complain(r, "matryoshka_dims", "%zu lengths, at most %d are taken", n, FT_MAX_VECTOR_DIMS);
+    for (size_t i = 0; i < n && i < FT_MAX_VECTOR_DIMS; i++) {
+        const char *text = ft_recipe_item(r, "matryoshka_dims", 0, i);
+        if (!ft_parse_i64(text, &o->dims[i]) || o->dims[i] < 1)
+            ft_recipe_complain(r, "matryoshka_dims", "matryoshka_dims: \"%s\" is no number of dimensions", text);
+        o->n_dims = i + 1;
+    }
+}
+
+/* A metric that rows of this loss cannot have. */
+static void check_metric(ft_recipe *r, const char *key, const ft_metric *m, const ft_vector_loss *loss)
+{
+    bool vectors = m->source == FT_METRIC_VECTORS;
+    if (!loss && vectors)
+        ft_recipe_complain(r, key, "%s needs a loss over vectors, found loss: next_token", m->name);
+    else if (loss && !vectors && !m->any_rows)
+        ft_recipe_complain(r, key, "%s needs loss: next_token, found loss: %s", m->name, loss->name);
+    else if (loss && vectors && m->of_scores != loss->scored)
+        ft_recipe_complain(r, key, "%s needs rows %s a score, found loss: %s", m->name, m->of_scores ? "with" : "without",
+                           loss->name);
+}
+
+static void plan_vectors(ft_plan *p, ft_recipe *r)
+{
+    ft_train_options *o = &p->train_options;
+    const char *name = text_of(r, "loss", 0), *pooling = text_of(r, "pooling", 0);
+    const ft_vector_loss *loss = name ? ft_vector_loss_named(name) : NULL;
+    if (name && !loss && !is(name, "next_token"))
+        complain_name(r, "loss", "loss", name, ft_choice_loss);
+    for (size_t i = 0; i < p->n_metrics; i++)
+        check_metric(r, "metrics", p->metrics[i], loss);
+    if (o->metric_for_best)
+        check_metric(r, "metric_for_best_model", o->metric_for_best, loss);
+    if (!loss)
+        return;
+    o->objective = (ft_vector_objective){.loss = loss, .scale = float_of(r, "loss_scale"), .margin = float_of(r, "loss_margin")};
+    plan_dims(&o->objective, r);
+    o->score.objective = &o->objective;
+    o->score.objective_rows = o->micro_batch_size;
+    p->pooling = pooling ? ft_pool_named(pooling) : FT_POOL_NONE;
+    p->rows.vectors = true;
+    p->rows.query_prompt = text_of(r, "query_prompt", 0);
+    p->rows.document_prompt = text_of(r, "document_prompt", 0);
+    if (loss->in_batch && o->micro_batch_size < 2)
+        ft_recipe_complain(r, "micro_batch_size", "%s compares the rows of a micro-batch: at least 2 are needed", loss->name);
 }
 
 /* ---- exports ---- */
@@ -419,6 +473,7 @@ static ft_status resolve(ft_plan *p, const char *path)
     FT_RETURN(plan_model(p, r));
     plan_metrics(p, r);
     plan_training(p, r);
+    plan_vectors(p, r);
     FT_RETURN(plan_exports(p, r));
     ft_plan_choose_shown(p);
     return FT_OK;

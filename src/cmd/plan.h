@@ -33,6 +33,7 @@ typedef struct ft_plan {
     double val_set_size;
     bool dedup;
     ft_rows_options rows; /* chat still NULL: it needs the tokenizer */
+    ft_pool pooling;      /* of a loss over vectors; NONE: the model's own. rows' prompts NULL: likewise */
     bool has_adapter;
     const ft_dtype *quantize_base; /* qlora; else NULL */
     const char *lora_model_dir;    /* the adapter to go on with; NULL: a fresh one */

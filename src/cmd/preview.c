@@ -48,6 +48,17 @@ static ft_status put_tokens(ft_buf *out, const ft_tokenizer *tok, const ft_row *
     return FT_OK;
 }
 
+/* One line a text. */
+static ft_status put_texts(ft_buf *out, const ft_tokenizer *tok, const ft_row *r)
+{
+    for (int32_t k = 0; k < r->texts; k++) {
+        FT_RETURN(ft_buf_puts(out, k ? "  " : ""));
+        FT_RETURN(put_span(out, tok, r, k ? r->ends[k - 1] : 0, r->ends[k]));
+        FT_RETURN(ft_buf_putc(out, '\n'));
+    }
+    return FT_OK;
+}
+
 static int32_t supervised_of(const ft_row *r)
 {
     int32_t n = 0;
@@ -61,8 +72,13 @@ static ft_status put_row(ft_buf *out, const preview *v, size_t i)
     char place[512];
     const ft_row *r = &v->rows->p[i];
     ft_example_place(v->data, &v->data->examples[r->example], place);
-    FT_RETURN(ft_buf_printf(out, "-- %s: %d tokens, %d supervised\n", place, (int)r->n, (int)supervised_of(r)));
-    return ft_args_given(v->args, "tokens") ? put_tokens(out, v->job->tok, r) : put_marked(out, v->job->tok, r);
+    if (r->texts)
+        FT_RETURN(ft_buf_printf(out, "-- %s: %d tokens, %d texts\n", place, (int)r->n, (int)r->texts));
+    else
+        FT_RETURN(ft_buf_printf(out, "-- %s: %d tokens, %d supervised\n", place, (int)r->n, (int)supervised_of(r)));
+    if (ft_args_given(v->args, "tokens"))
+        return put_tokens(out, v->job->tok, r);
+    return (r->texts ? put_texts : put_marked)(out, v->job->tok, r);
 }
 
 static int by_length(const void *a, const void *b)
@@ -205,7 +221,7 @@ const ft_cmd ft_cmd_preview = {
     .summary = "show rows as the model will see them, supervised tokens marked",
     .about = "Reads the recipe's data as train does (format, lint, split, template, tokenizer) and prints the first "
              "rows with what is supervised between ⟦ and ⟧ (coloured on a terminal), and how many tokens there are in "
-             "all.",
+             "all. Rows for vectors are shown a text a line.",
     .options = options,
     .example = "fettle preview recipes/defects-lora.yaml --rows 1 --tokens",
     .run = run};

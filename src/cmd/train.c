@@ -48,8 +48,12 @@ static ft_status fit_memory(ft_job *j)
 static void say_rows(const char *what, const ft_rows *r)
 {
     char tokens[32];
-    ft_say("%s: %zu rows, %s tokens, %.0f%% supervised", what, r->n, ft_human_count((double)r->tokens, tokens),
-           r->tokens ? 100.0 * (double)r->supervised / (double)r->tokens : 0);
+    if (r->vectors)
+        ft_say("%s: %zu rows of %lld different texts, %s tokens", what, r->n, (long long)r->different,
+               ft_human_count((double)r->tokens, tokens));
+    else
+        ft_say("%s: %zu rows, %s tokens, %.0f%% supervised", what, r->n, ft_human_count((double)r->tokens, tokens),
+               r->tokens ? 100.0 * (double)r->supervised / (double)r->tokens : 0);
     if (r->merged_border)
         ft_say("%s: %lld rows whose prompt and answer share a token were split before it", what,
                (long long)r->merged_border);
@@ -151,15 +155,25 @@ static ft_status put_files(ft_buf *out, const session *s)
     return ft_buf_puts(out, "  report.html, results.json, log.jsonl\n");
 }
 
+/* Prompts with completions are pairs only where a metric says so. */
+static const char *vector_metrics(const ft_plan *p)
+{
+    const ft_vector_loss *loss = p->train_options.objective.loss;
+    return !loss ? "" : loss->scored ? " --metrics spearman" : " --metrics recall@1,recall@10,mrr";
+}
+
 static ft_status put_next(ft_buf *out, const session *s)
 {
     const ft_plan *p = &s->job.plan;
     bool chats = s->job.train.examples[0].kind == FT_CHAT;
     const char *data = p->n_test ? p->test[0].path : p->n_val ? p->val[0].path : NULL;
-    FT_RETURN(ft_buf_printf(out, "\nnext:\n  fettle %s %s%s\n", chats ? "chat" : "generate", p->output_dir,
+    if (p->rows.vectors)
+        FT_RETURN(ft_buf_printf(out, "\nnext:\n  fettle embed %s --query --text 'TEXT'\n", p->output_dir));
+    else
+        FT_RETURN(ft_buf_printf(out, "\nnext:\n  fettle %s %s%s\n", chats ? "chat" : "generate", p->output_dir,
                             chats ? "" : " --prompt 'TEXT'"));
     if (data)
-        FT_RETURN(ft_buf_printf(out, "  fettle eval %s --data %s\n", p->output_dir, data));
+        FT_RETURN(ft_buf_printf(out, "  fettle eval %s --data %s%s\n", p->output_dir, data, vector_metrics(p)));
     return ft_buf_printf(out, "  fettle export %s --format gguf --quant q8_0 --out %s.gguf\n", p->output_dir, p->name);
 }
 

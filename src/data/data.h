@@ -1,7 +1,7 @@
 /* The data room: dataset files become examples, messages with roles. It knows no tokens and no models.
  *
  * A row format is one row of data/formats.def: prompt/completion, messages, ShareGPT conversations, Alpaca, text,
- * text/label, CSV and TSV through a template. Containers: JSONL, JSON array, CSV, TSV, plain text; each may be gzipped.
+ * text/label, pairs and scored pairs, CSV and TSV through a template. Containers: JSONL, JSON array, CSV, TSV, plain text; each may be gzipped.
  * The format is detected from the first rows' keys unless named; a row that does not fit is named by file and row.
  * Ownership: a dataset owns its examples and their strings.
  */
@@ -24,7 +24,9 @@ typedef struct ft_message {
 typedef enum ft_example_kind {
     FT_COMPLETION, /* messages[0] the prompt (user), messages[1] the completion (assistant): no template, plain text */
     FT_CHAT,       /* messages for a chat template */
-    FT_TEXT        /* messages[0] is plain text, all of it supervised */
+    FT_TEXT,       /* messages[0] is plain text, all of it supervised */
+    FT_PAIRS,      /* messages[0] the anchor, messages[1] its positive, further ones negatives: texts for vectors */
+    FT_SCORED      /* two texts for vectors, and how near they are */
 } ft_example_kind;
 
 typedef struct ft_example {
@@ -32,6 +34,7 @@ typedef struct ft_example {
     ft_message *messages;
     size_t n;
     ft_str tools; /* a JSON list of the functions that a chat may call; n 0: none */
+    double score; /* of FT_SCORED */
     int32_t file; /* index into the dataset's files */
     int64_t row;  /* line of a JSONL, CSV or text file; index of a JSON array; from 1 */
 } ft_example;

@@ -18,6 +18,8 @@ static size_t prompt_messages(const ft_example *e)
     size_t n = e->n;
     if (e->kind == FT_TEXT)
         return n;
+    if (e->kind == FT_PAIRS || e->kind == FT_SCORED)
+        return 1; /* the anchor */
     while (n > 0 && !e->messages[n - 1].supervised)
         n--;
     return n ? n - 1 : e->n;
@@ -46,7 +48,7 @@ static bool same_messages(const ft_example *a, const ft_example *b, size_t n)
 
 static bool same_row(const ft_example *a, const ft_example *b)
 {
-    return a->n == b->n && same_messages(a, b, a->n);
+    return a->n == b->n && a->score == b->score && same_messages(a, b, a->n);
 }
 
 uint64_t ft_data__hash_prompt(const ft_example *e)
@@ -130,7 +132,7 @@ static ft_status look(lint *l, const ft_example *e, size_t at, bool *keep)
     bool duplicate = twin && same_row(twin, e);
     if (duplicate)
         ft_finding_add(&l->duplicate, l->train, e);
-    else if (e->kind != FT_TEXT && asked && ft_data__same_prompt(asked, e))
+    else if ((e->kind == FT_COMPLETION || e->kind == FT_CHAT) && asked && ft_data__same_prompt(asked, e))
         ft_finding_add(&l->conflict, l->train, e);
     *keep = !(duplicate && l->dedup);
     if (*keep && !twin)

@@ -6,6 +6,7 @@ src_libfettle_la_SOURCES += \
 	%D%/dataset.c \
 	%D%/formats.def \
 	%D%/lint.c \
+	%D%/pairs.c \
 	%D%/plain.c \
 	%D%/read.c \
 	%D%/reader.c \

@@ -23,7 +23,8 @@ const ft_metric ft_metric_loss = {
     .source = FT_METRIC_LOSS,
     .higher_is_better = false,
     .of_loss = loss,
-    .help = "mean of -log p over the supervised tokens, in nats",
+    .any_rows = true,
+    .help = "mean of -log p over the supervised tokens, in nats; of a loss over vectors: its mean over rows",
 };
 const ft_metric ft_metric_perplexity = {
     .name = "perplexity",

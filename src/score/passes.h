@@ -47,6 +47,18 @@ ft_status ft_score__generate(ft_score__texts *out, ft_model *m, const ft_tokeniz
                              const ft_score_options *o);
 void ft_score__texts_free(ft_score__texts *t);
 
+/* Rows for vectors: embedded, ranked or compared, and their loss where o has an objective. */
+typedef struct ft_score__compared {
+    ft_scored_vectors scored; /* points into the arrays below */
+    int64_t *rank;
+    double *cosine, *score;
+    ft_loss loss;
+} ft_score__compared;
+ft_status ft_score__vectors(ft_score__compared *out, ft_model *m, const ft_rows *rows, size_t n, const ft_score_options *o);
+void ft_score__compared_free(ft_score__compared *v);
+ft_status ft_score__measure_embed(size_t *bytes, ft_model *m, const ft_text *texts, size_t n, const ft_score_options *o);
+ft_status ft_score__measure_vectors(size_t *bytes, ft_model *m, const ft_rows *rows, size_t n, const ft_score_options *o);
+
 /* The memory that each pass would take, learned without computing. */
 ft_status ft_score__measure_loss(size_t *bytes, ft_model *m, const ft_rows *rows, size_t n, const ft_score_options *o);
 ft_status ft_score__measure_generate(size_t *bytes, ft_model *m, const ft_rows *rows, size_t n,

@@ -51,6 +51,37 @@ static ft_status put(ft_scores *out, const ft_metric *metric, double value)
     return FT_OK;
 }
 
+/* FT_EINPUT for a metric that rows of this kind cannot have. */
+static ft_status check_metrics(const ft_rows *rows, const ft_score_options *o)
+{
+    for (size_t i = 0; i < o->n_metrics; i++) {
+        const ft_metric *m = o->metrics[i];
+        bool vectors = m->source == FT_METRIC_VECTORS;
+        if (rows->vectors ? !vectors && !m->any_rows : vectors)
+            return ft_fail(FT_EINPUT, "%s needs rows %s", m->name, vectors ? "for vectors" : "with answers to go on with");
+        if (vectors && m->of_scores != rows->scored)
+            return ft_fail(FT_EINPUT, "%s needs pairs %s", m->name, m->of_scores ? "with a score" : "of an anchor and its positive");
+        if (rows->vectors && m->any_rows && !o->objective)
+            return ft_fail(FT_EINPUT, "%s of rows for vectors is that of a recipe's loss, and there is none", m->name);
+    }
+    return FT_OK;
+}
+
+static ft_status run_vectors(ft_scores *out, ft_model *m, const ft_rows *rows, const ft_score_options *o)
+{
+    ft_score__compared v = {0};
+    ft_status st = FT_OK;
+    FT_TRY(ft_score__vectors(&v, m, rows, (size_t)out->rows, o));
+    for (size_t i = 0; i < o->n_metrics; i++) {
+        const ft_metric *metric = o->metrics[i];
+        FT_TRY(put(out, metric, metric->of_vectors ? metric->of_vectors(&v.scored) : metric->of_loss(&v.loss)));
+    }
+    out->supervised_tokens = out->rows;
+done:
+    ft_score__compared_free(&v);
+    return st;
+}
+
 static ft_status run(ft_scores *out, ft_model *m, const ft_tokenizer *tok, const ft_rows *rows, const ft_score_options *o)
 {
     size_t n = (size_t)out->rows;
@@ -79,12 +110,13 @@ ft_status ft_score(ft_scores *out, ft_model *m, const ft_tokenizer *tok, const f
 {
     double start = ft_now_s();
     *out = (ft_scores){.rows = (int64_t)(o->max_rows ? FT_MIN(o->max_rows, rows->n) : rows->n)};
-    FT_RETURN(ft_model_check_head(m));
+    FT_RETURN(rows->vectors ? ft_model_check_pooling(m) : ft_model_check_head(m));
     if (out->rows == 0)
         return ft_fail(FT_EINPUT, "there are no rows to score");
     if (o->n_metrics > FT_MAX_METRICS)
         return ft_fail(FT_EINPUT, "%zu metrics, at most %d", o->n_metrics, FT_MAX_METRICS);
-    ft_status st = run(out, m, tok, rows, o);
+    FT_RETURN(check_metrics(rows, o));
+    ft_status st = rows->vectors ? run_vectors(out, m, rows, o) : run(out, m, tok, rows, o);
     out->seconds = ft_now_s() - start;
     return st;
 }
@@ -92,6 +124,8 @@ ft_status ft_score(ft_scores *out, ft_model *m, const ft_tokenizer *tok, const f
 ft_status ft_score_measure(size_t *bytes, ft_model *m, const ft_rows *rows, const ft_score_options *o)
 {
     size_t loss = 0, texts = 0, n = o->max_rows ? FT_MIN(o->max_rows, rows->n) : rows->n;
+    if (rows->vectors)
+        return ft_score__measure_vectors(bytes, m, rows, n, o);
     FT_RETURN(ft_score__measure_loss(&loss, m, rows, n, o));
     if (wants(o, FT_METRIC_TEXT))
         FT_RETURN(ft_score__measure_generate(&texts, m, rows, n, o));

@@ -1,7 +1,8 @@
 /* The score room: how good a model is on rows, by loss and by what it generates.
  *
  * A metric is one row of score/metrics.def. Loss metrics come from one forward pass over the supervised tokens; text
- * metrics from greedy decoding of each row's prompt, many rows at once. No logits are stored.
+ * metrics from greedy decoding of each row's prompt, many rows at once. No logits are stored. Rows for vectors are embedded,
+ * every text once, and ranked by cosine.
  *
  * Rows are batched by length and reported in their own order; the result is a pure function of model, rows and options.
  * Refuses: rows without an answer where a text metric was asked for (FT_EINPUT), a loss that is no number (FT_ENUMERIC).
@@ -10,20 +11,31 @@
 #ifndef FETTLE_SCORE_SCORE_H
 #define FETTLE_SCORE_SCORE_H
 
-#include "model/model.h"
+#include "grad/vectors.h"
+#include "model/pooling.h"
 #include "text/rows.h"
 
-typedef enum ft_metric_source { FT_METRIC_LOSS, FT_METRIC_TEXT } ft_metric_source;
+typedef enum ft_metric_source { FT_METRIC_LOSS, FT_METRIC_TEXT, FT_METRIC_VECTORS } ft_metric_source;
 typedef struct ft_scored_text { /* one row, for text metrics */
     ft_str expected, got; /* trimmed */
     bool stopped;         /* greedy output ended with a stop token */
 } ft_scored_text;
+/* Rows for vectors, for their metrics: where each row's positive stands among all texts that are no anchors, from 1; or, of
+ * scored pairs, the cosines and the scores. */
+typedef struct ft_scored_vectors {
+    int64_t n;
+    const int64_t *rank;          /* [n], NULL for scored pairs */
+    const double *cosine, *score; /* [n], NULL for others */
+} ft_scored_vectors;
 typedef struct ft_metric {
     const char *name; /* "loss" "perplexity" "token_accuracy" "exact_match" "accuracy" "macro_f1" "json_fields" ... */
     ft_metric_source source;
     bool higher_is_better;
     double (*of_text)(const ft_scored_text *rows, size_t n); /* FT_METRIC_TEXT; NaN: no rows, or no memory */
     double (*of_loss)(const ft_loss *sum);                   /* FT_METRIC_LOSS */
+    double (*of_vectors)(const ft_scored_vectors *v);        /* FT_METRIC_VECTORS */
+    bool of_scores; /* FT_METRIC_VECTORS: of scored pairs, not of ranks */
+    bool any_rows;  /* FT_METRIC_LOSS: of rows for vectors too */
     const char *help;
 } ft_metric;
 extern const ft_metric *const ft_metrics[]; /* NULL at the end */
@@ -52,18 +64,32 @@ typedef struct ft_score_options {
     void *ctx;
     /* Each row's text as it was generated (for a report or a file of predictions); may be NULL. */
     void (*on_text)(void *ctx, size_t row, const ft_scored_text *text);
-    /* Argmax id of every supervised position, rows end to end, for top-1 agreement; may be NULL: [supervised tokens]. */
+    /* Argmax id of every supervised position, rows end to end, for top-1 agreement; may be NULL: [supervised tokens]. Of rows
+     * for vectors: the number of the nearest text, one a row. */
     int32_t *argmax;
     /* The mean Kullback-Leibler divergence of m's next token from the reference's, over the supervised positions, in nats,
      * goes to *kl; both or neither. The reference must be a model of the same tokens. */
     ft_model *reference;
     double *kl;
+    /* Rows for vectors: what their loss is, in batches of so many rows (NULL: no loss is measured); the first columns that
+     * count, 0: all. */
+    const ft_vector_objective *objective;
+    int64_t objective_rows, vector_dims;
 } ft_score_options;
 /* tok may be NULL when no text is asked for. */
 ft_status ft_score(ft_scores *out, ft_model *m, const ft_tokenizer *tok, const ft_rows *rows, const ft_score_options *o);
 /* The memory that ft_score would take beside the model for the loss and, where a text metric asks for it, generated text;
  * learned without computing: an outline will do for m. */
 ft_status ft_score_measure(size_t *bytes, ft_model *m, const ft_rows *rows, const ft_score_options *o);
+/* Vectors of texts, out [n, hidden_size], pooled as the model is and scaled to length 1. Of o only progress and
+ * tokens_per_batch count. FT_ENUMERIC for one that is not finite. */
+typedef struct ft_text {
+    const int32_t *ids;
+    int64_t n; /* at least 1 */
+} ft_text;
+ft_status ft_embed(float *out, ft_model *m, const ft_text *texts, size_t n, const ft_score_options *o);
+/* Leaves the first dims (0: all) of every vector [n, C], scaled to length 1 where asked, and 0 behind them. */
+void ft_vectors_fit(float *vectors, int64_t n, int64_t C, int64_t dims, bool normalize);
 /* Share of positions where two argmax arrays of the same rows agree; NaN when n is 0. */
 double ft_top1_agreement(const int32_t *a, const int32_t *b, int64_t n);
 

@@ -5,6 +5,8 @@
  *      that is cut into pieces
  *   3. what was dropped, cut or merged is said with the first rows' places
  *
+ * For vectors the texts of an example are encoded one by one, and lie end to end in its row.
+ *
  * Memory: step 1 holds the ids of the whole dataset once more than the result; each is freed when its row is copied.
  */
 #include "base/threads.h"
@@ -34,6 +36,7 @@ typedef struct builder {
     int64_t piece_example;
     ft_finding overlong, silent, merged, emptied;
     int64_t longest, split; /* split: chats that became several rows */
+    ft_map *texts;          /* ids of a text for its vector to its number */
 } builder;
 
 /* ---- one example to ids ---- */
@@ -94,8 +97,26 @@ done:
     return st;
 }
 
+/* One a text. They are encoded whole: what is too long is seen later. */
+static ft_status encode_vectors(const builder *b, const ft_example *e, result *r)
+{
+    if (e->kind == FT_CHAT || e->kind == FT_TEXT)
+        return ft_fail(FT_EINPUT, "a %s: a loss over vectors takes pairs of texts (anchor and positive, prompt and completion, "
+                                  "or two sentences and a score)", e->kind == FT_CHAT ? "chat" : "plain text");
+    FT_RETURN(make_room(r, e->n));
+    for (size_t i = 0; i < e->n; i++) {
+        const char *prompt = e->kind == FT_SCORED ? NULL : i ? b->o->document_prompt : b->o->query_prompt;
+        FT_RETURN(ft_text_ids(&r->e[i].ids, e->messages[i].content, prompt, b->tok));
+    }
+    return FT_OK;
+}
+
 static ft_status encode_example(const builder *b, const ft_example *e, result *r)
 {
+    if (b->o->vectors)
+        return encode_vectors(b, e, r);
+    if (e->kind == FT_PAIRS || e->kind == FT_SCORED)
+        return ft_fail(FT_EINPUT, "texts for vectors: name a loss over vectors (loss: infonce, for one)");
     FT_RETURN(e->kind == FT_CHAT ? encode_chat(b, e, r) : encode_plain(b, e, r));
     for (size_t i = 0; i < r->n; i++) {
         ft_buf *mask = &r->e[i].mask;
@@ -204,8 +225,73 @@ static ft_status finish_row(builder *b, size_t i, const ft_encoded *enc)
     return add_row(b, enc->ids.p, enc->mask.p, n, row);
 }
 
+/* ---- texts to a row for vectors ---- */
+
+/* Cuts the texts of an example to what is allowed; *drop: they are too long. */
+static void fit_texts(builder *b, const ft_example *e, result *r, bool *drop)
+{
+    bool any = false;
+    for (size_t k = 0; k < r->n; k++) {
+        int64_t n = (int64_t)r->e[k].ids.n;
+        if (!ft_text_cut(&r->e[k].ids, b->tok, b->o->max_tokens))
+            continue;
+        any = true;
+        b->longest = FT_MAX(b->longest, n);
+    }
+    if (any)
+        ft_finding_add(&b->overlong, b->d, e);
+    *drop = any && b->o->on_overlong != FT_OVERLONG_TRUNCATE;
+}
+
+static ft_status number_of(builder *b, const ft_ids *ids, int64_t *number)
+{
+    const char *key = (const char *)ids->p;
+    size_t n = ids->n * sizeof *ids->p;
+    if (ft_map_get(b->texts, key, n, number))
+        return FT_OK;
+    *number = b->out->different++;
+    return ft_map_put(b->texts, key, n, *number);
+}
+
+static ft_status finish_vectors(builder *b, size_t i)
+{
+    const ft_example *e = &b->d->examples[i];
+    result *r = &b->results[i];
+    ft_ids all = {0};
+    ft_buf mask = {0};
+    bool drop, scored = e->kind == FT_SCORED;
+    int32_t *ends = ft_arena_alloc(b->out->arena, r->n, sizeof *ends);
+    int64_t *number = ft_arena_alloc(b->out->arena, r->n, sizeof *number);
+    ft_status st = ends && number ? FT_OK : FT_ENOMEM;
+    FT_TRY(st);
+    fit_texts(b, e, r, &drop);
+    if (drop)
+        return FT_OK;
+    if (b->out->n && b->out->scored != scored)
+        return ft_fail(FT_EINPUT, "rows with a score and rows without one cannot be learned together");
+    for (size_t k = 0; k < r->n; k++) {
+        for (size_t t = 0; t < r->e[k].ids.n; t++) {
+            FT_TRY(ft_ids_put(&all, r->e[k].ids.p[t]));
+            FT_TRY(ft_buf_putc(&mask, 0));
+        }
+        ends[k] = (int32_t)all.n;
+        FT_TRY(number_of(b, &r->e[k].ids, &number[k]));
+    }
+    b->out->vectors = true;
+    b->out->scored = scored;
+    b->out->supervised++;
+    st = add_row(b, all.p, mask.p, all.n,
+                 (ft_row){.example = (int64_t)i, .texts = (int32_t)r->n, .ends = ends, .number = number, .score = (float)e->score});
+done:
+    ft_ids_free(&all);
+    ft_buf_free(&mask);
+    return st;
+}
+
 static ft_status finish_example(builder *b, size_t i)
 {
+    if (b->o->vectors)
+        return finish_vectors(b, i);
     for (size_t k = 0; k < b->results[i].n; k++)
         FT_RETURN(finish_row(b, i, &b->results[i].e[k]));
     b->split += b->results[i].n > 1;
@@ -304,7 +390,9 @@ static ft_status encode_all(builder *b)
 {
     if (b->o->max_tokens < 2)
         return ft_fail(FT_EINPUT, "rows of at most %lld tokens, at least 2 are needed", (long long)b->o->max_tokens);
-    if (b->o->chat && any_chat(b->d))
+    if (b->o->vectors && !(b->texts = ft_map_new()))
+        return FT_ENOMEM;
+    if (b->o->chat && !b->o->vectors && any_chat(b->d))
         FT_RETURN(ft_renderer__open(&b->chat, b->o->chat, b->tok));
     if (!(b->results = ft_alloc(b->d->n, sizeof *b->results)) || !(b->out->arena = ft_arena_new((size_t)1 << 20, 0)))
         return FT_ENOMEM;
@@ -334,6 +422,7 @@ done:
     ft_free(b->results);
     ft_renderer__close(&b->chat);
     ft_ids_free(&b->piece);
+    ft_map_free(b->texts);
     ft_free(b);
     if (st != FT_OK)
         ft_rows_free(out);
@@ -359,9 +448,14 @@ int64_t ft_row_targets(const ft_row *r, int32_t *ids, int32_t *targets, int64_t 
     return supervised;
 }
 
+int64_t ft_row_inputs(const ft_row *r)
+{
+    return r->texts ? r->n : FT_MAX(r->n - 1, 0);
+}
+
 int64_t ft_row_supervised(const ft_row *r)
 {
-    int64_t n = 0;
+    int64_t n = r->texts > 0;
     for (int32_t i = 1; i < r->n; i++)
         n += r->mask[i] != 0;
     return n;
@@ -376,11 +470,49 @@ uint64_t ft_rows_hash(const ft_rows *r)
         h = ft_hash(lengths, sizeof lengths, h);
         h = ft_hash(row->ids, (size_t)row->n * sizeof *row->ids, h);
         h = ft_hash(row->mask, (size_t)row->n, h);
+        h = ft_hash(row->ends, (size_t)row->texts * sizeof *row->ends, h);
+        h = row->texts ? ft_hash(&row->score, sizeof row->score, h) : h;
     }
     return h;
 }
 
-/* ---- prompts ---- */
+/* ---- texts and prompts ---- */
+
+static bool wants_eos(const ft_tokenizer *tok)
+{
+    return ft_tokenizer_add_eos(tok) && ft_tokenizer_eos(tok) >= 0;
+}
+
+ft_status ft_text_ids(ft_ids *out, ft_str text, const char *prompt, const ft_tokenizer *tok)
+{
+    ft_buf whole = {0};
+    ft_status st = FT_OK;
+    text = ft_text_trim(text);
+    if (!text.n)
+        return ft_fail(FT_EINPUT, "an empty text has no vector");
+    FT_TRY(ft_buf_puts(&whole, prompt ? prompt : ""));
+    FT_TRY(ft_buf_put(&whole, text.p, text.n));
+    if (wants_bos(tok))
+        FT_TRY(ft_ids_put(out, ft_tokenizer_bos(tok)));
+    FT_TRY(ft_tokenizer_encode(tok, (ft_str){whole.p, whole.n}, false, out));
+    if (wants_eos(tok))
+        FT_TRY(ft_ids_put(out, ft_tokenizer_eos(tok)));
+    if (!out->n)
+        st = ft_fail(FT_EINPUT, "a text without tokens has no vector: %.40s", whole.p);
+done:
+    ft_buf_free(&whole);
+    return st;
+}
+
+bool ft_text_cut(ft_ids *ids, const ft_tokenizer *tok, int64_t max_tokens)
+{
+    if ((int64_t)ids->n <= max_tokens)
+        return false;
+    ids->n = (size_t)max_tokens;
+    if (wants_eos(tok))
+        ids->p[ids->n - 1] = ft_tokenizer_eos(tok);
+    return true;
+}
 
 static ft_status render_prompt(ft_encoded *out, const ft_message *messages, size_t n, const ft_tokenizer *tok,
                                const ft_chat_template *chat)

@@ -31,14 +31,20 @@ void ft_order_step(ft_order *o, int64_t step, const int64_t **rows, int64_t *n)
 
 ft_status ft_batch_init(ft_batch *b, const ft_rows *rows, int64_t max_rows)
 {
-    int64_t longest = 1;
-    for (size_t i = 0; i < rows->n; i++)
+    int64_t longest = 1, texts = 1;
+    for (size_t i = 0; i < rows->n; i++) {
         longest = FT_MAX(longest, (int64_t)rows->p[i].n);
-    *b = (ft_batch){.cap = longest * max_rows, .rows_cap = max_rows};
+        texts = FT_MAX(texts, (int64_t)rows->p[i].texts);
+    }
+    size_t segments = (size_t)(texts * max_rows);
+    *b = (ft_batch){.cap = longest * max_rows};
     b->ids = ft_alloc((size_t)b->cap, sizeof *b->ids);
     b->targets = ft_alloc((size_t)b->cap, sizeof *b->targets);
-    b->start = ft_alloc((size_t)max_rows + 1, sizeof *b->start);
-    if (b->ids && b->targets && b->start)
+    b->start = ft_alloc(segments + 1, sizeof *b->start);
+    b->first = ft_alloc((size_t)max_rows + 1, sizeof *b->first);
+    b->number = ft_alloc(segments, sizeof *b->number);
+    b->score = ft_alloc((size_t)max_rows, sizeof *b->score);
+    if (b->ids && b->targets && b->start && b->first && b->number && b->score)
         return FT_OK;
     ft_batch_free(b);
     return FT_ENOMEM;
@@ -49,20 +55,38 @@ void ft_batch_free(ft_batch *b)
     ft_free(b->ids);
     ft_free(b->targets);
     ft_free(b->start);
+    ft_free(b->first);
+    ft_free(b->number);
+    ft_free(b->score);
     *b = (ft_batch){0};
+}
+
+static void add_texts(ft_batch *b, const ft_row *row)
+{
+    memcpy(b->ids + b->T, row->ids, (size_t)row->n * sizeof *row->ids);
+    for (int32_t k = 0; k < row->texts; k++) {
+        b->number[b->segments] = row->number[k];
+        b->start[++b->segments] = b->T + row->ends[k];
+    }
+    b->score[b->rows] = row->score;
+    b->first[b->rows + 1] = b->segments;
+    b->supervised++;
+    b->T += row->n;
+}
+
+static void add_tokens(ft_batch *b, const ft_row *row)
+{
+    int64_t tokens;
+    b->supervised += ft_row_targets(row, b->ids + b->T, b->targets + b->T, &tokens);
+    b->T += tokens;
+    b->start[++b->segments] = b->T;
 }
 
 void ft_batch_fill(ft_batch *b, const ft_rows *rows, const int64_t *which, int64_t n)
 {
-    b->T = b->supervised = 0;
-    b->rows = n;
-    for (int64_t r = 0; r < n; r++) {
-        int64_t tokens;
-        b->start[r] = b->T;
-        b->supervised += ft_row_targets(&rows->p[which[r]], b->ids + b->T, b->targets + b->T, &tokens);
-        b->T += tokens;
-    }
-    b->start[n] = b->T;
+    b->T = b->supervised = b->segments = 0;
+    for (b->rows = 0; b->rows < n; b->rows++)
+        (rows->vectors ? add_texts : add_tokens)(b, &rows->p[which[b->rows]]);
 }
 
 int64_t ft_batch_supervised(const ft_rows *rows, const int64_t *which, int64_t n)

@@ -16,11 +16,14 @@ void ft_order_free(ft_order *o);
 /* Rows of optimizer step `step` (from 0): *rows borrowed, *n <= rows_per_step (the last step of an epoch may be short). */
 void ft_order_step(ft_order *o, int64_t step, const int64_t **rows, int64_t *n);
 
-/* Tokens of a micro-batch: row r gives n - 1 inputs; the target of input i is ids[i + 1] where supervised, else -1. */
+/* Tokens of a micro-batch: row r gives n - 1 inputs; the target of input i is ids[i + 1] where supervised, else -1. A row for
+ * vectors gives all its ids and no targets, and its texts are segments of their own. */
 typedef struct ft_batch {
     int32_t *ids, *targets; /* [cap] */
-    int64_t *start;         /* [rows_cap + 1] */
-    int64_t T, rows, supervised, cap, rows_cap;
+    int64_t *start;         /* [texts_cap + 1]: of segments */
+    int64_t T, rows, segments, supervised, cap;
+    int64_t *first, *number; /* rows for vectors, as in ft_vector_rows: [max_rows + 1], [texts_cap] */
+    float *score;            /* [max_rows] */
 } ft_batch;
 /* Room for `rows` rows of the longest kind at once. */
 ft_status ft_batch_init(ft_batch *b, const ft_rows *rows, int64_t max_rows);

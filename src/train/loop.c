@@ -274,7 +274,9 @@ static ft_status keep_prefix(run *r)
                              .progress = keep_scoring,
                              .ctx = r};
     if (!prefix && (o->prefix_cache == FT_PREFIX_MEMORY || o->prefix_cache == FT_PREFIX_DISK))
-        ft_note(FT_NOTE, "prefix_cache: layer 0 trains, so there are no states to keep (lora_layers chooses the layers)");
+        ft_note(FT_NOTE, o->objective.loss ? "prefix_cache: states are not kept for a loss over vectors"
+                                           : "prefix_cache: layer 0 trains, so there are no states to keep (lora_layers "
+                                             "chooses the layers)");
     if (!prefix || r->state.progress.finished)
         return FT_OK;
     ft_status st = ft_prefix_keep(prefix, &how);
@@ -306,7 +308,7 @@ ft_status ft_train(ft_train_result *out, ft_model *m, const ft_tokenizer *tok, c
 {
     run r = {.o = o, .model = m, .tok = tok, .train = rows, .eval = eval && eval->n ? eval : NULL, .on_event = on_event, .ctx = ctx};
     ft_status st;
-    FT_RETURN(ft_model_check_head(m));
+    FT_RETURN(o->objective.loss ? ft_model_check_pooling(m) : ft_model_check_head(m));
     FT_TRY(set_up(&r));
     st = train(&r);
     const ft_progress *p = &r.state.progress;

@@ -56,7 +56,7 @@ static const ft_dtype *dtype_of(const ft_dtype *dtype)
 
 uint64_t ft_prefix_bytes(const ft_model *m, const ft_rows *rows, const ft_dtype *dtype)
 {
-    if (!ft_model_frozen_blocks(m))
+    if (!ft_model_frozen_blocks(m) || rows->vectors)
         return 0;
     return (uint64_t)tokens_of(rows) * (uint64_t)ft_model_config(m)->hidden_size * dtype_of(dtype)->block_bytes;
 }

@@ -3,7 +3,8 @@
  *   micro-batches -> forward, loss, backward (gradients add up) -> norm, clip -> optimizer update -> gradients zero
  *
  * The loss of a step is the sum over all its supervised tokens over their number, whatever the micro-batches: the number
- * is counted before the first micro-batch runs. Element-wise sweeps (norm, update) go over fixed tiles of the
+ * is counted before the first micro-batch runs. A loss over vectors is the mean over the step's rows, which see the texts of
+ * their own micro-batch. Element-wise sweeps (norm, update) go over fixed tiles of the
  * parameters.
  *
  * Memory: two moments of every trained weight, the tokens of a micro-batch, the tape's step; all of it is taken before
@@ -33,7 +34,7 @@ struct ft_stepper {
     ft_tape *tape;
     ft_order order;
     ft_batch batch;
-    ft_prefix *prefix; /* NULL: something trains in block 0 */
+    ft_prefix *prefix; /* NULL: something trains in block 0, or rows are for vectors */
     float **moments; /* [trainable * n_moments] */
     tile *tiles;
     size_t n_tiles;
@@ -94,6 +95,9 @@ static ft_status check_options(const ft_train_options *o, const ft_rows *rows, c
         return ft_fail(FT_EINPUT, "there is no row to train on");
     if (o->micro_batch_size < 1 || o->gradient_accumulation_steps < 1)
         return ft_fail(FT_EINPUT, "micro_batch_size and gradient_accumulation_steps must be at least 1");
+    if (rows->vectors != (o->objective.loss != NULL))
+        return ft_fail(FT_EINPUT, rows->vectors ? "rows for vectors and no loss over vectors"
+                                                : "a loss over vectors and rows of another kind");
     if (!ft_model_trainable_count(m))
         return ft_fail(FT_EINPUT, "nothing is trainable: attach an adapter or open the model for full fine-tuning");
     return FT_OK;
@@ -110,7 +114,8 @@ static ft_status set_out(ft_stepper *s)
     s->total_steps = o->max_steps > 0 ? o->max_steps : FT_MAX((int64_t)steps, (int64_t)1);
     double warmup = ceil(o->warmup_ratio * (double)s->total_steps);
     s->warmup_steps = o->warmup_steps > 0 ? o->warmup_steps : (int64_t)warmup;
-    FT_RETURN(ft_prefix_new(&s->prefix, s->model, s->rows, o));
+    if (!o->objective.loss)
+        FT_RETURN(ft_prefix_new(&s->prefix, s->model, s->rows, o));
     return make_tape(s);
 }
 
@@ -183,13 +188,17 @@ ft_prefix *ft_stepper_prefix(ft_stepper *s)
 
 /* ---- micro-batches ---- */
 
-/* From the states that enter the first trained block, where there are frozen ones below it. */
+/* Hidden states, or vectors. From the states that enter the first trained block, where they are known. */
 static ft_status forward(ft_var **out, ft_stepper *s, const int64_t *rows, int64_t n)
 {
     const ft_batch *b = &s->batch;
-    const ft_segments seg = {.n = n, .start = b->start};
+    const ft_segments seg = {.n = b->segments, .start = b->start};
     int64_t C = ft_model_config(s->model)->hidden_size;
     int64_t checkpointed = s->o->gradient_checkpointing;
+    if (s->o->objective.loss) {
+        *out = ft_model_vectors(s->model, s->tape, b->ids, b->T, &seg, checkpointed);
+        return ft_tape_status(s->tape);
+    }
     if (!s->prefix) {
         *out = ft_model_forward(s->model, s->tape, b->ids, b->T, &seg, NULL, checkpointed);
         return ft_tape_status(s->tape);
@@ -204,6 +213,13 @@ static ft_status forward(ft_var **out, ft_stepper *s, const int64_t *rows, int64
     return ft_tape_status(s->tape);
 }
 
+static ft_status vector_loss(ft_stepper *s, ft_var *y, double weight, ft_loss *loss)
+{
+    const ft_batch *b = &s->batch;
+    ft_vector_rows rows = {.n = b->rows, .first = b->first, .text = b->number, .score = s->rows->scored ? b->score : NULL};
+    return ft_op_vector_loss(s->tape, y, &rows, &s->o->objective, weight, loss);
+}
+
 /* first: tokens of the step in the micro-batches before. */
 static ft_status micro_step(ft_stepper *s, const int64_t *rows, int64_t n, int64_t first, double weight, ft_loss *loss)
 {
@@ -212,8 +228,9 @@ static ft_status micro_step(ft_stepper *s, const int64_t *rows, int64_t n, int64
     ft_tape_begin(s->tape, true, s->o->seed, (uint64_t)s->step);
     ft_tape_first_token(s->tape, first);
     FT_RETURN(forward(&x, s, rows, n));
-    FT_RETURN(ft_op_head_loss(s->tape, x, ft_model_head(s->model), s->batch.targets, ft_model_softcap(s->model), weight,
-                              loss));
+    FT_RETURN(s->o->objective.loss ? vector_loss(s, x, weight, loss)
+                                   : ft_op_head_loss(s->tape, x, ft_model_head(s->model), s->batch.targets,
+                                                     ft_model_softcap(s->model), weight, loss));
     return ft_tape_backward(s->tape);
 }
 
@@ -221,7 +238,7 @@ static int64_t tokens_of(const ft_stepper *s, const int64_t *rows, int64_t n)
 {
     int64_t tokens = 0;
     for (int64_t i = 0; i < n; i++)
-        tokens += s->rows->p[rows[i]].n - 1;
+        tokens += ft_row_inputs(&s->rows->p[rows[i]]);
     return tokens;
 }
 

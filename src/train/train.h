@@ -1,7 +1,7 @@
 /* The train room: the loop from rows and a model to a checkpoint on disk.
  *
  * One loop for full fine-tuning, LoRA and pretraining. loss = sum over supervised tokens of the whole optimizer step /
- * their number, whatever the micro-batches. A run is a pure function of (recipe, data, seed, CPU path): resume is exact.
+ * their number, whatever the micro-batches; of a loss over vectors, the mean over rows of what each has in its micro-batch. A run is a pure function of (recipe, data, seed, CPU path): resume is exact.
  * Tables: optimizers (train/optimizers.def), schedules (train/schedules.def).
  * Ownership: the caller owns model and rows; the trainer borrows them until ft_train returns.
  */
@@ -34,7 +34,7 @@ const ft_schedule *ft_schedule_named(const char *name);
 
 /* Where the hidden states that enter the first trained block are kept from epoch to epoch. The result is the same. */
 typedef enum ft_prefix_place { FT_PREFIX_AUTO, FT_PREFIX_OFF, FT_PREFIX_MEMORY, FT_PREFIX_DISK } ft_prefix_place;
-/* Bytes that keeping those of all rows takes (0 where block 0 trains), and where auto keeps them: in memory up to a quarter
+/* Bytes that keeping those of all rows takes (0 where block 0 trains, and of rows for vectors), and where auto keeps them: in memory up to a quarter
  * of what is available there, else on the disk of dir where there is room; nowhere when rows come by only once. */
 uint64_t ft_prefix_bytes(const ft_model *m, const ft_rows *rows, const ft_dtype *dtype);
 ft_prefix_place ft_prefix_choose(uint64_t bytes, const char *dir, bool again);
@@ -60,6 +60,9 @@ typedef struct ft_train_options {
     ft_score_options score;                      /* metrics of every evaluation */
     ft_prefix_place prefix_cache;
     const ft_dtype *prefix_cache_dtype; /* f32 or bf16; what enters the first trained block is rounded to it. NULL: f32 */
+    /* A loss over vectors, for a model that pools and rows for vectors; without one: next tokens. Where it is in_batch the
+     * result depends on micro_batch_size, not on its product with gradient_accumulation_steps alone. */
+    ft_vector_objective objective;
     bool resume;
 } ft_train_options;
 

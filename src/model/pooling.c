@@ -67,6 +67,10 @@ ft_status ft_model_set_pooling(ft_model *m, const ft_pooling *p)
 
 ft_status ft_model_check_pooling(const ft_model *m)
 {
+    if (m->pooling.kind == FT_POOL_CLS && !m->config.arch->encoder)
+        return ft_fail(FT_EINPUT,
+                       "%s: the first token of a %s model sees no other one, its states are no text's: choose mean or last",
+                       m->path, m->config.arch->model_type);
     if (m->pooling.kind != FT_POOL_NONE)
         return FT_OK;
     return ft_fail(FT_EINPUT,

@@ -34,7 +34,8 @@ ft_status ft_model_set_pooling(ft_model *m, const ft_pooling *pooling);
 /* One vector a segment, [seg->n, C], pooled but not scaled; otherwise as ft_model_forward. FT_EINPUT without a pooling. */
 ft_var *ft_model_vectors(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg,
                          int64_t checkpointed);
-/* FT_EINPUT, with what to do, for a model that has no pooling. */
+/* FT_EINPUT, with what to do, for a model that has no pooling or one that cannot serve it (cls where tokens see only what
+ * stands before them). */
 ft_status ft_model_check_pooling(const ft_model *m);
 
 /* Writes the files above into dir; those that the model came with, byte for byte. Nothing where there is no pooling. */

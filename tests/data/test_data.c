@@ -464,9 +464,55 @@ START_TEST(every_allocation_may_fail)
 }
 END_TEST
 
+START_TEST(pairs_and_scored_pairs_are_texts_for_vectors)
+{
+    enter();
+    ft_dataset d = rows_of("p.jsonl",
+                           "{\"anchor\": \"a\", \"positive\": \"p\", \"id\": 7}\n"
+                           "{\"query\": \"a\", \"positive\": \"q\", \"negative\": \"n\", \"negative_2\": null}\n"
+                           "{\"anchor\": \"b\", \"positive\": \"p\", \"negatives\": [\"m\", \"n\"]}\n",
+                           "pairs");
+    ck_assert_int_eq(d.examples[0].kind, FT_PAIRS);
+    ck_assert_str_eq(told(&d.examples[0]), "user:a|assistant*:p");
+    ck_assert_str_eq(told(&d.examples[1]), "user:a|assistant*:q|assistant*:n");
+    ck_assert_str_eq(told(&d.examples[2]), "user:b|assistant*:p|assistant*:m|assistant*:n");
+    ft_dataset_free(&d);
+    d = rows_of("s.csv", "sentence1,sentence2,score\nx,y,0.25\nx,y,-1\nx,y,0.25\n", "scored");
+    ck_assert_int_eq(d.examples[1].kind, FT_SCORED);
+    ck_assert_double_eq(d.examples[0].score, 0.25);
+    ck_assert_double_eq(d.examples[1].score, -1);
+    ft_lint lint; /* another score is another row, and no conflict */
+    ck_assert_ok(ft_dataset_lint(&d, NULL, true, &lint));
+    ck_assert_int_eq(lint.duplicates, 1);
+    ck_assert_int_eq(lint.conflicts, 0);
+    ck_assert_uint_eq(d.n, 2);
+    ft_dataset_free(&d);
+    refused("a.jsonl", "{\"sentence1\": \"x\", \"sentence2\": \"y\", \"score\": \"high\"}", FT_EINPUT, "\"score\" is no number");
+    refused("b.jsonl", "{\"anchor\": \"x\", \"positive\": \"y\", \"negatives\": [3]}", FT_EINPUT, "\"negatives\"");
+}
+END_TEST
+
+START_TEST(a_split_keeps_an_anchors_rows_on_one_side)
+{
+    enter();
+    ft_buf text = {0};
+    for (int i = 0; i < 40; i++)
+        ck_assert_ok(ft_buf_printf(&text, "{\"anchor\": \"a%d\", \"positive\": \"p%d\"}\n", i / 4, i));
+    ft_dataset d = rows_of("p.jsonl", text.p, "pairs"), held = {0};
+    ck_assert_ok(ft_dataset_split(&d, &held, 8, 1));
+    ck_assert_uint_eq(held.n, 8);
+    for (size_t i = 0; i < d.n; i++)
+        for (size_t k = 0; k < held.n; k++)
+            ck_assert(!ft_str_eq(d.examples[i].messages[0].content, held.examples[k].messages[0].content));
+    ft_buf_free(&text);
+    ft_dataset_free(&d);
+    ft_dataset_free(&held);
+}
+END_TEST
+
 int main(void)
 {
-    FT_TESTS("data", prompt_and_completion_are_taken_as_they_are, openai_chats, tools_and_calls_go_along_in_one_form,
+    FT_TESTS("data", pairs_and_scored_pairs_are_texts_for_vectors, a_split_keeps_an_anchors_rows_on_one_side, prompt_and_completion_are_taken_as_they_are, openai_chats, tools_and_calls_go_along_in_one_form,
              sharegpt_and_alpaca_chats, text_and_labels, templates_take_columns_of_csv_tsv_and_json,
              text_files_split_three_ways, rows_that_do_not_fit_are_named,
              unknown_names_are_told_by_their_first_character, gzipped_files_and_several_sources,

@@ -21,7 +21,9 @@ START_TEST(every_metric_is_complete_and_found_by_name)
         const ft_metric *m = ft_metrics[i];
         ck_assert_ptr_eq(ft_metric_named(m->name), m);
         ck_assert(m->help && *m->help);
-        ck_assert(m->source == FT_METRIC_LOSS ? m->of_loss && !m->of_text : m->of_text && !m->of_loss);
+        ck_assert((m->of_loss != NULL) == (m->source == FT_METRIC_LOSS));
+        ck_assert((m->of_text != NULL) == (m->source == FT_METRIC_TEXT));
+        ck_assert((m->of_vectors != NULL) == (m->source == FT_METRIC_VECTORS));
     }
     ck_assert_ptr_null(ft_metric_named("bleu"));
 }
@@ -120,11 +122,38 @@ START_TEST(scores_are_found_by_metric_name)
 }
 END_TEST
 
+static double of_vectors(const char *metric, const ft_scored_vectors *v)
+{
+    return ft_metric_named(metric)->of_vectors(v);
+}
+
+START_TEST(recall_and_mrr_count_ranks)
+{
+    const int64_t rank[] = {1, 2, 5, 10, 11, 1};
+    ft_scored_vectors v = {.n = 6, .rank = rank};
+    ck_assert_double_eq_tol(of_vectors("recall@1", &v), 2.0 / 6, 1e-15);
+    ck_assert_double_eq_tol(of_vectors("recall@5", &v), 4.0 / 6, 1e-15);
+    ck_assert_double_eq_tol(of_vectors("recall@10", &v), 5.0 / 6, 1e-15);
+    ck_assert_double_eq_tol(of_vectors("mrr", &v), (1 + 0.5 + 0.2 + 0.1 + 1.0 / 11 + 1) / 6, 1e-15);
+}
+END_TEST
+
+START_TEST(spearman_is_the_correlation_of_ranks)
+{
+    /* ranks [1.0, 4.0, 2.5, 2.5, 0.0] and [0.0, 4.0, 3.0, 1.5, 1.5]: their products less the mean come to 7.25, their squares to 9.5 and 9.5 */
+    const double cosine[] = {0.1, 0.9, 0.3, 0.3, -0.2}, score[] = {0, 1, 0.5, 0.2, 0.2};
+    const double up[] = {1, 2, 3, 4, 5}, down[] = {50, 40, 3, 2, -1};
+    ck_assert_double_eq_tol(of_vectors("spearman", &(ft_scored_vectors){.n = 5, .cosine = cosine, .score = score}), 0.763157894737, 1e-9);
+    ck_assert_double_eq_tol(of_vectors("spearman", &(ft_scored_vectors){.n = 5, .cosine = up, .score = down}), -1, 1e-12);
+}
+END_TEST
+
 int main(void)
 {
     FT_TESTS("metrics", every_metric_is_complete_and_found_by_name, loss_metrics_divide_by_supervised_tokens,
              exact_match_ignores_white_space_at_the_ends_only, accuracy_compares_the_first_line,
              macro_f1_is_the_mean_over_expected_classes, json_fields_counts_equal_members_of_the_expected_object,
              json_with_a_key_named_twice_is_not_valid, a_metric_without_memory_is_not_a_number,
-             agreement_is_the_share_of_equal_choices, scores_are_found_by_metric_name);
+             agreement_is_the_share_of_equal_choices,
+             recall_and_mrr_count_ranks, spearman_is_the_correlation_of_ranks, scores_are_found_by_metric_name);
 }

@@ -46,4 +46,9 @@ TESTS += tests/text/test_jinja
 tests_text_test_jinja_SOURCES = %D%/test_jinja.c
 tests_text_test_jinja_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_text_test_jinja_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/text/test_vector_rows
+TESTS += tests/text/test_vector_rows
+tests_text_test_vector_rows_SOURCES = %D%/test_vector_rows.c
+tests_text_test_vector_rows_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_text_test_vector_rows_LDADD = $(TEST_LIBS)
 endif

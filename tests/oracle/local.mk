@@ -52,3 +52,8 @@ tests_oracle_llama_quantize_SOURCES = %D%/llama_quantize.c
 dist_check_SCRIPTS += %D%/test_mixes
 TESTS += %D%/test_mixes
 EXTRA_DIST += %D%/mixes.mjs
+
+# Vectors from the text on, in llama.cpp.
+dist_check_SCRIPTS += %D%/test_embeddings
+TESTS += %D%/test_embeddings
+EXTRA_DIST += %D%/llama_embeddings.mjs

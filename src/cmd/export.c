@@ -41,6 +41,8 @@ static ft_status check_request(const ft_args *a, const ft_plan_export *e)
     if (e->automatic && (!gguf || !e->gate.n))
         return ft_fail(FT_EINPUT, gguf ? "--quant auto needs a --gate: it takes the smallest type that passes"
                                        : "--quant auto chooses among the types of gguf");
+    if (e->calibrated && !gguf)
+        return ft_fail(FT_EINPUT, "--calibrate: calibrated rounding is for the types of gguf");
     if (!ft_plan_scores(e) && (e->gate.n || ft_args_given(a, "data")))
         return ft_fail(FT_EINPUT, "--format %s: it holds the trained weights themselves, there is nothing to measure",
                        e->exporter->name);
@@ -63,6 +65,7 @@ static ft_status plan_export(exporting *x)
                           .mix = quant ? ft_mix_named(quant) : NULL,
                           .path = ft_strdup(ft_args_text(a, "out")),
                           .automatic = quant && strcmp(quant, "auto") == 0,
+                          .calibrated = ft_args_given(a, "calibrate"),
                           .min_survival = ft_args_float(a, "min-survival"),
                           .sampling = &x->sampling};
     FT_RETURN(read_gate(&e->gate, ft_args_text(a, "gate")));
@@ -169,6 +172,26 @@ static ft_status find_rows(exporting *x)
     return st;
 }
 
+/* The rows of --calibrate, in the place of training rows. */
+static ft_status calibration_rows(exporting *x)
+{
+    ft_job *j = &x->job;
+    ft_rows_options o = {.chat = j->chat,
+                         .max_tokens = ft_model_config(j->model)->max_position_embeddings,
+                         .on_overlong = FT_OVERLONG_TRUNCATE};
+    if (!ft_args_given(x->args, "calibrate"))
+        return FT_OK;
+    ft_rows_free(&j->train_rows);
+    ft_dataset_free(&j->train);
+    j->train_rows = (ft_rows){0};
+    j->train = (ft_dataset){0};
+    for (size_t i = 0; i < ft_args_count(x->args, "calibrate"); i++)
+        FT_RETURN(ft_dataset_read(&j->train,
+                                  &(ft_data_source){.path = ft_args_item(x->args, "calibrate", i), .format = "auto"}, NULL));
+    o.pack_text = ft_dataset_is_text(&j->train);
+    return ft_context(ft_rows_build(&j->train_rows, &j->train, j->tok, &o), "--calibrate");
+}
+
 /* ---- result ---- */
 
 static ft_status put_scores(json_t *o, const ft_outcome *outcome)
@@ -234,6 +257,7 @@ static ft_status run(const ft_args *a)
     FT_TRY(plan_export(&x));
     FT_TRY(open_model(&x));
     FT_TRY(find_rows(&x));
+    FT_TRY(calibration_rows(&x));
     ft_plan_choose_shown(&x.job.plan);
     FT_TRY(ft_outcome_tuned(&x.outcome, &x.job));
     FT_TRY(ft_outcome_ship(&x.outcome, &x.job, x.job.plan.exports));
@@ -260,6 +284,9 @@ static const ft_cmd_option options[] = {
     {"data", FT_ARG_FILE, .repeats = true, .argument = "FILE",
      .help = "rows to measure the file on, beside the model that it is made from (default with --gate: those of the run's "
              "recipe)"},
+    {"calibrate", FT_ARG_FILE, .repeats = true, .argument = "FILE",
+     .help = "rows or text like what the model will see: gguf in few bits is rounded so that what each matrix makes of them stays, "
+             "instead of each weight by itself"},
     {"min-survival", FT_ARG_FLOAT, .argument = "X", .fallback = "0.7", .min = 0, .max = 1,
      .help = "warn when rounding leaves less than this of the adapter's update (its cosine with what the file changes), and "
              "name the cheapest type that keeps it"},

@@ -186,9 +186,13 @@ ft_status ft_outcome_ship(ft_outcome *o, ft_job *j, ft_plan_export *e)
     ft_report_column c = {.agreement = NAN, .kl = NAN}, *out;
     bool scored = ft_job_scored(j) && ft_plan_scores(e);
     ft_proof p = {0};
+    ft_calibration *calibration = NULL;
     ft_status st = FT_OK;
     if (scored)
         p = proof_of(o, j, &scoring);
+    if (e->calibrated)
+        FT_TRY(ft_calibration_new(&calibration, j->model, &j->train_rows, FT_CALIBRATION_TOKENS));
+    s.request.calibration = calibration;
     ft_meter_label(&j->meter, e->path);
     FT_TRY(ft_ship(&s, scored ? &p : NULL, &c));
     if (!ft_plan_scores(e))
@@ -202,6 +206,7 @@ ft_status ft_outcome_ship(ft_outcome *o, ft_job *j, ft_plan_export *e)
     c = (ft_report_column){0};
     say_shipped(j, out);
 done:
+    ft_calibration_free(calibration);
     ft_survival_list_free(&c.survival);
     ft_free(c.rejected);
     return st;

@@ -422,6 +422,10 @@ static ft_status plan_export(ft_plan *p, ft_recipe *r, size_t i)
     if (e->exporter && e->exporter->needs_adapter && !p->has_adapter)
         ft_recipe_complain(r, key, "%s needs an adapter, found adapter: none", format);
     plan_gate(p, r, i);
+    e->calibrated = is(text_of(r, "export.rounding", i), "calibrated");
+    snprintf(key, sizeof key, "export[%zu].rounding", i);
+    if (e->calibrated && e->exporter && strcmp(e->exporter->name, "gguf") != 0)
+        ft_recipe_complain(r, key, "calibrated rounding is for the types of gguf, found format %s", e->exporter->name);
     snprintf(key, sizeof key, "export[%zu].quant", i);
     if (quant)
         check_quant(r, key, quant, e);

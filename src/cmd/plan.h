@@ -19,6 +19,7 @@ typedef struct ft_plan_export {
     double min_survival;
     ft_export_gate gate;
     bool automatic; /* quant: auto */
+    bool calibrated; /* rounding: calibrated, on the training rows */
     const ft_sampling *sampling; /* parameters of the Modelfile, NULL: greedy */
     char *path;        /* as asked for, or in output_dir/export; owned */
 } ft_plan_export;

@@ -109,6 +109,28 @@ typedef struct ft_quantize_request {
  * numbers that are not finite, FT_EINPUT when out is in. */
 ft_status ft_quantize(const ft_quantize_request *r);
 
+/* ---- rounding that keeps what a matrix makes of its inputs (feedback.c, calibration.c) ---- */
+typedef struct ft_feedback {
+    const ft_dtype *dtype; /* one with levels */
+    int64_t n;             /* columns */
+    const float *factor;   /* [n, n]: of what column i leaves over, column k > i takes up factor[i][k] */
+    const float *importance; /* [n] */
+} ft_feedback;
+/* h [n, n], the mean of x x^T over inputs x, becomes the factor; its diagonal goes to diagonal [n]. */
+void ft_feedback_factor(float *h, float *diagonal, int64_t n);
+size_t ft_feedback_scratch(int64_t n); /* floats a thread, of ft_threads() */
+/* out: rows x [rows, f->n] as blocks of f->dtype, on all threads. The result does not depend on how rows are cut. */
+void ft_feedback_encode(const ft_feedback *f, const float *x, int64_t rows, void *out, float *scratch);
+/* The inputs of the linears of m, with its adapter, on rows like those that it will see; all borrowed. About `tokens` of them
+ * are run, spread over the rows; 0: all. Must be freed after a failure too. */
+typedef struct ft_calibration ft_calibration;
+enum { FT_CALIBRATION_TOKENS = 16384 }; /* enough for most */
+ft_status ft_calibration_new(ft_calibration **out, ft_model *m, const ft_rows *rows, int64_t tokens);
+/* What the rounding of a weight to dtype needs, good until the next call; out->factor NULL where it can only be rounded value
+ * by value: its type has no levels, or it is no linear of a block. Runs the rows where they were not run for it yet. */
+ft_status ft_calibration_of(ft_feedback *out, ft_calibration *c, const ft_param *weight, const ft_dtype *dtype);
+void ft_calibration_free(ft_calibration *c);
+
 /* ---- what rounding leaves of an adapter's update (survival.c) ---- */
 /* Sums over the values of matrices: d is the update as merged, s what it does to the file, Q(W + d) - Q(W). */
 typedef struct ft_survival {
@@ -142,6 +164,7 @@ typedef struct ft_export_request {
     const ft_dtype *dtype;   /* NULL: the exporter's default (gguf: q8_0; hf: as the base was stored) */
     const ft_mix *mix;       /* gguf: types by tensor; NULL: dtype for every matrix */
     const ft_imatrix *imatrix; /* gguf: weighs the error of the encoders; or NULL */
+    ft_calibration *calibration; /* rounds with error feedback, in place of imatrix where it can; NULL: value by value */
     const char *name;        /* general.name, model card */
     const char *base_name;   /* base_model_name_or_path, as the user wrote it */
     const ft_sampling *sampling; /* Modelfile parameters; NULL: temperature 0 */

@@ -33,6 +33,7 @@ typedef struct ft_export__tensor {
     int64_t shape[FT_MAX_DIMS];
     const int64_t *order;    /* file row -> row of weight or plain (of a weight's vector: element), NULL: the same */
     const float *importance; /* of the columns, for the encoder; NULL: all alike */
+    const ft_feedback *feedback; /* rounds with error feedback; NULL: value by value */
     float plus, scale;       /* the file's value is (value + plus) * scale; scale 0: the value */
 } ft_export__tensor;
 uint64_t ft_export__tensor_bytes(const ft_export__tensor *t);

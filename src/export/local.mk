@@ -1,6 +1,8 @@
 src_libfettle_la_SOURCES += \
+	%D%/calibration.c \
 	%D%/export.h \
 	%D%/exporters.c %D%/exporters.def \
+	%D%/feedback.c \
 	%D%/folder.c \
 	%D%/gate.c \
 	%D%/gguf.c \

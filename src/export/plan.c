@@ -47,13 +47,19 @@ void ft_export__plan_free(ft_export__plan *p)
     *p = (ft_export__plan){0};
 }
 
-static ft_status write_one(const ft_export__tensor *t, ft_writer *w, const ft_export_request *r)
+static ft_status write_one(const ft_export__tensor *tensor, ft_writer *w, const ft_export_request *r)
 {
+    ft_export__tensor t = *tensor;
     ft_survival s = {0};
-    if (!r->survival || !ft_export__has_update(r->model, t))
-        return ft_export__stream(w, r->model, t, NULL);
-    FT_RETURN(ft_export__stream(w, r->model, t, &s));
-    return ft_export__survival_add(r->survival, t, &s);
+    ft_feedback f = {0};
+    if (r->calibration && t.weight)
+        FT_RETURN(ft_calibration_of(&f, r->calibration, t.weight, t.dtype));
+    if (f.factor)
+        t.feedback = &f;
+    if (!r->survival || !ft_export__has_update(r->model, &t))
+        return ft_export__stream(w, r->model, &t, NULL);
+    FT_RETURN(ft_export__stream(w, r->model, &t, &s));
+    return ft_export__survival_add(r->survival, &t, &s);
 }
 
 ft_status ft_export__plan_write(const ft_export__plan *p, size_t first, size_t end, ft_writer *w, const ft_export_request *r,

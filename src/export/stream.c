@@ -19,6 +19,7 @@ typedef struct tile {
     float *values;      /* [rows, cols] */
     char *encoded;      /* [rows] of row_bytes */
     char *bad;          /* [rows]: a value that is not finite or too large for the dtype */
+    float *scratch;     /* of error feedback; NULL: value by value */
     /* where survival is measured, else NULL: */
     float *base;           /* [rows, cols] the weight without its update */
     char *base_encoded;    /* [rows] of row_bytes */
@@ -46,21 +47,18 @@ static void change(const ft_export__tensor *t, float *x, int64_t n)
         x[j] = (x[j] + t->plus) * t->scale;
 }
 
-/* What the update of row i, which is encoded, changes in the file. */
-static void compare_row(const tile *t, int64_t i)
+/* What the update of row i changes in the file. */
+static void compare_row(void *ctx, int64_t i)
 {
+    const tile *t = ctx;
     enum { PART = 256 }; /* a whole number of blocks of every type */
     const ft_export__tensor *x = t->t;
     const ft_dtype *d = x->dtype;
     const float *merged = t->values + i * t->cols;
-    float *base = t->base + i * t->cols, with[PART], without[PART];
-    const char *encoded = t->encoded + (size_t)i * t->row_bytes;
-    char *base_encoded = t->base_encoded + (size_t)i * t->row_bytes;
-    int64_t row = x->order ? x->order[t->first + i] : t->first + i;
+    const float *base = t->base + i * t->cols;
+    float with[PART], without[PART];
+    const char *encoded = t->encoded + (size_t)i * t->row_bytes, *base_encoded = t->base_encoded + (size_t)i * t->row_bytes;
     ft_survival s = {0};
-    ft_tensor_decode_rows(&x->weight->t, row, row + 1, base);
-    change(x, base, t->cols);
-    d->encode(base, x->importance, t->cols, base_encoded);
     for (int64_t j = 0; j < t->cols; j += PART) {
         int64_t n = FT_MIN(t->cols - j, (int64_t)PART);
         size_t at = (size_t)(j / d->block_len) * d->block_bytes;
@@ -76,7 +74,16 @@ static void compare_row(const tile *t, int64_t i)
     t->survival[i] = s;
 }
 
-static void encode_row(void *ctx, int64_t i)
+/* The weight of row i without its update. */
+static void base_row(void *ctx, int64_t i)
+{
+    const tile *t = ctx;
+    int64_t row = t->t->order ? t->t->order[t->first + i] : t->first + i;
+    ft_tensor_decode_rows(&t->t->weight->t, row, row + 1, t->base + i * t->cols);
+    change(t->t, t->base + i * t->cols, t->cols);
+}
+
+static void value_row(void *ctx, int64_t i)
 {
     tile *t = ctx;
     float *x = t->values + i * t->cols;
@@ -90,9 +97,28 @@ static void encode_row(void *ctx, int64_t i)
     for (int64_t j = 0; j < t->cols; j++)
         largest = FT_MAX(largest, isfinite(x[j]) ? fabsf(x[j]) : INFINITY);
     t->bad[i] = !isfinite(largest) || largest > d->largest;
-    d->encode(x, t->t->importance, t->cols, t->encoded + (size_t)i * t->row_bytes);
-    if (t->base)
-        compare_row(t, i);
+}
+
+typedef struct rows {
+    const tile *t;
+    const float *x;
+    char *out;
+} rows;
+
+static void encode_row(void *ctx, int64_t i)
+{
+    const rows *r = ctx;
+    const tile *t = r->t;
+    t->t->dtype->encode(r->x + i * t->cols, t->t->importance, t->cols, r->out + (size_t)i * t->row_bytes);
+}
+
+static void encode(const tile *t, const float *x, int64_t n, char *out)
+{
+    rows r = {.t = t, .x = x, .out = out};
+    if (t->scratch)
+        ft_feedback_encode(t->t->feedback, x, n, out, t->scratch);
+    else
+        ft_parallel(n, encode_row, &r);
 }
 
 /* A vector is one row: its elements change places. */
@@ -134,7 +160,9 @@ static ft_status tile_open(tile *t, const ft_export__tensor *x, int64_t most_row
     t->values = ft_alloc((size_t)t->rows, (size_t)t->cols * sizeof *t->values);
     t->encoded = ft_alloc((size_t)t->rows, t->row_bytes);
     t->bad = ft_alloc((size_t)t->rows, 1);
-    if (!t->values || !t->encoded || !t->bad)
+    if (x->feedback)
+        t->scratch = ft_alloc((size_t)ft_threads(), ft_feedback_scratch(t->cols) * sizeof *t->scratch);
+    if (!t->values || !t->encoded || !t->bad || (x->feedback && !t->scratch))
         return FT_ENOMEM;
     if (!survival)
         return FT_OK;
@@ -149,6 +177,7 @@ static void tile_close(tile *t)
     ft_free(t->values);
     ft_free(t->encoded);
     ft_free(t->bad);
+    ft_free(t->scratch);
     ft_free(t->base);
     ft_free(t->base_encoded);
     ft_free(t->survival);
@@ -164,9 +193,15 @@ static ft_status fill(tile *t, ft_model *m, int64_t r, int64_t n, ft_survival *s
         FT_RETURN(ft_export__merge(m, x->weight, order, r, r + n, t->values));
     if (x->order && !order && !x->plain)
         FT_RETURN(order_vector(t->values, x->order, t->cols));
-    ft_parallel(n, encode_row, t);
+    ft_parallel(n, value_row, t);
     FT_RETURN(check(t, n));
-    for (int64_t i = 0; t->base && i < n; i++) {
+    encode(t, t->values, n, t->encoded);
+    if (!t->base)
+        return FT_OK;
+    ft_parallel(n, base_row, t);
+    encode(t, t->base, n, t->base_encoded);
+    ft_parallel(n, compare_row, t);
+    for (int64_t i = 0; i < n; i++) {
         survival->dot += t->survival[i].dot;
         survival->kept += t->survival[i].kept;
         survival->delta += t->survival[i].delta;

@@ -36,6 +36,11 @@ static int nibble(const uint8_t *q, int n, int j)
     return j < n ? q[j] & 15 : q[j - n] >> 4;
 }
 
+static void iq4_nl_put(void *block, const uint8_t *code)
+{
+    put_nibbles(code, 16, ((ft_block_iq4_nl *)block)->q);
+}
+
 static void iq4_nl_encode(const float *x, const float *importance, int64_t n, void *out)
 {
     ft_block_iq4_nl *b = out;
@@ -49,7 +54,7 @@ static void iq4_nl_encode(const float *x, const float *importance, int64_t n, vo
             b->d = ft_f32_to_f16(ft_fit__scale(&l, x + i, w, 32, &error));
             ft_fit__codes(&l, x + i, 32, ft_f16_to_f32(b->d), code);
         }
-        put_nibbles(code, 16, b->q);
+        iq4_nl_put(b, code);
     }
 }
 
@@ -64,6 +69,13 @@ static void iq4_nl_decode(const void *in, int64_t n, float *x)
 }
 
 /* ---- iq4_xs ---- */
+
+static void iq4_xs_put(void *block, const uint8_t *code)
+{
+    ft_block_iq4_xs *b = block;
+    for (int j = 0; j < 8; j++)
+        put_nibbles(code + 32 * j, 16, b->q + 16 * j);
+}
 
 static void iq4_xs_encode(const float *x, const float *importance, int64_t n, void *out)
 {
@@ -83,8 +95,8 @@ static void iq4_xs_encode(const float *x, const float *importance, int64_t n, vo
             int s = scale[j] + 32;
             b->scale_low[j / 2] = (uint8_t)(b->scale_low[j / 2] | (s & 15) << (j % 2 * 4));
             b->scale_high = (uint16_t)(b->scale_high | s >> 4 << (2 * j));
-            put_nibbles(code + 32 * j, 16, b->q + 16 * j);
         }
+        iq4_xs_put(b, code);
     }
 }
 
@@ -133,6 +145,11 @@ static uint8_t mxfp4_exponent(const ft_levels *l, const float *x, const float *w
     return exponent;
 }
 
+static void mxfp4_put(void *block, const uint8_t *code)
+{
+    put_nibbles(code, 16, ((ft_block_mxfp4 *)block)->q);
+}
+
 /* No exponent says NaN to every reader, so a block that is not finite gets the largest one and full codes: it decodes to
  * values past anything that a weight may be. */
 static void mxfp4_encode(const float *x, const float *importance, int64_t n, void *out)
@@ -152,7 +169,7 @@ static void mxfp4_encode(const float *x, const float *importance, int64_t n, voi
             for (int j = 0; j < 32; j++)
                 code[j] = sorted[code[j]];
         }
-        put_nibbles(code, 16, b->q);
+        mxfp4_put(b, code);
     }
 }
 
@@ -252,14 +269,17 @@ static void nf4_dq_decode(const void *in, int64_t n, float *x)
 }
 
 const ft_dtype ft_iq4_nl = {.name = "iq4_nl", .ggml_id = 20, .block_len = 32, .block_bytes = sizeof(ft_block_iq4_nl),
-                            .largest = 65504, .encode = iq4_nl_encode, .decode = iq4_nl_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_iq4_nl, d))},
+                            .largest = 65504, .encode = iq4_nl_encode, .decode = iq4_nl_decode,
+                            .levels = 16, .put_codes = iq4_nl_put, .exponents = {FT_HALF_AT(offsetof(ft_block_iq4_nl, d))},
                             .help = "16 uneven values in blocks of 32 with an f16 scale, 4.5 bits a weight"};
 const ft_dtype ft_iq4_xs = {.name = "iq4_xs", .stand_in = &ft_iq4_nl, .ggml_id = 23, .block_len = FT_SUPER,
                             .block_bytes = sizeof(ft_block_iq4_xs), .largest = 65504, .encode = iq4_xs_encode,
-                            .decode = iq4_xs_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_iq4_xs, d))},
+                            .decode = iq4_xs_decode,
+                            .levels = 16, .put_codes = iq4_xs_put, .exponents = {FT_HALF_AT(offsetof(ft_block_iq4_xs, d))},
                             .help = "16 uneven values in blocks of 256 with 6-bit scales, 4.25 bits a weight"};
 const ft_dtype ft_mxfp4 = {.name = "mxfp4", .ggml_id = 39, .block_len = 32, .block_bytes = sizeof(ft_block_mxfp4),
-                           .largest = 0x1p125f, .encode = mxfp4_encode, .decode = mxfp4_decode, .exponents = {{1, offsetof(ft_block_mxfp4, e), 0xff}},
+                           .largest = 0x1p125f, .encode = mxfp4_encode, .decode = mxfp4_decode,
+                            .levels = 16, .put_codes = mxfp4_put, .exponents = {{1, offsetof(ft_block_mxfp4, e), 0xff}},
                            .help = "4-bit floats in blocks of 32 with a power of two for a scale, 4.25 bits a weight"};
 const ft_dtype ft_nf4 = {.name = "nf4", .stand_in = &ft_q4_0, .ggml_id = -1, .block_len = 64, .block_bytes = sizeof(ft_block_nf4),
                          .largest = 65504, .encode = nf4_encode, .decode = nf4_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_nf4, top))},

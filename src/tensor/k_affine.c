@@ -25,6 +25,15 @@ static fitted fit(int top, int sub, int most, const float *x, const float *impor
 
 /* ---- q2_k ---- */
 
+static void q2_k_put(void *block, const uint8_t *code)
+{
+    ft_block_q2_k *b = block;
+    for (int j = 0; j < 64; j++) {
+        const uint8_t *c = code + j / 32 * 128 + j % 32;
+        b->q[j] = (uint8_t)(c[0] | c[32] << 2 | c[64] << 4 | c[96] << 6);
+    }
+}
+
 static void q2_k_encode(const float *x, const float *importance, int64_t n, void *out)
 {
     ft_block_q2_k *b = out;
@@ -34,10 +43,7 @@ static void q2_k_encode(const float *x, const float *importance, int64_t n, void
         b->dmin = f.dmin;
         for (int j = 0; j < 16; j++)
             b->scale[j] = (uint8_t)(f.scale[j] | f.min[j] << 4);
-        for (int j = 0; j < 64; j++) {
-            const uint8_t *c = f.code + j / 32 * 128 + j % 32;
-            b->q[j] = (uint8_t)(c[0] | c[32] << 2 | c[64] << 4 | c[96] << 6);
-        }
+        q2_k_put(b, f.code);
     }
 }
 
@@ -80,6 +86,20 @@ static int nibble(const uint8_t q[128], int j)
     return q[j / 64 * 32 + j % 32] >> (j % 64 / 32 * 4) & 15;
 }
 
+static void q4_k_put(void *block, const uint8_t *code)
+{
+    pack_nibbles(code, ((ft_block_q4_k *)block)->q);
+}
+
+static void q5_k_put(void *block, const uint8_t *code)
+{
+    ft_block_q5_k *b = block;
+    pack_nibbles(code, b->q);
+    memset(b->high, 0, sizeof b->high);
+    for (int j = 0; j < FT_SUPER; j++)
+        b->high[j % 32] = (uint8_t)(b->high[j % 32] | code[j] >> 4 << j / 32);
+}
+
 static void q4_k_encode(const float *x, const float *importance, int64_t n, void *out)
 {
     ft_block_q4_k *b = out;
@@ -88,7 +108,7 @@ static void q4_k_encode(const float *x, const float *importance, int64_t n, void
         b->d = f.d;
         b->dmin = f.dmin;
         pack_scales(f.scale, f.min, b->scale);
-        pack_nibbles(f.code, b->q);
+        q4_k_put(b, f.code);
     }
 }
 
@@ -112,10 +132,7 @@ static void q5_k_encode(const float *x, const float *importance, int64_t n, void
         b->d = f.d;
         b->dmin = f.dmin;
         pack_scales(f.scale, f.min, b->scale);
-        pack_nibbles(f.code, b->q);
-        memset(b->high, 0, sizeof b->high);
-        for (int j = 0; j < FT_SUPER; j++)
-            b->high[j % 32] = (uint8_t)(b->high[j % 32] | f.code[j] >> 4 << j / 32);
+        q5_k_put(b, f.code);
     }
 }
 
@@ -134,11 +151,14 @@ static void q5_k_decode(const void *in, int64_t n, float *x)
 }
 
 const ft_dtype ft_q2_k = {.name = "q2_k", .stand_in = &ft_iq4_nl, .ggml_id = 10, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q2_k),
-                          .largest = 65504, .encode = q2_k_encode, .decode = q2_k_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q2_k, d)), FT_HALF_AT(offsetof(ft_block_q2_k, dmin))},
+                          .largest = 65504, .encode = q2_k_encode, .decode = q2_k_decode,
+                          .levels = 4, .put_codes = q2_k_put, .exponents = {FT_HALF_AT(offsetof(ft_block_q2_k, d)), FT_HALF_AT(offsetof(ft_block_q2_k, dmin))},
                           .help = "2-bit integers in blocks of 256 with 4-bit scales and minima, 2.625 bits a weight"};
 const ft_dtype ft_q4_k = {.name = "q4_k", .stand_in = &ft_q5_0, .ggml_id = 12, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q4_k),
-                          .largest = 65504, .encode = q4_k_encode, .decode = q4_k_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q4_k, d)), FT_HALF_AT(offsetof(ft_block_q4_k, dmin))},
+                          .largest = 65504, .encode = q4_k_encode, .decode = q4_k_decode,
+                          .levels = 16, .put_codes = q4_k_put, .exponents = {FT_HALF_AT(offsetof(ft_block_q4_k, d)), FT_HALF_AT(offsetof(ft_block_q4_k, dmin))},
                           .help = "4-bit integers in blocks of 256 with 6-bit scales and minima, 4.5 bits a weight"};
 const ft_dtype ft_q5_k = {.name = "q5_k", .stand_in = &ft_q5_1, .ggml_id = 13, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q5_k),
-                          .largest = 65504, .encode = q5_k_encode, .decode = q5_k_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q5_k, d)), FT_HALF_AT(offsetof(ft_block_q5_k, dmin))},
+                          .largest = 65504, .encode = q5_k_encode, .decode = q5_k_decode,
+                          .levels = 32, .put_codes = q5_k_put, .exponents = {FT_HALF_AT(offsetof(ft_block_q5_k, d)), FT_HALF_AT(offsetof(ft_block_q5_k, dmin))},
                           .help = "5-bit integers in blocks of 256 with 6-bit scales and minima, 5.5 bits a weight"};

@@ -37,6 +37,18 @@ static void pack_scales(const int8_t scale[16], uint8_t packed[12])
     }
 }
 
+static void q3_k_put(void *block, const uint8_t *code)
+{
+    ft_block_q3_k *b = block;
+    for (int j = 0; j < 64; j++) {
+        const uint8_t *c = code + j / 32 * 128 + j % 32;
+        b->q[j] = (uint8_t)((c[0] & 3) | (c[32] & 3) << 2 | (c[64] & 3) << 4 | (c[96] & 3) << 6);
+    }
+    memset(b->high, 0, sizeof b->high);
+    for (int j = 0; j < FT_SUPER; j++)
+        b->high[j % 32] = (uint8_t)(b->high[j % 32] | code[j] >> 2 << j / 32);
+}
+
 static void q3_k_encode(const float *x, const float *importance, int64_t n, void *out)
 {
     ft_block_q3_k *b = out;
@@ -44,13 +56,7 @@ static void q3_k_encode(const float *x, const float *importance, int64_t n, void
         fitted f = fit(4, 32, x + i, importance ? importance + i : NULL);
         b->d = f.d;
         pack_scales(f.scale, b->scale);
-        for (int j = 0; j < 64; j++) {
-            const uint8_t *c = f.code + j / 32 * 128 + j % 32;
-            b->q[j] = (uint8_t)((c[0] & 3) | (c[32] & 3) << 2 | (c[64] & 3) << 4 | (c[96] & 3) << 6);
-        }
-        memset(b->high, 0, sizeof b->high);
-        for (int j = 0; j < FT_SUPER; j++)
-            b->high[j % 32] = (uint8_t)(b->high[j % 32] | f.code[j] >> 2 << j / 32);
+        q3_k_put(b, f.code);
     }
 }
 
@@ -71,6 +77,19 @@ static void q3_k_decode(const void *in, int64_t n, float *x)
 
 /* ---- q6_k ---- */
 
+static void q6_k_put(void *block, const uint8_t *code)
+{
+    ft_block_q6_k *b = block;
+    for (int j = 0; j < 128; j++) {
+        const uint8_t *c = code + j / 64 * 128 + j % 64;
+        b->q[j] = (uint8_t)((c[0] & 15) | (c[64] & 15) << 4);
+    }
+    for (int j = 0; j < 64; j++) {
+        const uint8_t *c = code + j / 32 * 128 + j % 32;
+        b->high[j] = (uint8_t)(c[0] >> 4 | c[32] >> 4 << 2 | c[64] >> 4 << 4 | c[96] >> 4 << 6);
+    }
+}
+
 static void q6_k_encode(const float *x, const float *importance, int64_t n, void *out)
 {
     ft_block_q6_k *b = out;
@@ -78,14 +97,7 @@ static void q6_k_encode(const float *x, const float *importance, int64_t n, void
         fitted f = fit(32, 128, x + i, importance ? importance + i : NULL);
         b->d = f.d;
         memcpy(b->scale, f.scale, sizeof b->scale);
-        for (int j = 0; j < 128; j++) {
-            const uint8_t *c = f.code + j / 64 * 128 + j % 64;
-            b->q[j] = (uint8_t)((c[0] & 15) | (c[64] & 15) << 4);
-        }
-        for (int j = 0; j < 64; j++) {
-            const uint8_t *c = f.code + j / 32 * 128 + j % 32;
-            b->high[j] = (uint8_t)(c[0] >> 4 | c[32] >> 4 << 2 | c[64] >> 4 << 4 | c[96] >> 4 << 6);
-        }
+        q6_k_put(b, f.code);
     }
 }
 
@@ -103,8 +115,10 @@ static void q6_k_decode(const void *in, int64_t n, float *x)
 }
 
 const ft_dtype ft_q3_k = {.name = "q3_k", .stand_in = &ft_iq4_nl, .ggml_id = 11, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q3_k),
-                          .largest = 65504, .encode = q3_k_encode, .decode = q3_k_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q3_k, d))},
+                          .largest = 65504, .encode = q3_k_encode, .decode = q3_k_decode,
+                          .levels = 8, .put_codes = q3_k_put, .exponents = {FT_HALF_AT(offsetof(ft_block_q3_k, d))},
                           .help = "3-bit integers in blocks of 256 with 6-bit scales, 3.4375 bits a weight"};
 const ft_dtype ft_q6_k = {.name = "q6_k", .stand_in = &ft_q8_0, .ggml_id = 14, .block_len = FT_SUPER, .block_bytes = sizeof(ft_block_q6_k),
-                          .largest = 65504, .encode = q6_k_encode, .decode = q6_k_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q6_k, d))},
+                          .largest = 65504, .encode = q6_k_encode, .decode = q6_k_decode,
+                          .levels = 64, .put_codes = q6_k_put, .exponents = {FT_HALF_AT(offsetof(ft_block_q6_k, d))},
                           .help = "6-bit integers in blocks of 256 with 8-bit scales, 6.5625 bits a weight"};

@@ -92,6 +92,30 @@ static int five_bits(const uint8_t q[16], const uint8_t high[4], int j)
     return nibble(q, j) | (high[j / 8] >> (j % 8) & 1) << 4;
 }
 
+static void q4_0_put(void *block, const uint8_t *code)
+{
+    put_nibbles(code, ((ft_block_q4_0 *)block)->q);
+}
+
+static void q4_1_put(void *block, const uint8_t *code)
+{
+    put_nibbles(code, ((ft_block_q4_1 *)block)->q);
+}
+
+static void q5_0_put(void *block, const uint8_t *code)
+{
+    ft_block_q5_0 *b = block;
+    put_nibbles(code, b->q);
+    put_fifth(code, b->high);
+}
+
+static void q5_1_put(void *block, const uint8_t *code)
+{
+    ft_block_q5_1 *b = block;
+    put_nibbles(code, b->q);
+    put_fifth(code, b->high);
+}
+
 static void q4_0_encode(const float *x, const float *importance, int64_t n, void *out)
 {
     ft_block_q4_0 *b = out;
@@ -100,7 +124,7 @@ static void q4_0_encode(const float *x, const float *importance, int64_t n, void
         b->d = FT_HALF_NAN;
         if (ft_fit__finite(x + i, BLOCK))
             b->d = symmetric(x + i, importance ? importance + i : NULL, 8, code);
-        put_nibbles(code, b->q);
+        q4_0_put(b, code);
     }
 }
 
@@ -124,7 +148,7 @@ static void q4_1_encode(const float *x, const float *importance, int64_t n, void
             h = spanning(x + i, importance ? importance + i : NULL, 15, code);
         b->d = h.d;
         b->m = h.m;
-        put_nibbles(code, b->q);
+        q4_1_put(b, code);
     }
 }
 
@@ -146,8 +170,7 @@ static void q5_0_encode(const float *x, const float *importance, int64_t n, void
         b->d = FT_HALF_NAN;
         if (ft_fit__finite(x + i, BLOCK))
             b->d = symmetric(x + i, importance ? importance + i : NULL, 16, code);
-        put_nibbles(code, b->q);
-        put_fifth(code, b->high);
+        q5_0_put(b, code);
     }
 }
 
@@ -171,8 +194,7 @@ static void q5_1_encode(const float *x, const float *importance, int64_t n, void
             h = spanning(x + i, importance ? importance + i : NULL, 31, code);
         b->d = h.d;
         b->m = h.m;
-        put_nibbles(code, b->q);
-        put_fifth(code, b->high);
+        q5_1_put(b, code);
     }
 }
 
@@ -187,14 +209,18 @@ static void q5_1_decode(const void *in, int64_t n, float *x)
 }
 
 const ft_dtype ft_q4_0 = {.name = "q4_0", .ggml_id = 2, .block_len = BLOCK, .block_bytes = sizeof(ft_block_q4_0),
-                          .largest = 65504.0f * 7, .encode = q4_0_encode, .decode = q4_0_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q4_0, d))},
+                          .largest = 65504.0f * 7, .encode = q4_0_encode, .decode = q4_0_decode,
+                          .levels = 16, .put_codes = q4_0_put, .exponents = {FT_HALF_AT(offsetof(ft_block_q4_0, d))},
                           .help = "4-bit integers in blocks of 32 with an f16 scale, 4.5 bits a weight"};
 const ft_dtype ft_q4_1 = {.name = "q4_1", .ggml_id = 3, .block_len = BLOCK, .block_bytes = sizeof(ft_block_q4_1),
-                          .largest = 65504, .encode = q4_1_encode, .decode = q4_1_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q4_1, d)), FT_HALF_AT(offsetof(ft_block_q4_1, m))},
+                          .largest = 65504, .encode = q4_1_encode, .decode = q4_1_decode,
+                          .levels = 16, .put_codes = q4_1_put, .exponents = {FT_HALF_AT(offsetof(ft_block_q4_1, d)), FT_HALF_AT(offsetof(ft_block_q4_1, m))},
                           .help = "4-bit integers in blocks of 32 with an f16 scale and minimum, 5 bits a weight"};
 const ft_dtype ft_q5_0 = {.name = "q5_0", .ggml_id = 6, .block_len = BLOCK, .block_bytes = sizeof(ft_block_q5_0),
-                          .largest = 65504.0f * 15, .encode = q5_0_encode, .decode = q5_0_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q5_0, d))},
+                          .largest = 65504.0f * 15, .encode = q5_0_encode, .decode = q5_0_decode,
+                          .levels = 32, .put_codes = q5_0_put, .exponents = {FT_HALF_AT(offsetof(ft_block_q5_0, d))},
                           .help = "5-bit integers in blocks of 32 with an f16 scale, 5.5 bits a weight"};
 const ft_dtype ft_q5_1 = {.name = "q5_1", .ggml_id = 7, .block_len = BLOCK, .block_bytes = sizeof(ft_block_q5_1),
-                          .largest = 65504, .encode = q5_1_encode, .decode = q5_1_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_q5_1, d)), FT_HALF_AT(offsetof(ft_block_q5_1, m))},
+                          .largest = 65504, .encode = q5_1_encode, .decode = q5_1_decode,
+                          .levels = 32, .put_codes = q5_1_put, .exponents = {FT_HALF_AT(offsetof(ft_block_q5_1, d)), FT_HALF_AT(offsetof(ft_block_q5_1, m))},
                           .help = "5-bit integers in blocks of 32 with an f16 scale and minimum, 6 bits a weight"};

@@ -37,6 +37,10 @@ typedef struct ft_dtype {
     void (*decode)(const void *in, int64_t n, float *x);
     /* What of a block must be finite, a file may hold anything: the value of a float, else the scales. 0 bytes end it. */
     ft_exponent exponents[2];
+    /* Of blocks whose values have a code each, so that each can be rounded by itself under scales that stand: how many codes
+     * there are (0: not such a type), and the codes [block_len] into a block. A value depends on its own code alone. */
+    int levels;
+    void (*put_codes)(void *block, const uint8_t *code);
     const char *help;
 } ft_dtype;
 

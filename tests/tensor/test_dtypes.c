@@ -377,6 +377,41 @@ START_TEST(shapes_are_told_in_full)
 }
 END_TEST
 
+/* Codes can be set one by one: a value depends on its own code and the scales that stand, and the codes that an encoder chose
+ * are the nearest ones. */
+START_TEST(codes_are_set_one_by_one)
+{
+    for (size_t i = 0; ft_dtypes[i]; i++) {
+        const ft_dtype *d = ft_dtypes[i];
+        float x[256], all[64][256], mixed[256], encoded[256];
+        uint8_t code[256], block[512], again[512];
+        if (!d->levels)
+            continue;
+        ft_fill_normal(x, 256, 1, 5, FT_STREAM_TEST, i);
+        d->encode(x, NULL, d->block_len, block);
+        d->decode(block, d->block_len, encoded);
+        memcpy(again, block, d->block_bytes);
+        for (int c = 0; c < d->levels; c++) {
+            memset(code, c, sizeof code);
+            d->put_codes(again, code);
+            d->decode(again, d->block_len, all[c]);
+        }
+        for (int j = 0; j < d->block_len; j++)
+            code[j] = (uint8_t)((j * 7 + j / 32 * 5) % d->levels);
+        d->put_codes(again, code);
+        d->decode(again, d->block_len, mixed);
+        for (int j = 0; j < d->block_len; j++) {
+            float nearest = INFINITY;
+            ck_assert_float_eq(mixed[j], all[code[j]][j]);
+            for (int c = 0; c < d->levels; c++)
+                nearest = fminf(nearest, fabsf(all[c][j] - x[j]));
+            ck_assert_msg(fabsf(encoded[j] - x[j]) <= nearest * 1.02f + 1e-6f, "%s, value %d: %g for %g", d->name, j,
+                          encoded[j], x[j]);
+        }
+    }
+}
+END_TEST
+
 int main(void)
 {
     FT_TESTS("dtypes", all_patterns_decode_by_the_definition_and_come_back, encoding_rounds_to_nearest_even,
@@ -384,5 +419,5 @@ int main(void)
              nf4_errs_as_it_is_known_to, what_is_no_number_does_not_become_one, sizes_up_to_the_largest_are_held,
              the_first_row_that_is_not_finite_is_named, q8_0_of_simple_blocks_is_known,
              every_dtype_is_found_by_each_of_its_names, rows_decode_to_what_was_encoded, sizes_are_checked,
-             shapes_are_told_in_full);
+             codes_are_set_one_by_one, shapes_are_told_in_full);
 }

@@ -11,7 +11,7 @@ static void check(const ft_dataset *d)
 {
     for (size_t i = 0; i < d->n; i++) {
         const ft_example *e = &d->examples[i];
-        if (!e->n || (e->kind != FT_CHAT && e->n > 2) || e->row < 1)
+        if (!e->n || (e->kind != FT_CHAT && e->kind != FT_PAIRS && e->n > 2) || e->row < 1)
             abort();
         for (size_t k = 0; k < e->n; k++)
             if (e->messages[k].content.p[e->messages[k].content.n] != 0)

@@ -99,6 +99,8 @@ put("data", "alpaca.json", json.dumps([{"instruction": "i", "input": "x", "outpu
 put("data", "sharegpt.jsonl", b'{"conversations": [{"from": "human", "value": "h"}, {"from": "gpt", "value": "g"}], "system": "s"}\n')
 put("data", "rows.jsonl", b'{"prompt": "p", "completion": " c"}\n{"prompt": "p", "completion": " d"}\n{"prompt": "p", "completion": " c"}\n')
 put("data", "labels.jsonl", b'{"text": "t", "label": 3}\n{"text": "t", "label": true}')
+put("data", "pairs.jsonl", b'{"anchor": "a", "positive": "p", "negatives": ["m", "n"], "negative": null}\n{"query": "b", "positive": "p"}\n')
+put("data", "scored.jsonl", b'{"sentence1": "a", "sentence2": "b", "score": 0.5}\n{"sentence1": "c", "sentence2": "d", "score": "-1e-3"}\n')
 
 
 def field(number, wire, payload):

@@ -26,7 +26,7 @@ static ft_status export_to(const fixture *f, const ft_exporter *e, const char *p
 
 static const char *out_of(const fixture *f, const ft_exporter *e)
 {
-    return ft_test_path(f->dir, strcmp(e->name, "gguf") ? "out" : "out.gguf");
+    return ft_test_path(f->dir, e->suffix ? "out.gguf" : "out");
 }
 
 static const char *const before[] = {"config.json", "base"};
@@ -68,8 +68,9 @@ START_TEST(a_failed_write_keeps_the_earlier_export)
     for (size_t i = 0; ft_exporters[i]; i++) {
         const ft_exporter *e = ft_exporters[i];
         const char *out = out_of(&f, e);
-        const char *file = strcmp(e->name, "gguf") == 0 ? out
-                           : ft_test_path(out, strcmp(e->name, "hf") == 0 ? "model.safetensors" : "adapter_model.safetensors");
+        const char *file = out;
+        if (!e->suffix)
+            file = ft_test_path(out, e->needs_adapter ? "adapter_model.safetensors" : "model.safetensors");
         ck_assert_ok(export_to(&f, e, out));
         ft_buf was = bytes_of(file);
         ft_write_fail_at(1);

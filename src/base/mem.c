@@ -270,6 +270,17 @@ ft_status ft_buf_putc(ft_buf *b, int c)
     return ft_buf_put(b, &ch, 1);
 }
 
+ft_status ft_buf_put_escaped(ft_buf *b, unsigned char c)
+{
+    if (c == '"' || c == '\\')
+        return ft_buf_printf(b, "\\%c", c);
+    if (c == '\n')
+        return ft_buf_puts(b, "\\n");
+    if (c < 0x20 || c == 0x7f)
+        return ft_buf_printf(b, "\\x%02x", c);
+    return ft_buf_putc(b, c);
+}
+
 ft_status ft_buf_printf(ft_buf *b, const char *fmt, ...)
 {
     va_list ap, again;

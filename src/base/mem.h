@@ -73,6 +73,8 @@ typedef struct ft_buf {
 ft_status ft_buf_put(ft_buf *b, const void *p, size_t n);
 ft_status ft_buf_puts(ft_buf *b, const char *s);
 ft_status ft_buf_putc(ft_buf *b, int c);
+/* c as it stands between double quotes in C, Go and YAML: \" \\ \n \x1f, else itself. */
+ft_status ft_buf_put_escaped(ft_buf *b, unsigned char c);
 ft_status ft_buf_printf(ft_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Room for n more bytes behind b->n; the caller writes them and adds to b->n. */
 ft_status ft_buf_reserve(ft_buf *b, size_t n);

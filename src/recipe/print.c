@@ -31,13 +31,7 @@ static ft_status put_text(ft_buf *out, const char *s)
     FT_RETURN(ft_buf_putc(out, '"'));
     for (; *s; s++) {
         unsigned char c = (unsigned char)*s;
-        if (c == '"' || c == '\\')
-            FT_RETURN(ft_buf_printf(out, "\\%c", c));
-        else if (c == '\n')
-            FT_RETURN(ft_buf_puts(out, "\\n"));
-        else if (c < 0x20 || c == 0x7f)
-            FT_RETURN(ft_buf_printf(out, "\\x%02x", c));
-        else if (c == 0xc2 && (unsigned char)s[1] >= 0x80 && (unsigned char)s[1] < 0xa0)
+        if (c == 0xc2 && (unsigned char)s[1] >= 0x80 && (unsigned char)s[1] < 0xa0)
             FT_RETURN(
                 ft_buf_printf(out, "\\x%02x", (unsigned char)*++s)); /* C1 controls; 0x85 is a line break to YAML */
         else if (c == 0xe2 && (unsigned char)s[1] == 0x80 && ((unsigned char)s[2] & 0xfe) == 0xa8) {
@@ -45,7 +39,7 @@ static ft_status put_text(ft_buf *out, const char *s)
                 ft_buf_puts(out, (unsigned char)s[2] == 0xa8 ? "\\L" : "\\P")); /* line and paragraph separators */
             s += 2;
         } else
-            FT_RETURN(ft_buf_putc(out, c));
+            FT_RETURN(ft_buf_put_escaped(out, c));
     }
     return ft_buf_putc(out, '"');
 }

@@ -102,6 +102,14 @@ static ft_status to_text(ft_score__texts *out, const pass *p, const ft_rows *row
     return FT_OK;
 }
 
+static void pass_free(pass *p)
+{
+    ft_free(p->requests);
+    ft_free(p->order);
+    ft_free(p->made);
+    ft_free(p->ids);
+}
+
 ft_status ft_score__generate(ft_score__texts *out, ft_model *m, const ft_tokenizer *tok, const ft_rows *rows, size_t n,
                              const ft_score_options *o)
 {
@@ -116,10 +124,7 @@ ft_status ft_score__generate(ft_score__texts *out, ft_model *m, const ft_tokeniz
     }
     FT_TRY(to_text(out, &p, rows));
 done:
-    ft_free(p.requests);
-    ft_free(p.order);
-    ft_free(p.made);
-    ft_free(p.ids);
+    pass_free(&p);
     return st;
 }
 
@@ -141,9 +146,6 @@ ft_status ft_score__measure_generate(size_t *bytes, ft_model *m, const ft_rows *
     FT_TRY(ft_decode_measure(bytes, m, p.requests, n, &d));
     *bytes += n * ((size_t)p.max_new * sizeof *p.ids + sizeof *p.requests);
 done:
-    ft_free(p.requests);
-    ft_free(p.order);
-    ft_free(p.made);
-    ft_free(p.ids);
+    pass_free(&p);
     return st;
 }

@@ -138,17 +138,8 @@ static ft_status put(ft_buf *out, ft_str s)
     if (!s.n)
         return FT_OK;
     FT_RETURN(ft_buf_puts(out, "{{ \""));
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c == '"' || c == '\\')
-            FT_RETURN(ft_buf_printf(out, "\\%c", c));
-        else if (c == '\n')
-            FT_RETURN(ft_buf_puts(out, "\\n"));
-        else if (c < 0x20 || c == 0x7f)
-            FT_RETURN(ft_buf_printf(out, "\\x%02x", c));
-        else
-            FT_RETURN(ft_buf_putc(out, c));
-    }
+    for (size_t i = 0; i < s.n; i++)
+        FT_RETURN(ft_buf_put_escaped(out, (unsigned char)s.p[i]));
     return ft_buf_puts(out, "\" }}");
 }
 

@@ -370,6 +370,15 @@ static double squares(const float *x, int64_t n)
     return sum;
 }
 
+/* Element (o, i) of scale B A, of the first `rank` rows of A. */
+static double update_at(const ft_param *a, const ft_param *b, float scale, int64_t rank, int64_t o, int64_t i)
+{
+    double sum = 0;
+    for (int64_t r = 0; r < rank; r++)
+        sum += (double)((const float *)b->t.data)[o * b->t.shape[1] + r] * (double)((const float *)a->t.data)[r * a->t.shape[1] + i];
+    return (double)scale * sum;
+}
+
 START_TEST(pissa_begins_as_the_model_itself_with_its_first_singular_vectors)
 {
     ft_model *m = random_model(NULL);
@@ -390,9 +399,7 @@ START_TEST(pissa_begins_as_the_model_itself_with_its_first_singular_vectors)
     double update[48 * 32], left = 0;
     for (int64_t o = 0; o < 48; o++)
         for (int64_t i = 0; i < 32; i++) {
-            double x = 0;
-            for (int64_t r = 0; r < 4; r++)
-                x += 2 * (double)((const float *)b->t.data)[o * 8 + r] * (double)((const float *)a->t.data)[r * 32 + i];
+            double x = update_at(a, b, scale, 4, o, i);
             update[o * 32 + i] = x;
             left += pow((double)((const float *)w->t.data)[o * 32 + i] - x, 2);
         }
@@ -432,10 +439,8 @@ static void check_lost(ft_model *full, ft_model *held, const char *name)
     ft_tensor_decode_rows(&q->t, 0, out, x);
     for (int64_t o = 0; o < out; o++)
         for (int64_t i = 0; i < in; i++) {
-            double d = (double)((const float *)w->t.data)[o * in + i] - x[o * in + i], u = 0;
-            for (int64_t r = 0; r < a->t.shape[0]; r++)
-                u += (double)scale * (double)((const float *)b->t.data)[o * a->t.shape[0] + r] *
-                     (double)((const float *)a->t.data)[r * in + i];
+            double d = (double)((const float *)w->t.data)[o * in + i] - x[o * in + i];
+            double u = update_at(a, b, scale, a->t.shape[0], o, i);
             lost += d * d;
             left += (d - u) * (d - u);
         }

@@ -2,6 +2,7 @@
 #include "file/container.h"
 #include "support/support.h"
 #include "train/prefix.h"
+#include "train/trained.h"
 
 #include <sys/stat.h>
 
@@ -53,17 +54,6 @@ static ft_train_options options(const char *dir, ft_prefix_place place, const ft
                               .optimizer_options = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8},
                               .learning_rate = 0.01, .schedule = ft_schedule_named("cosine"), .max_grad_norm = 1,
                               .save_steps = 3, .logging_steps = 1, .prefix_cache = place, .prefix_cache_dtype = dtype};
-}
-
-static float *weights(ft_model *m, size_t *bytes)
-{
-    ft_buf b = {0};
-    for (size_t i = 0; i < ft_model_trainable_count(m); i++) {
-        const ft_param *p = ft_model_trainable(m, i);
-        ck_assert_ok(ft_buf_put(&b, p->t.data, (size_t)ft_tensor_count(&p->t) * sizeof(float)));
-    }
-    *bytes = b.n;
-    return (float *)b.p;
 }
 
 static char notes[4096];

@@ -2,6 +2,7 @@
  * accumulation means; exact resume. */
 #include "support/support.h"
 #include "train/train.h"
+#include "train/trained.h"
 
 static const char config[] =
     "{\"model_type\": \"bert\", \"hidden_size\": 32, \"num_attention_heads\": 4, \"intermediate_size\": 40, "
@@ -120,17 +121,6 @@ START_TEST(accumulation_changes_only_losses_that_compare_rows_of_a_batch)
     }
 }
 END_TEST
-
-static float *weights(ft_model *m, size_t *n)
-{
-    ft_buf b = {0};
-    for (size_t i = 0; i < ft_model_trainable_count(m); i++) {
-        const ft_param *p = ft_model_trainable(m, i);
-        ck_assert_ok(ft_buf_put(&b, p->t.data, (size_t)ft_tensor_count(&p->t) * sizeof(float)));
-    }
-    *n = b.n;
-    return (float *)b.p;
-}
 
 START_TEST(resume_is_exact)
 {

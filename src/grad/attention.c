@@ -30,14 +30,14 @@ typedef struct block {
 static void scores_of(const ft_attention_job *j, const block *b, int64_t at, int64_t n, float *s)
 {
     int64_t D = j->spec->head_dim;
-    const float *keys = b->keys + at * j->kv_width;
+    const float *keys = b->keys + at * j->key_step;
     if (b->rows >= FEW_QUERIES) {
-        ft_gemm(j->e, false, true, b->rows, n, D, j->spec->scale, b->q, j->q_width, keys, j->kv_width, false, s,
+        ft_gemm(j->e, false, true, b->rows, n, D, j->spec->scale, b->q, j->q_width, keys, j->key_step, false, s,
                 FT_KEY_BLOCK, j->room);
         return;
     }
     for (int64_t r = 0; r < b->rows; r++) {
-        j->k->rows_dot(s + r * FT_KEY_BLOCK, keys, j->kv_width, n, b->q + r * j->q_width, D);
+        j->k->rows_dot(s + r * FT_KEY_BLOCK, keys, j->key_step, n, b->q + r * j->q_width, D);
         j->k->scale(s + r * FT_KEY_BLOCK, j->spec->scale, n);
     }
 }
@@ -45,14 +45,14 @@ static void scores_of(const ft_attention_job *j, const block *b, int64_t at, int
 static void mix_values(const ft_attention_job *j, const block *b, int64_t at, int64_t n, const float *p)
 {
     int64_t D = j->spec->head_dim;
-    const float *values = b->values + at * j->kv_width;
+    const float *values = b->values + at * j->key_step;
     if (b->rows >= FEW_QUERIES) {
-        ft_gemm(j->e, false, false, b->rows, D, n, 1, p, FT_KEY_BLOCK, values, j->kv_width, true, b->out, j->q_width,
+        ft_gemm(j->e, false, false, b->rows, D, n, 1, p, FT_KEY_BLOCK, values, j->key_step, true, b->out, j->q_width,
                 j->room);
         return;
     }
     for (int64_t r = 0; r < b->rows; r++)
-        j->k->rows_mix(b->out + r * j->q_width, values, j->kv_width, n, p + r * FT_KEY_BLOCK, D);
+        j->k->rows_mix(b->out + r * j->q_width, values, j->key_step, n, p + r * FT_KEY_BLOCK, D);
 }
 
 /* Scores of query r become exp(score - m); the running maximum, sum and output follow. Keys out of sight get 0. */
@@ -113,11 +113,13 @@ static void forward_tile(void *ctx, int64_t tile)
         s++;
     int64_t in_segment = (i - j->block_start[s]) * FT_QUERY_BLOCK, n = j->seg->start[s + 1] - j->seg->start[s];
     int64_t row = j->seg->start[s] + in_segment, past = ft_attention_past(j, s);
-    int64_t key_row = j->kv ? (j->seg->slot ? j->seg->slot[s] : s) * j->kv->capacity : j->seg->start[s];
+    int64_t keys = j->seg->start[s] * j->kv_width + kv_head * D;
+    if (j->kv)
+        keys = ((j->seg->slot ? j->seg->slot[s] : s) * K + kv_head) * j->kv->capacity * D;
     for (int64_t h = kv_head * group; h < (kv_head + 1) * group; h++) {
         block b = {.q = j->q + row * j->q_width + h * D,
-                   .keys = j->keys + key_row * j->kv_width + kv_head * D,
-                   .values = j->values + key_row * j->kv_width + kv_head * D,
+                   .keys = j->keys + keys,
+                   .values = j->values + keys,
                    .out = j->out + row * j->q_width + h * D,
                    .lse = j->lse ? j->lse + row * H + h : NULL,
                    .rows = FT_MIN((int64_t)FT_QUERY_BLOCK, n - in_segment),
@@ -168,15 +170,19 @@ static bool nothing_past(ft_tape *t, const ft_segments *seg)
     return t->status == FT_OK;
 }
 
-static void append(const ft_kv *kv, const ft_segments *seg, const float *k, const float *v)
+/* The step's tokens [T, kv_heads, D] behind what each segment's slot holds. */
+static void append(const ft_kv *kv, const ft_segments *seg, const ft_attention_spec *spec, const float *k, const float *v)
 {
+    int64_t K = spec->kv_heads, D = spec->head_dim;
+    size_t bytes = (size_t)D * sizeof *k;
     for (int64_t s = 0; s < seg->n; s++) {
-        int64_t slot = seg->slot ? seg->slot[s] : s, past = seg->past ? seg->past[s] : 0,
-                n = seg->start[s + 1] - seg->start[s];
-        size_t bytes = (size_t)(n * kv->width) * sizeof *k;
-        int64_t to = (slot * kv->capacity + past) * kv->width, from = seg->start[s] * kv->width;
-        memcpy(kv->k + to, k + from, bytes);
-        memcpy(kv->v + to, v + from, bytes);
+        int64_t slot = seg->slot ? seg->slot[s] : s, past = seg->past ? seg->past[s] : 0;
+        for (int64_t i = seg->start[s]; i < seg->start[s + 1]; i++, past++)
+            for (int64_t h = 0; h < K; h++) {
+                int64_t to = ((slot * K + h) * kv->capacity + past) * D, from = (i * K + h) * D;
+                memcpy(kv->k + to, k + from, bytes);
+                memcpy(kv->v + to, v + from, bytes);
+            }
     }
 }
 
@@ -257,7 +263,7 @@ ft_var *ft_op_attention(ft_tape *t, ft_var *q, ft_var *k, ft_var *v, const ft_at
     if (t->status != FT_OK)
         return NULL;
     if (kv && !t->dry)
-        append(kv, seg, k->v, v->v);
+        append(kv, seg, spec, k->v, v->v);
     ft_attention_job j = {.k = ft_kernels_active(),
                           .e = t->engine,
                           .room = t->scratch,
@@ -265,6 +271,7 @@ ft_var *ft_op_attention(ft_tape *t, ft_var *q, ft_var *k, ft_var *v, const ft_at
                           .seg = seg,
                           .q_width = q->cols,
                           .kv_width = k->cols,
+                          .key_step = kv ? spec->head_dim : k->cols,
                           .q = q->v,
                           .keys = kv ? kv->k : k->v,
                           .values = kv ? kv->v : v->v,

@@ -20,6 +20,7 @@ typedef struct ft_attention_job {
     const ft_segments *seg;
     const int64_t *block_start; /* [seg->n + 1]: query blocks before segment s */
     int64_t q_width, kv_width;  /* H D, K D */
+    int64_t key_step;           /* forward: from a key to the next one, kv_width or the cache's D */
     const float *q;             /* [T, q_width] */
     const float *keys, *values; /* [T, kv_width], or the cache's */
     const ft_kv *kv;            /* NULL: keys and values of the step itself */

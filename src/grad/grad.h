@@ -55,7 +55,8 @@ typedef struct ft_segments {
     const int64_t *total; /* [n] or NULL */
 } ft_segments;
 
-/* Keys (after rope) and values of earlier tokens, one layer: [slots, capacity, K * D] each. */
+/* Keys (after rope) and values of earlier tokens, one layer: [slots, K, capacity, D] each, so that a head reads its own
+ * without a gap. */
 typedef struct ft_kv {
     float *k, *v;
     int64_t slots, capacity, width; /* width = K * D */

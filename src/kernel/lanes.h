@@ -92,14 +92,17 @@ static inline vf smaller(vf a, vf b)
 #endif
 }
 
+/* The upper half of the lanes onto the lower one, until one is left. */
 static inline float sum(vf v)
 {
-    float x[L];
-    memcpy(x, &v, sizeof v);
-    for (int w = L / 2; w; w /= 2)
-        for (int i = 0; i < w; i++)
-            x[i] += x[i + w];
-    return x[0];
+#if FT_LANES == 16
+    __m256 h = _mm256_add_ps(_mm512_castps512_ps256((__m512)v), _mm512_extractf32x8_ps((__m512)v, 1));
+#else
+    __m256 h = (__m256)v;
+#endif
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
 }
 
 /* A sum in f64 of floats: the lower and the upper half of the lanes. */

@@ -6,7 +6,7 @@
  * request, so the batch stays full until the requests run out. Under longrope a row that grows past the original length
  * is fed anew: all its keys turn by other frequencies then.
  *
- * Memory: [layers] x 2 x [slots, capacity, K D] floats, capacity = the longest prompt + max_new; the activations of one
+ * Memory: [layers] x 2 x [slots, K, capacity, D] floats, capacity = the longest prompt + max_new; the activations of one
  * block of one step; logits of LOGIT_ROWS rows.
  */
 #include "model/arch.h"

@@ -1,5 +1,5 @@
 # Tools, recipes, data and the written documents go into the tarball as they are.
-EXTRA_DIST += %D%/setup.sh %D%/check %D%/quickstart %D%/synth.py %D%/make-defects %D%/make-clinical %D%/naive-bayes %D%/check-leaks %D%/bench-peers %D%/peer_torch.py .ci/run \
+EXTRA_DIST += %D%/setup.sh %D%/check %D%/quickstart %D%/synth.py %D%/make-defects %D%/make-clinical %D%/naive-bayes %D%/check-leaks %D%/bench-peers %D%/peer_torch.py %D%/bench-models .ci/run \
 	recipes data docs/ARCHITECTURE.md docs/PITFALLS.md docs/performance.md docs/quantization.md \
 	docs/results.md docs/guides
 

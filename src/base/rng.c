@@ -41,9 +41,14 @@ void ft_fill_uniform(float *x, size_t n, float lo, float hi, uint64_t seed, uint
 
 void ft_fill_normal(float *x, size_t n, float std, uint64_t seed, uint32_t stream, uint64_t step)
 {
+    ft_fill_normal_at(x, 0, n, std, seed, stream, step);
+}
+
+void ft_fill_normal_at(float *x, size_t first, size_t n, float std, uint64_t seed, uint32_t stream, uint64_t step)
+{
     for (size_t i = 0; i < n; i += 4) {
         uint32_t r[4];
-        ft_philox(seed, stream, step, i / 4, r);
+        ft_philox(seed, stream, step, (first + i) / 4, r);
         for (size_t j = 0; j < 4 && i + j < n; j += 2) {
             double u = ((double)r[j] + 1.0) * 0x1p-32, v = (double)r[j + 1] * 0x1p-32;
             double radius = sqrt(-2.0 * log(u)) * std, angle = 6.283185307179586 * v;

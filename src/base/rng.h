@@ -23,8 +23,10 @@ typedef enum ft_stream {
 void ft_philox(uint64_t seed, uint32_t stream, uint64_t step, uint64_t index, uint32_t out[4]);
 /* Uniform in [0, 1), 24 bits. */
 float ft_uniform(uint64_t seed, uint32_t stream, uint64_t step, uint64_t index);
-/* Fills n values: standard normal (Box-Muller), uniform in [lo, hi). Element i depends on i alone. */
+/* Fills n values: standard normal (Box-Muller), uniform in [lo, hi). Element i depends on i alone; ..._at fills elements
+ * first, first + 1, ... of such a filling (first is a multiple of 4). */
 void ft_fill_normal(float *x, size_t n, float std, uint64_t seed, uint32_t stream, uint64_t step);
+void ft_fill_normal_at(float *x, size_t first, size_t n, float std, uint64_t seed, uint32_t stream, uint64_t step);
 void ft_fill_uniform(float *x, size_t n, float lo, float hi, uint64_t seed, uint32_t stream, uint64_t step);
 /* order[0..n) = a permutation of 0..n-1 (Fisher-Yates). */
 void ft_permutation(int64_t *order, size_t n, uint64_t seed, uint32_t stream, uint64_t step);

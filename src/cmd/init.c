@@ -38,7 +38,7 @@ static ft_status run(const ft_args *a)
     const char *config = ft_args_text(a, "CONFIG");
     ft_status st = FT_OK;
     FT_TRY(open_tokenizer(&tok, a));
-    FT_TRY(ft_model_init(&m, config, (uint64_t)ft_args_int(a, "seed")));
+    FT_TRY(ft_model_unmade(&m, config, (uint64_t)ft_args_int(a, "seed")));
     FT_TRY(check_vocabulary(m, tok, config));
     ft_export_request r = {.model = m,
                            .tokenizer = tok,

@@ -62,6 +62,17 @@ static ft_status write_one(const ft_export__tensor *tensor, ft_writer *w, const 
     return ft_export__survival_add(r->survival, &t, &s);
 }
 
+/* No more of the model than the weight being written need be resident. */
+static ft_status write_held(const ft_export__tensor *t, ft_writer *w, const ft_export_request *r)
+{
+    if (!t->weight)
+        return write_one(t, w, r);
+    FT_RETURN(ft_model_hold(r->model, t->weight));
+    ft_status st = write_one(t, w, r);
+    ft_model_release(r->model, t->weight);
+    return st;
+}
+
 ft_status ft_export__plan_write(const ft_export__plan *p, size_t first, size_t end, ft_writer *w, const ft_export_request *r,
                                 const char *what)
 {
@@ -69,7 +80,7 @@ ft_status ft_export__plan_write(const ft_export__plan *p, size_t first, size_t e
         FT_RETURN(ft_writer_tensor(w, p->p[i].name, p->p[i].dtype, p->p[i].ndim, p->p[i].shape));
     for (size_t i = first; i < end; i++) {
         FT_RETURN(ft_export__tick(r, what, i, p->n));
-        FT_RETURN(write_one(&p->p[i], w, r));
+        FT_RETURN(write_held(&p->p[i], w, r));
     }
     return ft_export__tick(r, what, end, p->n);
 }

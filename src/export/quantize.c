@@ -114,6 +114,7 @@ ft_status ft_quantize(const ft_quantize_request *r)
     for (size_t i = 0; i < q.n; i++) {
         FT_TRY(tick(&q, i));
         FT_TRY(ft_context(ft_export__stream(w, NULL, &q.t[i], NULL), "%s", r->in));
+        ft_container_forget(q.in, q.t[i].plain);
     }
     FT_TRY(tick(&q, q.n));
     st = ft_writer_commit(w);

@@ -160,6 +160,9 @@ struct ft_model {
     ft_rope rope, rope_local;         /* of FT_TURN and of FT_TURN_LOCAL */
     float *inv_freq;                  /* [3, rot / 2], theirs */
     bool outline;                     /* arrays of weights are only pointers: nobody may look behind them */
+    bool unmade;                      /* weights are there from ft_model_hold to ft_model_release alone */
+    uint64_t init_seed;               /* of random weights */
+    double init_std;
     struct ft_adapter *adapter;
     const ft_dtype *quantize_base;    /* ft_model_options */
     bool stored_base;                 /* likewise */
@@ -202,13 +205,13 @@ ft_status ft_weights__build(ft_model *m);
 /* Data from m->source; every missing, misshapen or unexpected tensor is named. */
 ft_status ft_weights__load(ft_model *m, bool trainable);
 /* quantized.c: w holds `from`, row r as row perm[r] (NULL: r), in m->quantize_base, in memory of its own (an outline: in
- * none). FT_ENUMERIC for values that are not finite or too large for it. The pages of `from` in the file are given back. */
+ * none). FT_ENUMERIC for values that are not finite or too large for it. */
 ft_status ft_weights__quantize(const ft_model *m, ft_weight *w, const ft_named *from, const int64_t *perm);
 /* weights.c: what holding w in fewer bits lost, its stored values less those that it is held with: x [out, in]. */
 ft_status ft_weights__lost(float *x, const ft_model *m, const ft_weight *w);
 /* FT_ENUMERIC when a block of a quantized tensor has a scale that is no number. */
 ft_status ft_weights__check_scales(const ft_named *t, const char *where);
-/* Random data. */
+/* init.c: random data for training; of a model that is `unmade`, what ft_model_hold needs to make it. */
 ft_status ft_weights__init(ft_model *m, uint64_t seed);
 /* Random data for measuring; matrices stored as dtype (random.c). */
 ft_status ft_weights__random(ft_model *m, const ft_dtype *dtype, uint64_t seed);

@@ -14,6 +14,7 @@ src_libfettle_la_SOURCES += \
 	%D%/granite.c \
 	%D%/llama.c \
 	%D%/lora.c \
+	%D%/init.c \
 	%D%/lora_init.c \
 	%D%/mistral.c \
 	%D%/model.c \

@@ -276,26 +276,39 @@ static ft_status init(ft_model *m, const char *config_path, uint64_t seed)
     FT_RETURN(st);
     FT_RETURN(read_hf_config(m, config_path));
     FT_RETURN(ft_weights__build(m));
-    FT_RETURN(check_fits(m));
+    if (!m->unmade)
+        FT_RETURN(check_fits(m));
     FT_RETURN(ft_weights__init(m, seed));
     FT_RETURN(ft_pooling__read(m, m->path));
     FT_RETURN(make_rope(m));
-    FT_RETURN(make_trainable(m));
+    if (!m->unmade)
+        FT_RETURN(make_trainable(m));
     return ft_model__list_trainable(m);
 }
 
-ft_status ft_model_init(ft_model **out, const char *config_path, uint64_t seed)
+static ft_status init_as(ft_model **out, const char *config_path, uint64_t seed, bool unmade)
 {
     *out = NULL;
     ft_model *m = ft_alloc(1, sizeof *m);
     if (!m)
         return FT_ENOMEM;
+    m->unmade = unmade;
     ft_status st = init(m, config_path, seed);
     if (st != FT_OK)
         ft_model_free(m);
     else
         *out = m;
     return st;
+}
+
+ft_status ft_model_init(ft_model **out, const char *config_path, uint64_t seed)
+{
+    return init_as(out, config_path, seed, false);
+}
+
+ft_status ft_model_unmade(ft_model **out, const char *config_path, uint64_t seed)
+{
+    return init_as(out, config_path, seed, true);
 }
 
 static ft_status make_random(ft_model *m, json_t *config, const ft_dtype *dtype, bool trainable, uint64_t seed)

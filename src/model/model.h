@@ -79,6 +79,14 @@ ft_status ft_model_open(ft_model **out, const char *path, const ft_model_options
 /* Random weights from a config.json (normal, std initializer_range or 0.02; residual outputs / sqrt(2 L)), all of them
  * trainable. */
 ft_status ft_model_init(ft_model **out, const char *config_path, uint64_t seed);
+/* The same weights to be written out, however large the model: nothing trains, and a weight has its values from
+ * ft_model_hold to ft_model_release alone. */
+ft_status ft_model_unmade(ft_model **out, const char *config_path, uint64_t seed);
+/* For who passes through the weights once, one after the other: the values are needed now; they are not needed for a
+ * while. The latter gives the pages of a mapped file back, so that of a model only the part in use is resident; the
+ * values stay valid, and are read anew. */
+ft_status ft_model_hold(ft_model *m, const ft_param *weight);
+void ft_model_release(ft_model *m, const ft_param *weight);
 /* Random weights for measuring. config: an object as config.json holds it, taken over; matrices are stored as dtype
  * (f32 where they train) and never exist in any other form. */
 ft_status ft_model_random(ft_model **out, json_t *config, const ft_dtype *dtype, bool trainable, uint64_t seed);

@@ -1,7 +1,7 @@
 /* A base of full precision held in fewer bits: each linear is encoded on its way in, row by row on all threads.
  *
  * Memory: the encoded tensor and a row in f32 for each thread. The pages of the file that were read are given back to the
- * system after each tensor, so that neither the model in f32 nor the whole file ever counts as resident.
+ * system after each tensor (weights.c), so that neither the model in f32 nor the whole file ever counts as resident.
  */
 #include "model/arch.h"
 
@@ -54,7 +54,6 @@ ft_status ft_weights__quantize(const ft_model *m, ft_weight *w, const ft_named *
     FT_TRY(w->owned && e.rows && e.bad ? FT_OK : FT_ENOMEM);
     ft_parallel(ft_tensor_rows(&from->t), encode_row, &e);
     st = check_rows(&e, from->name, ft_container_path(m->source));
-    ft_container_forget(m->source, &from->t);
 done:
     ft_free(e.rows);
     ft_free(e.bad);

@@ -10,10 +10,8 @@
  */
 #include "model/arch.h"
 
-#include "base/rng.h"
 #include "base/threads.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -238,6 +236,8 @@ static ft_status bind(ft_model *m, ft_weight *w, const ft_named *found, bool ggu
         if (!m->outline && (perm || !aligned(&found->t)))
             st = own_as_stored(w, &found->t, perm);
     }
+    if (!m->outline && w->owned) /* a copy: nobody looks at the file's again */
+        ft_container_forget(m->source, &found->t);
     /* GGUFs of families that norm by 1 + w store the sum */
     if (st == FT_OK && gguf && w->spec->role == FT_ROLE_NORM)
         for (int64_t i = 0; i < w->p.t.shape[0]; i++)
@@ -405,25 +405,4 @@ ft_status ft_weights__load(ft_model *m, bool trainable)
 done:
     ft_map_free(used);
     return st;
-}
-
-ft_status ft_weights__init(ft_model *m, uint64_t seed)
-{
-    double std;
-    FT_RETURN(ft_json_f64(m->config.json, "initializer_range", m->path, 0.02, &std));
-    for (size_t i = 0; i < m->n; i++) {
-        ft_weight *w = &m->weights[i];
-        size_t count = (size_t)ft_tensor_count(&w->p.t);
-        FT_RETURN(own_f32(w));
-        w->stored = &ft_f32;
-        float *x = w->p.t.data;
-        if (w->spec->role == FT_ROLE_NORM) {
-            for (size_t k = 0; k < count; k++)
-                x[k] = 1 - m->config.norm_plus;
-        } else if (w->spec->role != FT_ROLE_BIAS) {
-            double narrowed = w->spec->residual ? std / sqrt(2 * (double)m->config.num_hidden_layers) : std;
-            ft_fill_normal(x, count, (float)narrowed, seed, FT_STREAM_INIT, i);
-        }
-    }
-    return FT_OK;
 }

@@ -392,6 +392,62 @@ START_TEST(random_weights_are_a_function_of_the_seed)
 }
 END_TEST
 
+START_TEST(a_model_to_be_written_has_the_weights_that_one_to_be_trained_has)
+{
+    ft_model *a, *b;
+    const char *path = ft_test_path(config_dir(small_config("{\"hidden_size\": 264, \"vocab_size\": 777}")), "config.json");
+    ck_assert_ok(ft_model_init(&a, path, 1));
+    ck_assert_ok(ft_model_unmade(&b, path, 1));
+    ck_assert_uint_eq(ft_model_count(a), ft_model_count(b));
+    ck_assert_uint_eq(ft_model_trainable_count(b), 0);
+    for (size_t i = 0; i < ft_model_count(a); i++) {
+        const ft_param *x = ft_model_at(a, i), *y = ft_model_at(b, i);
+        ck_assert_ptr_null(y->t.data);
+        ck_assert_ok(ft_model_hold(b, y));
+        ck_assert_uint_eq(ft_tensor_bytes(&x->t), ft_tensor_bytes(&y->t));
+        ck_assert_int_eq(memcmp(x->t.data, y->t.data, ft_tensor_bytes(&x->t)), 0);
+        ft_model_release(b, y);
+        ck_assert_ptr_null(y->t.data);
+    }
+    ft_model_free(a);
+    ft_model_free(b);
+}
+END_TEST
+
+/* Whether the page of p is in this process's memory: bit 63 of its entry in /proc/self/pagemap. */
+static bool is_resident(const void *p)
+{
+    uint64_t entry = 0;
+    FILE *f = fopen("/proc/self/pagemap", "rb");
+    if (f && fseek(f, (long)((uintptr_t)p / (uintptr_t)sysconf(_SC_PAGESIZE) * sizeof entry), SEEK_SET) == 0 &&
+        fread(&entry, sizeof entry, 1, f) != 1)
+        entry = 0;
+    if (f)
+        fclose(f);
+    return entry >> 63;
+}
+
+START_TEST(a_released_weight_is_not_resident_and_keeps_its_values)
+{
+    ft_model *m = random_model("{\"hidden_size\": 128, \"vocab_size\": 512}"), *again;
+    const char *dir = ft_test_dir();
+    write_hf(m, dir, NULL, NULL);
+    ck_assert_ok(ft_model_open(&again, dir, NULL));
+    const ft_param *w = ft_model_find(again, "model.embed_tokens.weight");
+    const volatile char *middle = (const char *)w->t.data + ft_tensor_bytes(&w->t) / 2;
+    char there = *middle;
+    if (!is_resident((const void *)middle))
+        FT_SKIP("/proc/self/pagemap does not say what is resident");
+    ft_model_release(again, w);
+    ck_assert(!is_resident((const void *)middle));
+    ck_assert_ok(ft_model_hold(again, w));
+    ck_assert_int_eq(*middle, there);
+    same_logits(m, again);
+    ft_model_free(again);
+    ft_model_free(m);
+}
+END_TEST
+
 /* Without records a deeper model needs no more memory for activations. */
 START_TEST(evaluation_holds_one_block_at_a_time)
 {
@@ -457,5 +513,7 @@ int main(void)
              a_shape_that_the_config_denies_is_named, a_tied_checkpoint_may_store_either_name,
              a_tied_checkpoint_with_two_different_heads_is_remarked, what_is_no_model_is_said,
              a_gguf_of_another_family_is_named, a_run_folder_holds_its_model, random_weights_are_a_function_of_the_seed,
+             a_model_to_be_written_has_the_weights_that_one_to_be_trained_has,
+             a_released_weight_is_not_resident_and_keeps_its_values,
              evaluation_holds_one_block_at_a_time, damaged_ggufs_never_crash, every_failing_allocation_is_survived);
 }

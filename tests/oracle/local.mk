@@ -57,3 +57,7 @@ EXTRA_DIST += %D%/mixes.mjs
 dist_check_SCRIPTS += %D%/test_embeddings
 TESTS += %D%/test_embeddings
 EXTRA_DIST += %D%/llama_embeddings.mjs
+
+# What npm.sh installs in the build directory.
+distclean-local:
+	rm -rf %D%/llama %D%/llama.lock

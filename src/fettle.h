@@ -20,6 +20,7 @@
 #include "recipe/recipe.h"
 #include "data/data.h"
 #include "text/tokenizer.h"
+#include "text/labels.h"
 #include "text/rows.h"
 #include "model/model.h"
 #include "model/pooling.h"

@@ -253,6 +253,37 @@ ft_status ft_job_fill(ft_job *j)
     return set_pooling(j);
 }
 
+/* ---- labels ---- */
+
+static ft_status collect_labels(ft_labels *l, const ft_job *j)
+{
+    const ft_recipe *r = j->plan.recipe;
+    if (j->plan.labels_of_train)
+        return ft_labels_of_answers(l, &j->train);
+    for (size_t i = 0; i < ft_recipe_count(r, "labels", 0); i++)
+        FT_RETURN(ft_labels_add(l, ft_str_of(ft_recipe_item(r, "labels", 0, i))));
+    ft_labels_count(l, &j->train);
+    return FT_OK;
+}
+
+static ft_status make_labels(ft_job *j)
+{
+    ft_plan *p = &j->plan;
+    ft_labels *l = &j->labeling.labels;
+    const char *place = ft_recipe_place(p->recipe, "labels", 0);
+    FT_RETURN(ft_context(collect_labels(l, j), "%s: labels%s", place, p->labels_of_train ? ": train" : ""));
+    if (l->n < 2)
+        return ft_fail(FT_EINPUT, "%s: labels: the training rows have %zu answers, at least 2 are needed", place, l->n);
+    FT_RETURN(ft_context(ft_labels_encode(l, &j->train, j->tok, &p->rows), "%s", place));
+    if (ft_dataset_is_text(&j->val) || ft_dataset_is_text(&j->test))
+        return ft_fail(FT_EINPUT, "%s: labels: the rows to evaluate on are plain text and have no answers", place);
+    ft_labeling_check(&j->labeling, "val", &j->val_rows);
+    ft_labeling_check(&j->labeling, "test", &j->test_rows);
+    j->labeling.confidence = (ft_confidence){.temperature = 1, .threshold = p->abstain_confidence};
+    p->train_options.score.labels = p->final_score.labels = l;
+    return FT_OK;
+}
+
 ft_status ft_job_rows(ft_job *j)
 {
     const ft_rows_options *o = &j->plan.rows;
@@ -261,7 +292,7 @@ ft_status ft_job_rows(ft_job *j)
         FT_RETURN(ft_context(ft_rows_build(&j->val_rows, &j->val, j->tok, o), "val_datasets"));
     if (j->test.n)
         FT_RETURN(ft_context(ft_rows_build(&j->test_rows, &j->test, j->tok, o), "test_datasets"));
-    return FT_OK;
+    return j->plan.has_labels ? make_labels(j) : FT_OK;
 }
 
 const ft_rows *ft_job_choosing(const ft_job *j)
@@ -286,6 +317,7 @@ void ft_job_close(ft_job *j)
     ft_rows_free(&j->train_rows);
     ft_rows_free(&j->val_rows);
     ft_rows_free(&j->test_rows);
+    ft_labeling_free(&j->labeling);
     ft_tokenizer_free(j->tok);
     ft_model_free(j->model);
     ft_dataset_free(&j->train);

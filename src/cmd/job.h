@@ -6,6 +6,7 @@
 #ifndef FETTLE_CMD_JOB_H
 #define FETTLE_CMD_JOB_H
 
+#include "cmd/labeling.h"
 #include "cmd/plan.h"
 #include "cmd/progress.h"
 
@@ -18,6 +19,7 @@ typedef struct ft_job {
     ft_tokenizer *tok;
     const ft_chat_template *chat;
     ft_rows train_rows, val_rows, test_rows;
+    ft_labeling labeling; /* without labels where the recipe has none */
     ft_meter meter;
 } ft_job;
 
@@ -34,7 +36,7 @@ ft_status ft_job_outline(ft_job *j);
 ft_status ft_job_fill(ft_job *j);
 /* Plain text has no answers to generate: metrics of generated text are left out, and said so. Behind ft_job_data. */
 ft_status ft_job_fit_metrics(ft_job *j);
-/* Token ids and masks of all three datasets. */
+/* Token ids and masks of all three datasets, and the labels; scores are of labels from here on where there are some. */
 ft_status ft_job_rows(ft_job *j);
 void ft_job_close(ft_job *j);
 /* The rows that choose the best checkpoint: val, else test; NULL when there are none. */

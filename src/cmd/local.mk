@@ -27,6 +27,7 @@ src_fettle_SOURCES += \
 	%D%/inspect_model.c \
 	%D%/inspect_run.c \
 	%D%/job.c %D%/job.h \
+	%D%/labeling.c %D%/labeling.h \
 	%D%/layers.c %D%/layers.h \
 	%D%/logits.c %D%/logits.h \
 	%D%/main.c \

@@ -11,6 +11,7 @@ typedef struct scoring {
     ft_outcome *outcome;
     ft_job *job;
     char **texts; /* where generated texts go, NULL: nowhere */
+    bool tuned;   /* labels are those that the report is about */
     ft_status st;
 } scoring;
 
@@ -33,6 +34,8 @@ done:
 static void on_text(void *ctx, size_t row, const ft_scored_text *t)
 {
     scoring *s = ctx;
+    if (t->label && s->tuned)
+        ft_labeling_add(&s->job->labeling, t->label);
     if (row >= FT_MAX_SAMPLES || s->st != FT_OK || s->texts[row])
         return;
     if (!(s->texts[row] = ft_strndup(t->got.n ? t->got.p : "", t->got.n)))
@@ -76,14 +79,14 @@ static void say_scores(const ft_job *j, const ft_report_column *c)
 static ft_status score(ft_outcome *o, ft_job *j, ft_model *m, const ft_tokenizer *tok, const char *title,
                        int32_t *argmax, char **texts)
 {
-    scoring s = {.outcome = o, .job = j, .texts = texts};
+    scoring s = {.outcome = o, .job = j, .texts = texts, .tuned = texts == o->tuned};
     ft_score_options opt = j->plan.final_score;
     ft_report_column *c = NULL;
     opt.progress = progress;
     opt.ctx = &s;
     opt.argmax = argmax;
     if (texts)
-        opt.on_text = ft_plan_generates(&j->plan) ? on_text : NULL;
+        opt.on_text = ft_plan_generates(&j->plan) || opt.labels ? on_text : NULL;
     ft_meter_label(&j->meter, title);
     FT_RETURN(ft_outcome_column(o, title, &c));
     FT_RETURN(ft_context(ft_score(&c->scores, m, tok, ft_job_scored(j), &opt), "scoring %s", title));
@@ -103,6 +106,31 @@ ft_status ft_outcome_base(ft_outcome *o, ft_job *j)
     return ft_job_scored(j) ? score(o, j, j->model, j->tok, ft_outcome_start(j), NULL, o->base) : FT_OK;
 }
 
+/* Confidences and threshold by the tuned model, for its own scores and those of files. */
+static ft_status fit_labels(ft_job *j)
+{
+    const ft_plan *p = &j->plan;
+    const ft_rows *rows = ft_job_choosing(j);
+    scoring s = {.job = j};
+    ft_score_options o = p->final_score;
+    ft_labeling_fit f = {.rows = rows,
+                         .name = rows == &j->val_rows ? "val" : "test",
+                         .temperature = p->calibration != FT_CALIBRATE_NOT,
+                         .bias = p->calibration == FT_CALIBRATE_BIAS,
+                         .least = p->abstain_confidence,
+                         .precision = p->abstain_precision};
+    if (!p->has_labels)
+        return FT_OK;
+    o.progress = progress;
+    o.ctx = &s;
+    ft_meter_label(&j->meter, "confidences");
+    if (rows == ft_job_scored(j) && (f.temperature || f.precision > 0))
+        ft_note(FT_NOTE, "labels: confidences are fitted on the rows of the final table, there being no others: they flatter there");
+    FT_RETURN(ft_context(ft_labeling_fit_to(&j->labeling, j->model, &f, &o), "fitting confidences"));
+    j->plan.final_score.confidence = &j->labeling.confidence;
+    return FT_OK;
+}
+
 ft_status ft_outcome_tuned(ft_outcome *o, ft_job *j)
 {
     const ft_rows *rows = ft_job_scored(j);
@@ -111,6 +139,7 @@ ft_status ft_outcome_tuned(ft_outcome *o, ft_job *j)
     for (size_t i = 0; i < FT_COUNT(o->argmax); i++)
         if (!(o->argmax[i] = ft_alloc((size_t)rows->supervised, sizeof *o->argmax[i])))
             return FT_ENOMEM;
+    FT_RETURN(fit_labels(j));
     FT_RETURN(score(o, j, j->model, j->tok, "tuned", o->argmax[0], o->tuned));
     o->columns[o->n - 1].agreement = rows->scored ? NAN : 1;
     o->columns[o->n - 1].kl = rows->vectors ? NAN : 0;
@@ -246,13 +275,17 @@ static void put_training(json_t *o, const ft_train_result *t)
 
 ft_status ft_outcome_json(json_t **result, const ft_outcome *o, const ft_job *j, const ft_train_result *t)
 {
-    json_t *out = json_object(), *scores = NULL;
+    json_t *out = json_object(), *scores = NULL, *labels = NULL;
     ft_status st = ft_report_json(&scores, o->columns, o->n);
     ft_result_text(out, "recipe", j->plan.name);
     ft_result_text(out, "output_dir", j->plan.output_dir);
     put_data(out, j);
     put_training(out, t);
     if (st == FT_OK && json_object_set_new(out, "scores", scores) != 0)
+        st = ft_fail(FT_ENOMEM, "no memory for the result");
+    if (st == FT_OK && j->labeling.labels.n)
+        st = ft_labeling_json(&labels, &j->labeling);
+    if (labels && json_object_set_new(out, "labels", labels) != 0)
         st = ft_fail(FT_ENOMEM, "no memory for the result");
     if (st == FT_OK)
         *result = out;

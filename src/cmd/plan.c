@@ -178,6 +178,53 @@ static ft_status plan_model(ft_plan *p, ft_recipe *r)
     return plan_ranges(p, r);
 }
 
+/* ---- labels ---- */
+
+static void plan_abstain(ft_plan *p, ft_recipe *r)
+{
+    size_t n = ft_recipe_count(r, "abstain", 0);
+    if (n > 1)
+        ft_recipe_complain(r, "abstain", "abstain: a confidence or a precision, not both");
+    for (size_t i = 0; i < n; i++) {
+        const char *item = ft_recipe_item(r, "abstain", 0, i), *number = strchr(item, '=') + 1;
+        ft_parse_f64(number, ft_starts(item, "precision=") ? &p->abstain_precision : &p->abstain_confidence);
+    }
+}
+
+/* Labels that are empty or come twice. */
+static void check_labels(ft_recipe *r, size_t n)
+{
+    ft_labels all = {0};
+    for (size_t i = 0; i < n; i++)
+        if (ft_labels_add(&all, ft_str_of(ft_recipe_item(r, "labels", 0, i))) != FT_OK)
+            ft_recipe_complain(r, "labels", "labels: %s", ft_error());
+    ft_labels_free(&all);
+}
+
+static void plan_labels(ft_plan *p, ft_recipe *r)
+{
+    const char *calibration = text_of(r, "label_calibration", 0), *loss = text_of(r, "loss", 0);
+    size_t n = ft_recipe_count(r, "labels", 0);
+    p->has_labels = n > 0;
+    p->labels_of_train = n == 1 && is(ft_recipe_item(r, "labels", 0, 0), "train");
+    p->calibration = is(calibration, "bias")          ? FT_CALIBRATE_BIAS
+                     : is(calibration, "temperature") ? FT_CALIBRATE_TEMPERATURE
+                                                      : FT_CALIBRATE_NOT;
+    plan_abstain(p, r);
+    check_labels(r, n);
+    if (n == 1 && !p->labels_of_train)
+        ft_recipe_complain(r, "labels", "labels: found \"%s\" alone, expected two labels or more, or train",
+                           ft_recipe_item(r, "labels", 0, 0));
+    if (n && loss && !is(loss, "next_token"))
+        ft_recipe_complain(r, "labels", "labels need loss: next_token, found loss: %s", loss);
+}
+
+static void check_labels_metric(const ft_plan *p, ft_recipe *r, const char *key, const ft_metric *m)
+{
+    if (m->of_labels && !p->has_labels)
+        ft_recipe_complain(r, key, "%s needs labels", m->name);
+}
+
 /* ---- scores ---- */
 
 static const ft_metric *metric_of(ft_recipe *r, const char *key, const char *name)
@@ -195,6 +242,8 @@ static void plan_metrics(ft_plan *p, ft_recipe *r)
         bool known = false;
         for (size_t k = 0; k < p->n_metrics; k++)
             known |= p->metrics[k] == m;
+        if (m)
+            check_labels_metric(p, r, "metrics", m);
         if (m && !known && p->n_metrics < FT_MAX_METRICS)
             p->metrics[p->n_metrics++] = m;
     }
@@ -214,6 +263,18 @@ static void show(ft_plan *p, const ft_metric *m)
         p->shown[p->n_shown++] = m;
 }
 
+/* A label always ends, so that is not shown; how sure it is, is. */
+static void show_labels(ft_plan *p, bool any_text)
+{
+    if (!any_text)
+        show(p, ft_metric_named("accuracy"));
+    show(p, ft_metric_named("ece"));
+    if (p->abstain_confidence > 0 || p->abstain_precision > 0) {
+        show(p, ft_metric_named("coverage"));
+        show(p, ft_metric_named("answered_accuracy"));
+    }
+}
+
 void ft_plan_choose_shown(ft_plan *p)
 {
     bool generates = ft_plan_generates(p);
@@ -228,7 +289,9 @@ void ft_plan_choose_shown(ft_plan *p)
             if (ft_export_gate_wants(&p->exports[i].gate, ft_metrics[k]))
                 show(p, ft_metrics[k]);
     }
-    if (generates)
+    if (p->has_labels)
+        show_labels(p, generates);
+    else if (generates)
         show(p, ft_metric_named("stop"));
     p->final_score = p->train_options.score;
     p->final_score.metrics = p->shown;
@@ -300,6 +363,8 @@ static void plan_training(ft_plan *p, ft_recipe *r)
     o->logging_steps = int_of(r, "logging_steps");
     o->early_stopping_patience = int_of(r, "early_stopping_patience");
     o->metric_for_best = best ? metric_of(r, "metric_for_best_model", best) : NULL;
+    if (o->metric_for_best)
+        check_labels_metric(p, r, "metric_for_best_model", o->metric_for_best);
     o->score = (ft_score_options){
         .metrics = p->metrics, .n_metrics = p->n_metrics, .max_new_tokens = int_of(r, "max_new_tokens")};
 }
@@ -402,6 +467,9 @@ static void plan_gate(ft_plan *p, ft_recipe *r, size_t i)
     for (size_t k = 0; k < ft_recipe_count(r, "export.gate", i); k++)
         if (ft_export_gate_put(&e->gate, ft_recipe_item(r, "export.gate", i, k)) != FT_OK)
             ft_recipe_complain(r, key, "%s", ft_error());
+    for (size_t k = 0; ft_metrics[k]; k++)
+        if (ft_export_gate_wants(&e->gate, ft_metrics[k]))
+            check_labels_metric(p, r, key, ft_metrics[k]);
     if (e->gate.n && !has_rows_to_score(p))
         ft_recipe_complain(r, key, "a gate needs rows to measure on: test_datasets, val_datasets or val_set_size");
     if (e->gate.n && e->exporter && !ft_plan_scores(e))
@@ -475,6 +543,7 @@ static ft_status resolve(ft_plan *p, const char *path)
     FT_RETURN(plan_sources(r, "test_datasets", &p->test, &p->n_test));
     plan_rows(p, r);
     FT_RETURN(plan_model(p, r));
+    plan_labels(p, r);
     plan_metrics(p, r);
     plan_training(p, r);
     plan_vectors(p, r);

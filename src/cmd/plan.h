@@ -13,6 +13,9 @@
 
 enum { FT_MAX_TARGETS = 64 };
 
+/* What makes confidences out of the probabilities of labels. */
+typedef enum ft_plan_calibration { FT_CALIBRATE_NOT, FT_CALIBRATE_TEMPERATURE, FT_CALIBRATE_BIAS } ft_plan_calibration;
+
 typedef struct ft_plan_export {
     const ft_exporter *exporter;
     const ft_mix *mix; /* NULL: the exporter's default */
@@ -43,9 +46,12 @@ typedef struct ft_plan {
     size_t n_ranges;
     int64_t *layers; /* [adapter.n_layers] */
     const char *targets[FT_MAX_TARGETS], *saved[FT_MAX_TARGETS];
+    bool has_labels, labels_of_train; /* else those that the recipe lists */
+    ft_plan_calibration calibration;
+    double abstain_confidence, abstain_precision; /* 0: not given */
     const ft_metric *metrics[FT_MAX_METRICS];
     size_t n_metrics;
-    const ft_metric *shown[FT_MAX_METRICS]; /* of the final table: also perplexity, stop, and what gates ask for */
+    const ft_metric *shown[FT_MAX_METRICS]; /* of the final table: also perplexity, stop or ece, and what gates ask for */
     size_t n_shown;
     ft_score_options final_score;
     ft_train_options train_options; /* gradient_checkpointing 0 where auto_checkpointing */

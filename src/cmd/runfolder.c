@@ -102,7 +102,7 @@ static ft_status keep(const ft_plan *p, const char *key, const char *path)
 
 ft_status ft_run_clear(const char *dir)
 {
-    static const char *const results[] = {"results.json", "report.html", "log.jsonl", "base-scores.json"};
+    static const char *const results[] = {"results.json", "report.html", "log.jsonl", "base-scores.json", "labels.json"};
     ft_names names = {0};
     char *checkpoints = ft_path_join(dir, "checkpoints");
     ft_status st = FT_ENOMEM;

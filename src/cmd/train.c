@@ -84,6 +84,7 @@ static ft_status check_exports(const ft_job *j)
 static ft_status set_up(session *s)
 {
     ft_job *j = &s->job;
+    char line[512];
     FT_RETURN(ft_job_data(j));
     FT_RETURN(ft_job_fit_metrics(j));
     FT_RETURN(ft_job_model(j, true));
@@ -96,6 +97,8 @@ static ft_status set_up(session *s)
             say_rows("val", &j->val_rows);
         if (j->test_rows.n)
             say_rows("test", &j->test_rows);
+        if (j->labeling.labels.n)
+            ft_say("labels: %s", ft_labeling_line(&j->labeling, line));
         if (!ft_job_scored(j))
             ft_say("no val_datasets, test_datasets or val_set_size: nothing is scored, the last weights are kept");
         say_model(j);
@@ -127,6 +130,14 @@ static ft_status write_weights(session *s)
     return st;
 }
 
+static ft_status write_labels(const session *s)
+{
+    char *path = ft_path_join(s->job.plan.output_dir, ft_labeling_file);
+    ft_status st = path ? ft_labeling_write(&s->job.labeling, path) : FT_ENOMEM;
+    ft_free(path);
+    return st;
+}
+
 static ft_status ship(session *s)
 {
     ft_plan *p = &s->job.plan;
@@ -146,6 +157,8 @@ static ft_status put_files(ft_buf *out, const session *s)
     const ft_plan *p = &s->job.plan;
     size_t n = strlen(p->output_dir);
     FT_RETURN(ft_buf_printf(out, "\n%s\n  %s\n", p->output_dir, p->has_adapter ? "adapter/" : "model/"));
+    if (p->has_labels)
+        FT_RETURN(ft_buf_printf(out, "  %s\n", ft_labeling_file));
     for (size_t i = 0; i < p->n_exports; i++) {
         const char *path = p->exports[i].path;
         bool inside = ft_starts(path, p->output_dir) && path[n] == '/';
@@ -202,6 +215,8 @@ static ft_status finish(session *s)
     ft_job *j = &s->job;
     FT_RETURN(ft_outcome_tuned(&s->outcome, j));
     FT_RETURN(write_weights(s));
+    if (j->labeling.labels.n)
+        FT_RETURN(write_labels(s));
     FT_RETURN(ship(s));
     FT_RETURN(ft_run_write_recipe(&j->plan));
     FT_RETURN(ft_outcome_write(&s->outcome, j, &s->result));

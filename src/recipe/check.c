@@ -89,6 +89,9 @@ static ft_status check_needs(ft_recipe *r, const ft_option *o)
     if (!o->needs || !given(r, o))
         return FT_OK;
     const char *eq = strchr(o->needs, '=');
+    if (!eq)
+        return given(r, ft_option_named(o->needs)) ? FT_OK
+                                                   : ft_recipe__mistake(r, place_of(r, o, 0), "%s needs %s", o->name, o->needs);
     snprintf(name, sizeof name, "%.*s", (int)(eq - o->needs), o->needs);
     const ft_option *other = ft_option_named(name);
     const char *have = ft_recipe__text(r, other, 0);

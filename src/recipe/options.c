@@ -174,12 +174,21 @@ bool ft_option__accepts(const ft_option *o, const char *text)
 static bool put_choice(void *ctx, ft_str name)
 {
     ft_buf *b = ctx;
-    bool first = b->n >= 3 && memcmp(b->p + b->n - 3, "of ", 3) == 0;
+    bool first = b->n >= 3 && (memcmp(b->p + b->n - 3, "of ", 3) == 0 || b->p[b->n - 1] == '(');
     return ft_buf_printf(b, "%s%.*s", first ? "" : ", ", (int)name.n, name.p) != FT_OK;
+}
+
+/* "a number from 0 to 1, or a map of names (confidence, precision) to such numbers" */
+static ft_status expected_numbers(const ft_option *o, ft_buf *out)
+{
+    FT_RETURN(ft_buf_printf(out, "a number from %.15g to %.15g, or a map of names (", o->min, o->max));
+    return ft_option__each(o->choices, '|', put_choice, out) ? FT_ENOMEM : ft_buf_puts(out, ") to such numbers");
 }
 
 ft_status ft_option__expected(const ft_option *o, ft_buf *out)
 {
+    if (o->type == FT_OPT_NUMBERS && o->choices)
+        return expected_numbers(o, out);
     FT_RETURN(ft_buf_puts(out, types[o->type].label));
     if (o->type == FT_OPT_CHOICE && ft_option__each(o->choices, '|', put_choice, out))
         return FT_ENOMEM;

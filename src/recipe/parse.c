@@ -370,34 +370,70 @@ static ft_status skip_pair(reader *rd)
     return skip(rd);
 }
 
-/* "kl: 0.05" becomes the item "kl=0.05". */
-static ft_status read_number(reader *rd, const ft_option *o, ft_setting *s)
+/* The scalar at hand behind item[0..n), "NAME=". */
+static ft_status number_item(reader *rd, const ft_option *o, ft_setting *s, char item[128], int n)
 {
-    char item[128];
     double v;
-    if (!is(rd, YAML_SCALAR_EVENT)) {
-        MISTAKE(rd, "%s: a name must be a plain text, found %s", o->name, node_name(rd));
-        return skip_pair(rd);
-    }
-    int n = snprintf(item, 64, "%.*s", (int)FT_MIN(scalar(rd).n, (size_t)63), scalar(rd).p);
-    FT_RETURN(next(rd));
-    if (rd->broken)
+    snprintf(item + n, (size_t)(128 - n), "%.*s", (int)FT_MIN(scalar(rd).n, (size_t)60), scalar(rd).p);
+    if (!ft_parse_f64(item + n, &v)) {
+        MISTAKE(rd, "%s: %.*s: found \"%s\", expected a number", o->name, n - 1, item, item + n);
         return FT_OK;
-    if (!is(rd, YAML_SCALAR_EVENT))
-        return unexpected(rd, o);
-    snprintf(item + n, sizeof item - (size_t)n, "=%.*s", (int)FT_MIN(scalar(rd).n, (size_t)60), scalar(rd).p);
-    if (!ft_parse_f64(item + n + 1, &v)) {
-        MISTAKE(rd, "%s: %.*s: found \"%s\", expected a number", o->name, n, item, item + n + 1);
+    }
+    if (o->min < o->max && !(v >= o->min && v <= o->max)) {
+        MISTAKE(rd, "%s: %.*s: found %s, expected a number from %g to %g", o->name, n - 1, item, item + n, o->min, o->max);
         return FT_OK;
     }
     const char *kept = ft_arena_strndup(rd->r->arena, item, strlen(item));
     return kept ? add_item(rd, s, kept) : FT_ENOMEM;
 }
 
+static ft_status unknown_number(reader *rd, const ft_option *o, const char *name)
+{
+    ft_buf expected = {0};
+    ft_place at;
+    ft_status st = ft_option__expected(o, &expected);
+    if (st == FT_OK)
+        st = here(rd, &at);
+    if (st == FT_OK)
+        st = ft_recipe__mistake(rd->r, at, "%s: found the name \"%s\", expected %s", o->name, name, expected.p);
+    ft_buf_free(&expected);
+    return st == FT_OK ? skip_pair(rd) : st;
+}
+
+/* "kl: 0.05" becomes the item "kl=0.05". */
+static ft_status read_number(reader *rd, const ft_option *o, ft_setting *s)
+{
+    char item[128];
+    if (!is(rd, YAML_SCALAR_EVENT)) {
+        MISTAKE(rd, "%s: a name must be a plain text, found %s", o->name, node_name(rd));
+        return skip_pair(rd);
+    }
+    int n = snprintf(item, 63, "%.*s", (int)FT_MIN(scalar(rd).n, (size_t)62), scalar(rd).p);
+    if (o->choices && !ft_option__listed(o->choices, item))
+        return unknown_number(rd, o, item);
+    FT_RETURN(next(rd));
+    if (rd->broken)
+        return FT_OK;
+    if (!is(rd, YAML_SCALAR_EVENT))
+        return unexpected(rd, o);
+    item[n] = '=';
+    return number_item(rd, o, s, item, n + 1);
+}
+
+/* A plain number: that of the first name. */
+static ft_status read_plain_number(reader *rd, const ft_option *o, ft_setting *s)
+{
+    char item[128];
+    int n = snprintf(item, 64, "%.*s=", (int)strcspn(o->choices, "|"), o->choices);
+    return number_item(rd, o, s, item, n);
+}
+
 static ft_status read_numbers(reader *rd, const ft_option *o, ft_setting *s)
 {
     if (is(rd, YAML_SCALAR_EVENT) && is_null(rd))
         return FT_OK;
+    if (is(rd, YAML_SCALAR_EVENT) && o->choices)
+        return read_plain_number(rd, o, s);
     if (!is(rd, YAML_MAPPING_START_EVENT))
         return unexpected(rd, o);
     FT_RETURN(next(rd));

@@ -149,7 +149,7 @@ static bool applies(const ft_recipe *r, const ft_option *o)
     if (o->excludes && ft_recipe_given(r, o->excludes, 0))
         return false; /* its default would stand beside what it excludes */
     if (!eq)
-        return true;
+        return !o->needs || ft_recipe_count(r, o->needs, 0) > 0;
     snprintf(name, sizeof name, "%.*s", (int)(eq - o->needs), o->needs);
     return ft_option__listed(eq + 1, ft_recipe__text(r, ft_option_named(name), 0));
 }

@@ -18,7 +18,9 @@
 typedef enum ft_option_type {
     FT_OPT_STRING, FT_OPT_PATH, FT_OPT_INT, FT_OPT_FLOAT, FT_OPT_BOOL,
     FT_OPT_STRINGS, /* a list of strings; one plain string is a list of one */
-    FT_OPT_NUMBERS, /* a map of names to numbers; its items are "name=number" */
+    /* a map of names to numbers, within min .. max where min < max; its items are "name=number". Where `choices` lists the
+     * names there are no others, and a plain number is that of the first. */
+    FT_OPT_NUMBERS,
     FT_OPT_CHOICE,  /* one of `choices`; where min < max, also an integer of that range */
     FT_OPT_LIST     /* a list of maps, each entry checked against the rows whose name is "list.key" */
 } ft_option_type;
@@ -28,10 +30,11 @@ typedef struct ft_option {
     ft_option_type type;
     const char *fallback; /* the default as text; NULL: none, the getter's out stays unset */
     double min, max;      /* numbers; min > max: no limit */
-    const char *choices;  /* "none|lora" */
+    const char *choices;  /* "none|lora"; of NUMBERS the names */
     const char *aliases;  /* "lora_rank, r": taken with a note that names the canonical key */
     const char *values;   /* "full=none, false=": values of other tools, taken with a note; "false=": as if not given */
-    const char *needs;    /* "adapter=lora|qlora": can be given only where that option has one of these values */
+    const char *needs;    /* "adapter=lora|qlora": can be given only where that option has one of these values;
+                             "labels": only where that one is given too */
     const char *excludes; /* the one option that cannot be set beside this one (0 counts as not set) */
     const char *group;    /* heading in `recipe doc` */
     const char *help;

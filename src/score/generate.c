@@ -27,7 +27,7 @@ static int64_t answer_tokens(const ft_row *r)
     return n;
 }
 
-static ft_status check_rows(const ft_rows *rows, size_t n)
+ft_status ft_score__check_answers(const ft_rows *rows, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (rows->p[i].prompt_n <= 0 || !rows->p[i].answer.n)
@@ -115,7 +115,7 @@ ft_status ft_score__generate(ft_score__texts *out, ft_model *m, const ft_tokeniz
 {
     pass p = {.tok = tok, .n = n, .clock = {.options = o, .what = "generate", .total = n}};
     ft_status st = FT_OK;
-    FT_TRY(check_rows(rows, n));
+    FT_TRY(ft_score__check_answers(rows, n));
     FT_TRY(make_requests(&p, rows, o));
     FT_TRY(decode(&p, m));
     if (!(out->rows = ft_alloc(n, sizeof *out->rows))) {
@@ -131,6 +131,7 @@ done:
 void ft_score__texts_free(ft_score__texts *t)
 {
     ft_free(t->rows);
+    ft_free(t->labels);
     ft_buf_free(&t->bytes);
     *t = (ft_score__texts){0};
 }
@@ -141,7 +142,7 @@ ft_status ft_score__measure_generate(size_t *bytes, ft_model *m, const ft_rows *
     pass p = {.n = n};
     ft_decode_options d = {.sampling = {.top_p = 1}};
     ft_status st = FT_OK;
-    FT_TRY(check_rows(rows, n));
+    FT_TRY(ft_score__check_answers(rows, n));
     FT_TRY(make_requests(&p, rows, o));
     FT_TRY(ft_decode_measure(bytes, m, p.requests, n, &d));
     *bytes += n * ((size_t)p.max_new * sizeof *p.ids + sizeof *p.requests);

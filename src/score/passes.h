@@ -41,11 +41,19 @@ ft_status ft_score__loss(ft_loss *sum, ft_model *m, const ft_rows *rows, size_t 
 typedef struct ft_score__texts {
     ft_scored_text *rows; /* [n] in row order; got points into bytes, expected into the dataset */
     ft_buf bytes;
-    int64_t tokens; /* generated */
+    ft_scored_label *labels; /* [n], NULL: generated */
+    int64_t tokens;          /* generated */
 } ft_score__texts;
 ft_status ft_score__generate(ft_score__texts *out, ft_model *m, const ft_tokenizer *tok, const ft_rows *rows, size_t n,
                              const ft_score_options *o);
 void ft_score__texts_free(ft_score__texts *t);
+
+/* The likeliest label of each row, in place of what would be generated. */
+ft_status ft_score__label_texts(ft_score__texts *out, ft_model *m, const ft_rows *rows, size_t n, const ft_score_options *o);
+/* scores [n, labels] of the first n rows. */
+ft_status ft_score__labels(double *scores, ft_model *m, const ft_rows *rows, size_t n, const ft_score_options *o);
+/* FT_EINPUT for a row without a prompt and an answer behind it. */
+ft_status ft_score__check_answers(const ft_rows *rows, size_t n);
 
 /* Rows for vectors: embedded, ranked or compared, and their loss where o has an objective. */
 typedef struct ft_score__compared {
@@ -63,5 +71,6 @@ ft_status ft_score__measure_vectors(size_t *bytes, ft_model *m, const ft_rows *r
 ft_status ft_score__measure_loss(size_t *bytes, ft_model *m, const ft_rows *rows, size_t n, const ft_score_options *o);
 ft_status ft_score__measure_generate(size_t *bytes, ft_model *m, const ft_rows *rows, size_t n,
                                      const ft_score_options *o);
+ft_status ft_score__measure_labels(size_t *bytes, ft_model *m, const ft_rows *rows, size_t n, const ft_score_options *o);
 
 #endif

@@ -44,7 +44,7 @@ static bool wants(const ft_score_options *o, ft_metric_source source)
 
 static ft_status put(ft_scores *out, const ft_metric *metric, double value)
 {
-    if (isnan(value))
+    if (isnan(value) && !metric->of_labels)
         return ft_fail(FT_ENUMERIC, "%s over %lld rows is not a number", metric->name, (long long)out->rows);
     out->metric[out->n] = metric;
     out->value[out->n++] = value;
@@ -63,6 +63,8 @@ static ft_status check_metrics(const ft_rows *rows, const ft_score_options *o)
             return ft_fail(FT_EINPUT, "%s needs pairs %s", m->name, m->of_scores ? "with a score" : "of an anchor and its positive");
         if (rows->vectors && m->any_rows && !o->objective)
             return ft_fail(FT_EINPUT, "%s of rows for vectors is that of a recipe's loss, and there is none", m->name);
+        if (m->of_labels && !o->labels)
+            return ft_fail(FT_EINPUT, "%s needs labels", m->name);
     }
     return FT_OK;
 }
@@ -91,7 +93,7 @@ static ft_status run(ft_scores *out, ft_model *m, const ft_tokenizer *tok, const
     if (wants(o, FT_METRIC_LOSS))
         FT_TRY(ft_score__loss(&loss, m, rows, n, o));
     if (wants(o, FT_METRIC_TEXT))
-        FT_TRY(ft_score__generate(&texts, m, tok, rows, n, o));
+        FT_TRY(o->labels ? ft_score__label_texts(&texts, m, rows, n, o) : ft_score__generate(&texts, m, tok, rows, n, o));
     for (size_t i = 0; i < o->n_metrics; i++) {
         const ft_metric *metric = o->metrics[i];
         bool of_loss = metric->source == FT_METRIC_LOSS;
@@ -121,6 +123,12 @@ ft_status ft_score(ft_scores *out, ft_model *m, const ft_tokenizer *tok, const f
     return st;
 }
 
+ft_status ft_score_labels(double *scores, ft_model *m, const ft_rows *rows, const ft_score_options *o)
+{
+    FT_RETURN(ft_model_check_head(m));
+    return ft_score__labels(scores, m, rows, o->max_rows ? FT_MIN(o->max_rows, rows->n) : rows->n, o);
+}
+
 ft_status ft_score_measure(size_t *bytes, ft_model *m, const ft_rows *rows, const ft_score_options *o)
 {
     size_t loss = 0, texts = 0, n = o->max_rows ? FT_MIN(o->max_rows, rows->n) : rows->n;
@@ -128,7 +136,7 @@ ft_status ft_score_measure(size_t *bytes, ft_model *m, const ft_rows *rows, cons
         return ft_score__measure_vectors(bytes, m, rows, n, o);
     FT_RETURN(ft_score__measure_loss(&loss, m, rows, n, o));
     if (wants(o, FT_METRIC_TEXT))
-        FT_RETURN(ft_score__measure_generate(&texts, m, rows, n, o));
+        FT_RETURN((o->labels ? ft_score__measure_labels : ft_score__measure_generate)(&texts, m, rows, n, o));
     *bytes = FT_MAX(loss, texts); /* one pass after the other */
     return FT_OK;
 }

@@ -1,8 +1,9 @@
 /* The score room: how good a model is on rows, by loss and by what it generates.
  *
  * A metric is one row of score/metrics.def. Loss metrics come from one forward pass over the supervised tokens; text
- * metrics from greedy decoding of each row's prompt, many rows at once. No logits are stored. Rows for vectors are embedded,
- * every text once, and ranked by cosine.
+ * metrics from greedy decoding of each row's prompt, many rows at once, or, where the answer is one of some labels, from the
+ * probability of each label behind the prompt. No logits are stored. Rows for vectors are embedded, every text once, and
+ * ranked by cosine.
  *
  * Rows are batched by length and reported in their own order; the result is a pure function of model, rows and options.
  * Refuses: rows without an answer where a text metric was asked for (FT_EINPUT), a loss that is no number (FT_ENUMERIC).
@@ -13,12 +14,20 @@
 
 #include "grad/vectors.h"
 #include "model/pooling.h"
-#include "text/rows.h"
+#include "score/confidence.h"
+#include "text/labels.h"
 
 typedef enum ft_metric_source { FT_METRIC_LOSS, FT_METRIC_TEXT, FT_METRIC_VECTORS } ft_metric_source;
+/* The label that was chosen for a row, before and with what was fitted to its scores. */
+typedef struct ft_scored_label {
+    int64_t expected;        /* -1: the row's answer is none of them */
+    ft_choice plain, fitted; /* the same where nothing was fitted */
+    bool abstained;          /* the fitted confidence is too small to answer */
+} ft_scored_label;
 typedef struct ft_scored_text { /* one row, for text metrics */
     ft_str expected, got; /* trimmed */
     bool stopped;         /* greedy output ended with a stop token */
+    const ft_scored_label *label; /* NULL: got was generated */
 } ft_scored_text;
 /* Rows for vectors, for their metrics: where each row's positive stands among all texts that are no anchors, from 1; or, of
  * scored pairs, the cosines and the scores. */
@@ -36,12 +45,13 @@ typedef struct ft_metric {
     double (*of_vectors)(const ft_scored_vectors *v);        /* FT_METRIC_VECTORS */
     bool of_scores; /* FT_METRIC_VECTORS: of scored pairs, not of ranks */
     bool any_rows;  /* FT_METRIC_LOSS: of rows for vectors too */
+    bool of_labels; /* FT_METRIC_TEXT: of labels with their confidences; may be NaN where every row was abstained from */
     const char *help;
 } ft_metric;
 extern const ft_metric *const ft_metrics[]; /* NULL at the end */
 const ft_metric *ft_metric_named(const char *name);
 
-enum { FT_MAX_METRICS = 16 };
+enum { FT_MAX_METRICS = 24 };
 typedef struct ft_scores {
     const ft_metric *metric[FT_MAX_METRICS];
     double value[FT_MAX_METRICS];
@@ -75,12 +85,18 @@ typedef struct ft_score_options {
      * count, 0: all. */
     const ft_vector_objective *objective;
     int64_t objective_rows, vector_dims;
+    /* Answers are labels: text metrics and on_text see the likeliest one, and nothing is generated. NULL: generated. What was
+     * fitted to their scores; NULL: nothing. */
+    const ft_labels *labels;
+    const ft_confidence *confidence;
 } ft_score_options;
 /* tok may be NULL when no text is asked for. */
 ft_status ft_score(ft_scores *out, ft_model *m, const ft_tokenizer *tok, const ft_rows *rows, const ft_score_options *o);
 /* The memory that ft_score would take beside the model for the loss and, where a text metric asks for it, generated text;
  * learned without computing: an outline will do for m. */
 ft_status ft_score_measure(size_t *bytes, ft_model *m, const ft_rows *rows, const ft_score_options *o);
+/* log p of every label of o behind the prompt of each row, its end token included: scores [rows, labels]. */
+ft_status ft_score_labels(double *scores, ft_model *m, const ft_rows *rows, const ft_score_options *o);
 /* Vectors of texts, out [n, hidden_size], pooled as the model is and scaled to length 1. Of o only progress and
  * tokens_per_batch count. FT_ENUMERIC for one that is not finite. */
 typedef struct ft_text {

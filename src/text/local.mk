@@ -52,6 +52,7 @@ src_libfettle_la_SOURCES += \
 	%D%/chat_chatml.c \
 	%D%/chat_llama2.c \
 	%D%/chat_llama3.c \
+	%D%/labels.c %D%/labels.h \
 	%D%/ollama.c \
 	%D%/rows.c %D%/rows.h \
 	%D%/spans.c \

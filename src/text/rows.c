@@ -352,6 +352,8 @@ static ft_status report(builder *b)
     bool truncate = b->o->on_overlong == FT_OVERLONG_TRUNCATE;
     out->truncated = truncate ? b->overlong.count - b->emptied.count : 0;
     out->dropped = truncate ? b->emptied.count : b->overlong.count;
+    if (b->o->quiet)
+        return out->n ? FT_OK : ft_fail(FT_EINPUT, "no rows are left");
     snprintf(what, sizeof what, "of more than %lld tokens (the longest has %lld), %s", (long long)b->o->max_tokens,
              (long long)b->longest, truncate ? "cut" : "dropped");
     ft_finding_note(&b->overlong, FT_WARN, what);
@@ -415,7 +417,8 @@ ft_status ft_rows_build(ft_rows *out, const ft_dataset *d, const ft_tokenizer *t
     }
     FT_TRY(flush_piece(b));
     FT_TRY(report(b));
-    say_of_chats(b);
+    if (!o->quiet)
+        say_of_chats(b);
 done:
     for (size_t i = 0; b->results && i < d->n; i++)
         result_free(&b->results[i]);

@@ -64,6 +64,7 @@ typedef struct ft_rows_options {
     bool train_on_inputs;         /* supervise prompts too */
     bool train_on_last;           /* of a chat's answers only the last */
     bool pack_text;               /* FT_TEXT rows: join with EOS and cut into max_tokens pieces (pretraining) */
+    bool quiet;                   /* no notes: the same rows were made before */
     /* Rows for vectors, of pairs, scored pairs or prompts with completions: max_tokens is for each text, and a text that is
      * cut keeps its end token. The prompts stand before anchors and before other texts, but of scored pairs; or NULL. */
     bool vectors;

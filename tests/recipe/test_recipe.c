@@ -138,6 +138,11 @@ END_TEST
 START_TEST(impossible_combinations_are_refused)
 {
     enter();
+    refused(VALID "abstain: 0.9\n", "r.yaml:5:10: abstain needs labels");
+    refused(VALID "labels: [a, b]\nabstain: {recall: 0.9}\n",
+            "r.yaml:6:11: abstain: found the name \"recall\", expected a number from 0 to 1, or a map of names (confidence, "
+            "precision) to such numbers");
+    refused(VALID "labels: [a, b]\nabstain: {precision: 2}\n", "r.yaml:6:22: abstain: precision: found 2, expected a number from 0 to 1");
     refused(VALID "adapter: none\nlora_r: 4\n", "r.yaml:6:9: lora_r needs adapter: lora|qlora, found adapter: none");
     refused("init_from_config: config.json\noutput_dir: run\ndatasets: train.jsonl\n",
             "r.yaml:1:19: init_from_config needs adapter: none, found adapter: lora (the default)");
@@ -388,8 +393,8 @@ START_TEST(the_table_is_sound)
             ck_assert_msg(!o->fallback || (ft_parse_f64(o->fallback, &v) && v >= o->min && v <= o->max), "%s: default",
                           o->name);
         }
-        ck_assert_msg((o->type == FT_OPT_CHOICE) == (o->choices != NULL), "%s: choices", o->name);
-        ck_assert_msg(!o->needs || strchr(o->needs, '='), "%s: needs", o->name);
+        ck_assert_msg((o->type == FT_OPT_CHOICE) == (o->choices && o->type != FT_OPT_NUMBERS), "%s: choices", o->name);
+        ck_assert_msg(!o->needs || strchr(o->needs, '=') || ft_option_named(o->needs), "%s: needs", o->name);
         ck_assert_msg(!o->excludes || ft_option_named(o->excludes), "%s: excludes", o->name);
         ck_assert_msg(!o->fallback || o->type != FT_OPT_STRINGS || !strchr(o->fallback, ','), "%s: a default of many",
                       o->name);

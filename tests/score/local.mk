@@ -1,4 +1,13 @@
+EXTRA_DIST += %D%/confidence.py
 if HAVE_CHECK
+check_PROGRAMS += tests/score/test_labels tests/score/test_confidence
+TESTS += tests/score/test_labels tests/score/test_confidence
+tests_score_test_labels_SOURCES = %D%/test_labels.c
+tests_score_test_labels_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_score_test_labels_LDADD = $(TEST_LIBS)
+tests_score_test_confidence_SOURCES = %D%/test_confidence.c
+tests_score_test_confidence_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_score_test_confidence_LDADD = $(TEST_LIBS)
 check_PROGRAMS += tests/score/test_metrics tests/score/test_score tests/score/test_vectors
 TESTS += tests/score/test_metrics tests/score/test_score tests/score/test_vectors
 tests_score_test_metrics_SOURCES = %D%/test_metrics.c

@@ -42,8 +42,9 @@ typedef struct ft_bench_training {
     int64_t step;
     double loss;
 } ft_bench_training;
-/* By the options below, with two steps behind it; *t is zeroed before, stays where it is and is closed in any case. */
-ft_status ft_bench_training_open(ft_bench_training *t, const ft_args *a);
+/* By the options below, the frozen weights in a dtype of the table, with two steps behind it; *t is zeroed before, stays
+ * where it is and is closed in any case. */
+ft_status ft_bench_training_open(ft_bench_training *t, const ft_args *a, const char *dtype);
 void ft_bench_training_close(ft_bench_training *t);
 /* One step; the ctx of a contestant is the training. */
 ft_status ft_bench_training_step(void *training);

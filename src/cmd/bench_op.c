@@ -53,7 +53,7 @@ static ft_status run(const ft_args *a)
     ft_status st = FT_OK;
     int64_t steps = ft_args_int(a, "rounds");
     ft_stop_on_signals();
-    FT_TRY(ft_bench_training_open(&t, a));
+    FT_TRY(ft_bench_training_open(&t, a, ft_args_text(a, "dtype")));
     FT_TRY(ft_tape_time(ft_stepper_tape(t.stepper)));
     double begun = ft_now_s();
     for (int64_t i = 0; i < steps; i++) {

@@ -40,10 +40,9 @@ static bool is(const ft_args *a, const char *option, const char *value)
     return strcmp(ft_args_text(a, option), value) == 0;
 }
 
-static ft_status make_model(ft_bench_training *t, const ft_args *a)
+static ft_status make_model(ft_bench_training *t, const ft_args *a, const ft_dtype *dtype)
 {
     static const char *const all[] = {"all-linear"};
-    const ft_dtype *dtype = ft_dtype_named(ft_args_text(a, "dtype"));
     int64_t r = ft_args_int(a, "lora-r");
     t->lora = is(a, "adapter", "lora");
     if (!t->lora && dtype != &ft_f32)
@@ -53,11 +52,11 @@ static ft_status make_model(ft_bench_training *t, const ft_args *a)
     return t->lora ? ft_adapter_attach(t->model, &spec) : FT_OK;
 }
 
-ft_status ft_bench_training_open(ft_bench_training *t, const ft_args *a)
+ft_status ft_bench_training_open(ft_bench_training *t, const ft_args *a, const char *dtype)
 {
     t->seq = ft_args_int(a, "seq");
     t->tokens = t->seq * ft_args_int(a, "batch");
-    FT_RETURN(make_model(t, a));
+    FT_RETURN(make_model(t, a, ft_dtype_named(dtype)));
     FT_RETURN(make_rows(&t->rows, ft_args_int(a, "batch"), t->seq, ft_model_config(t->model)->vocab_size));
     t->options = (ft_train_options){.micro_batch_size = ft_args_int(a, "batch"),
                                     .gradient_accumulation_steps = 1,

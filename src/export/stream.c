@@ -5,6 +5,7 @@
 #include "export/internal.h"
 
 #include "base/threads.h"
+#include "kernel/kernel.h"
 
 #include <math.h>
 #include <string.h>
@@ -15,6 +16,7 @@ typedef struct tile {
     const ft_export__tensor *t;
     int64_t rows, cols; /* of a tile at most, of a row */
     int64_t first;      /* row of the tensor that the tile begins with */
+    ft_reader reader;   /* of plain rows */
     size_t row_bytes;   /* encoded */
     float *values;      /* [rows, cols] */
     char *encoded;      /* [rows] of row_bytes */
@@ -83,20 +85,32 @@ static void base_row(void *ctx, int64_t i)
     change(t->t, t->base + i * t->cols, t->cols);
 }
 
+/* Of a NaN the NaN: without their signs floats are in the order of their bits, infinity and NaN last. */
+static float magnitude(const float *x, int64_t n)
+{
+    int32_t top = 0;
+    float f;
+    for (int64_t j = 0; j < n; j++) {
+        int32_t u;
+        memcpy(&u, x + j, sizeof u);
+        u &= INT32_MAX;
+        top = u > top ? u : top;
+    }
+    memcpy(&f, &top, sizeof f);
+    return f;
+}
+
 static void value_row(void *ctx, int64_t i)
 {
     tile *t = ctx;
     float *x = t->values + i * t->cols;
-    const ft_dtype *d = t->t->dtype;
-    float largest = 0;
     if (t->t->plain) {
         int64_t row = t->t->order ? t->t->order[t->first + i] : t->first + i;
-        ft_tensor_decode_rows(t->t->plain, row, row + 1, x);
+        t->reader.decode(ft_tensor_row(t->t->plain, row), t->cols, x);
     }
     change(t->t, x, t->cols);
-    for (int64_t j = 0; j < t->cols; j++)
-        largest = FT_MAX(largest, isfinite(x[j]) ? fabsf(x[j]) : INFINITY);
-    t->bad[i] = !isfinite(largest) || largest > d->largest;
+    float largest = magnitude(x, t->cols);
+    t->bad[i] = !(isfinite(largest) && largest <= t->t->dtype->largest);
 }
 
 typedef struct rows {
@@ -156,6 +170,8 @@ static ft_status tile_open(tile *t, const ft_export__tensor *x, int64_t most_row
 {
     ft_tensor s = shape_of(x);
     *t = (tile){.t = x, .cols = ft_tensor_cols(&s), .row_bytes = ft_tensor_row_bytes(&s)};
+    if (x->plain)
+        t->reader = ft_kernel_reader(ft_kernels_active(), x->plain->dtype);
     t->rows = FT_MIN(most_rows, FT_MAX((int64_t)1, TILE_BYTES / (t->cols * (int64_t)sizeof(float))));
     t->values = ft_alloc((size_t)t->rows, (size_t)t->cols * sizeof *t->values);
     t->encoded = ft_alloc((size_t)t->rows, t->row_bytes);

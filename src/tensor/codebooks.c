@@ -46,12 +46,12 @@ static void iq4_nl_encode(const float *x, const float *importance, int64_t n, vo
     ft_block_iq4_nl *b = out;
     ft_levels l = iq4_levels();
     for (int64_t i = 0; i < n; i += 32, b++) {
-        float w[32], error;
+        float w[32];
         uint8_t code[32] = {0};
         b->d = FT_HALF_NAN;
         if (ft_fit__finite(x + i, 32)) {
             ft_fit__weights(importance ? importance + i : NULL, 32, w);
-            b->d = ft_f32_to_f16(ft_fit__scale(&l, x + i, w, 32, &error));
+            b->d = ft_f32_to_f16(ft_fit__scale(&l, x + i, w, 32));
             ft_fit__codes(&l, x + i, 32, ft_f16_to_f32(b->d), code);
         }
         iq4_nl_put(b, code);
@@ -196,10 +196,10 @@ static ft_levels nf4_levels(void)
 /* The scale of 64 values: their absolute maximum, or the fitted one where values differ in importance. */
 static float nf4_scale(const ft_levels *l, const float *x, const float *importance)
 {
-    float top = 0, w[64], error;
+    float top = 0, w[64];
     if (importance) {
         ft_fit__weights(importance, 64, w);
-        return fabsf(ft_fit__scale(l, x, w, 64, &error));
+        return fabsf(ft_fit__scale(l, x, w, 64));
     }
     for (int j = 0; j < 64; j++)
         top = fmaxf(top, fabsf(x[j]));

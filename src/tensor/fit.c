@@ -8,152 +8,248 @@
  * around the wish is best is tried out, then the f16 scales are solved for once more over all 256 values, and so on
  * while that helps.
  *
- * Four floats at a time in the vectors of GCC and clang, which every CPU has. Memory: the stack.
+ * Most of the time goes into trying scales. A lane of a vector is a scale that is tried, not a value: the sums of a scale
+ * stay in its lane, so that blocks of any length fill the vectors and nothing is summed across them. Vectors are those of
+ * GCC and clang with four floats, which every CPU has, so that the bytes of a file do not depend on the CPU. Memory: the
+ * stack.
  */
 #include "tensor/fit.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
+#ifdef __SSE__
+#include <xmmintrin.h>
+#endif
 
-enum { LANES = 4, MOST = 256, MOST_SUBS = 16, PASSES = 3 };
+#define FT_INLINE static inline __attribute__((always_inline))
+
+enum { LANES = 4, TRIES = 2 * LANES, MOST_SUBS = 16, PASSES = 3 };
 typedef float vf __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * LANES)));
+static const vf lane = {0, 1, 2, 3};
 
-static inline vf load(const float *p)
+FT_INLINE vf load(const float *p)
 {
     vf v;
     memcpy(&v, p, sizeof v);
     return v;
 }
 
-static inline vf pick(vi mask, vf a, vf b)
+FT_INLINE vf all(float a)
+{
+    return (vf){0} + a;
+}
+
+FT_INLINE vf pick(vi mask, vf a, vf b)
 {
     return (vf)((mask & (vi)a) | (~mask & (vi)b));
 }
 
-static inline float sum(vf v)
+/* a where it is larger (smaller), else b. */
+FT_INLINE vf larger(vf a, vf b)
+{
+#ifdef __SSE__
+    return (vf)_mm_max_ps((__m128)a, (__m128)b);
+#else
+    return pick(a > b, a, b);
+#endif
+}
+
+FT_INLINE vf smaller(vf a, vf b)
+{
+#ifdef __SSE__
+    return (vf)_mm_min_ps((__m128)a, (__m128)b);
+#else
+    return pick(a < b, a, b);
+#endif
+}
+
+FT_INLINE float sum(vf v)
 {
     return (v[0] + v[1]) + (v[2] + v[3]);
 }
 
 /* To the nearest integer, ties to even; |v| < 2^22. */
-static inline vf nearest(vf v)
+FT_INLINE vf nearest(vf v)
 {
     const float magic = 0x1.8p23f;
     return (v + magic) - magic;
 }
 
-static inline vf between(vf v, float lo, float hi)
+FT_INLINE vf between(vf v, float lo, float hi)
 {
-    vf low = (vf){0} + lo, high = (vf){0} + hi;
-    v = pick(v > low, v, low);
-    return pick(v < high, v, high);
+    return smaller(larger(v, all(lo)), all(hi));
 }
 
-/* The level nearest to each of v. */
-static inline vf level(const ft_levels *l, vf v)
+/* The level nearest to each of v; `table` says whether there is one, a constant in every copy. Two sums, so that one does
+ * not wait for the other. */
+FT_INLINE vf level(const ft_levels *l, vf v, const bool table)
 {
-    if (!l->n)
+    if (!table)
         return nearest(between(v, l->lo, l->hi));
-    vf out = (vf){0} + l->value[0];
-    for (int i = 1; i < l->n; i++) {
-        vi above = v > (l->value[i - 1] + l->value[i]) / 2;
-        out += (vf)(above & (vi)((vf){0} + (l->value[i] - l->value[i - 1])));
+    vf even = all(l->value[0]), odd = {0};
+    for (int i = 1; i < l->n; i += 2) {
+        even += (vf)((v > (l->value[i - 1] + l->value[i]) / 2) & (vi)all(l->value[i] - l->value[i - 1]));
+        if (i + 1 < l->n)
+            odd += (vf)((v > (l->value[i] + l->value[i + 1]) / 2) & (vi)all(l->value[i + 1] - l->value[i]));
     }
-    return out;
+    return even + odd;
 }
 
+/* The value of the largest magnitude. */
 static float largest(const float *x, int n)
 {
-    float top = 0;
-    for (int i = 0; i < n; i++)
-        if (fabsf(x[i]) > fabsf(top))
-            top = x[i];
-    return top;
+    vf low = all(x[0]), high = low;
+    for (int i = 0; i < n; i += LANES) {
+        low = smaller(load(x + i), low);
+        high = larger(load(x + i), high);
+    }
+    float a = low[0], b = high[0];
+    for (int k = 1; k < LANES; k++) {
+        a = low[k] < a ? low[k] : a;
+        b = high[k] > b ? high[k] : b;
+    }
+    return b >= -a ? b : a;
 }
 
 /* ---- one scale ---- */
 
-/* What of sum w x^2 a scale takes away, if it is the best one for the codes that `inverse` gives; *d is that scale. */
-static inline float gain(const ft_levels *l, const float *x, const float *w, int n, float inverse, float *d)
+/* What the best scale for some codes takes away of sum w x^2, and that scale. */
+typedef struct choice {
+    vf gain, d;
+} choice;
+
+/* Of the sums that a scale's codes give; codes that are all 0 give NaN, which is no gain. */
+FT_INLINE void keep_better(choice *c, vf xq, vf qq)
+{
+    vf d = xq / qq, gain = xq * d;
+    vi better = gain > c->gain;
+    c->gain = pick(better, gain, c->gain);
+    c->d = pick(better, d, c->d);
+}
+
+/* The inverse scales first, first + step, ... TRIES of them. */
+FT_INLINE void try_scales(const ft_levels *l, const float *x, const float *w, int n, float first, float step, choice c[2],
+                          const bool table)
+{
+    vf low = first + step * lane, high = low + LANES * step;
+    vf xq0 = {0}, qq0 = {0}, xq1 = {0}, qq1 = {0};
+    for (int i = 0; i < n; i++) {
+        vf v = all(x[i]), k = all(w[i]);
+        vf q0 = level(l, v * low, table), q1 = level(l, v * high, table);
+        vf wq0 = k * q0, wq1 = k * q1;
+        xq0 += wq0 * v;
+        qq0 += wq0 * q0;
+        xq1 += wq1 * v;
+        qq1 += wq1 * q1;
+    }
+    keep_better(&c[0], xq0, qq0);
+    keep_better(&c[1], xq1, qq1);
+}
+
+/* The best scale for the codes that d gives, where it is better: a step of the alternation. */
+FT_INLINE void refine(const ft_levels *l, const float *x, const float *w, int n, float *best, float *d, const bool table)
 {
     vf xq = {0}, qq = {0};
+    float inverse = 1 / *d;
     for (int i = 0; i < n; i += LANES) {
-        vf v = load(x + i), q = level(l, v * inverse), wq = load(w + i) * q;
+        vf v = load(x + i), q = level(l, v * inverse, table), wq = load(w + i) * q;
         xq += wq * v;
         qq += wq * q;
     }
-    float a = sum(xq), b = sum(qq);
-    *d = b > 0 ? a / b : 0;
-    return b > 0 ? a * *d : 0;
-}
-
-static void try_scale(const ft_levels *l, const float *x, const float *w, int n, float inverse, float *best, float *d)
-{
-    float scale, g = gain(l, x, w, n, inverse, &scale);
-    if (g > *best) {
-        *best = g;
+    float a = sum(xq), scale = a / sum(qq);
+    if (a * scale > *best) {
+        *best = a * scale;
         *d = scale;
     }
 }
 
-float ft_fit__error(const ft_levels *l, const float *x, const float *w, int n, float d)
+FT_INLINE float search_scale(const ft_levels *l, const float *x, const float *w, int n, float top, const bool table)
 {
-    float inverse = d != 0 ? 1 / d : 0;
+    enum { SIDE = 2 * TRIES }; /* tries for each end of the levels */
+    /* around the scale that reaches the largest value with the last level, by up to 1.2 of the last gap */
+    float ends[2] = {l->lo, l->hi}, gaps[2] = {1, 1}, best = 0, d = 0;
+    choice c[2] = {0};
+    if (table) {
+        gaps[0] = l->value[1] - l->value[0];
+        gaps[1] = l->value[l->n - 1] - l->value[l->n - 2];
+    }
+    for (int side = 0; side < 2; side++) {
+        float step = gaps[side] * 2.4f / SIDE;
+        for (int s = -SIDE / 2; s < SIDE / 2 && ends[side] != 0; s += TRIES)
+            try_scales(l, x, w, n, (ends[side] + step * (float)s) / top, step / top, c, table);
+    }
+    for (int i = 0; i < TRIES; i++)
+        if (c[i / LANES].gain[i % LANES] > best) {
+            best = c[i / LANES].gain[i % LANES];
+            d = c[i / LANES].d[i % LANES];
+        }
+    for (int i = 0; i < 2 && d != 0; i++)
+        refine(l, x, w, n, &best, &d, table);
+    return d;
+}
+
+float ft_fit__scale(const ft_levels *l, const float *x, const float *w, int n)
+{
+    float top = largest(x, n);
+    if (fabsf(top) < FLT_MIN)
+        return 0;
+    return l->n ? search_scale(l, x, w, n, top, true) : search_scale(l, x, w, n, top, false);
+}
+
+/* 1 / d, or 0 where that is no number: then all levels are those of 0. */
+FT_INLINE float inverse_of(float d)
+{
+    float inverse = 1 / d;
+    return isfinite(inverse) ? inverse : 0;
+}
+
+FT_INLINE float error_of(const ft_levels *l, const float *x, const float *w, int n, float d, const bool table)
+{
+    float inverse = inverse_of(d);
     vf e = {0};
-    if (!isfinite(inverse))
-        d = inverse = 0;
+    d = inverse != 0 ? d : 0;
     for (int i = 0; i < n; i += LANES) {
-        vf v = load(x + i), off = v - d * level(l, v * inverse);
+        vf v = load(x + i), off = v - d * level(l, v * inverse, table);
         e += load(w + i) * off * off;
     }
     return sum(e);
 }
 
-float ft_fit__scale(const ft_levels *l, const float *x, const float *w, int n, float *error)
+float ft_fit__error(const ft_levels *l, const float *x, const float *w, int n, float d)
 {
-    enum { STEPS = 9 };
-    float top = largest(x, n), best = 0, d = 0;
-    /* around the scale that reaches the largest value with the last level, by up to one and a half of the last gap */
-    float ends[2] = {l->lo, l->hi}, gaps[2] = {1, 1};
-    if (l->n) {
-        gaps[0] = l->value[1] - l->value[0];
-        gaps[1] = l->value[l->n - 1] - l->value[l->n - 2];
-    }
-    *error = 0;
-    if (fabsf(top) < FLT_MIN)
-        return 0;
-    for (int side = 0; side < 2; side++)
-        for (int s = -STEPS; s <= STEPS && ends[side] != 0; s++)
-            try_scale(l, x, w, n, (ends[side] + gaps[side] * 1.2f * (float)s / STEPS) / top, &best, &d);
-    for (int i = 0; i < 2 && d != 0; i++)
-        try_scale(l, x, w, n, 1 / d, &best, &d);
-    *error = ft_fit__error(l, x, w, n, d);
-    return d;
+    return l->n ? error_of(l, x, w, n, d, true) : error_of(l, x, w, n, d, false);
+}
+
+FT_INLINE void store_codes(uint8_t *code, vi q)
+{
+    for (int k = 0; k < LANES; k++)
+        code[k] = (uint8_t)q[k];
+}
+
+/* How many of the borders between the levels lie below each of v. */
+FT_INLINE vi number_of_level(const ft_levels *l, vf v)
+{
+    vi number = {0};
+    for (int i = 1; i < l->n; i++)
+        number -= v > (l->value[i - 1] + l->value[i]) / 2;
+    return number;
 }
 
 void ft_fit__codes(const ft_levels *l, const float *x, int n, float d, uint8_t *code)
 {
-    float inverse = d != 0 ? 1 / d : 0;
-    if (!isfinite(inverse))
-        inverse = 0;
-    for (int i = 0; i < n; i++) {
-        float v = x[i] * inverse;
-        if (!l->n) {
-            code[i] = (uint8_t)(rintf(fminf(fmaxf(v, l->lo), l->hi)) - l->lo);
-            continue;
-        }
-        int q = 0;
-        while (q + 1 < l->n && v > (l->value[q] + l->value[q + 1]) / 2)
-            q++;
-        code[i] = (uint8_t)q;
+    float inverse = inverse_of(d);
+    for (int i = 0; i < n; i += LANES) {
+        vf v = load(x + i) * inverse;
+        store_codes(code + i, l->n ? number_of_level(l, v)
+                                   : __builtin_convertvector(nearest(between(v, l->lo, l->hi)) - l->lo, vi));
     }
 }
 
 /* ---- a scale and a minimum ---- */
 
-static inline vf affine_level(vf v, float inverse, float m, float top)
+FT_INLINE vf affine_level(vf v, vf inverse, vf m, float top)
 {
     return nearest(between((v + m) * inverse, 0, top));
 }
@@ -175,89 +271,114 @@ static fixed_sums sums_of(const float *x, const float *w, int n)
     return (fixed_sums){sum(sw), sum(sx), sum(sxx)};
 }
 
-/* The best pair for the codes that `from` gives; its error. */
-static inline float solve_affine(float top, bool low_only, const float *x, const float *w, int n, const fixed_sums *f,
-                                 ft_affine from, ft_affine *out)
+/* The pairs of some codes that are best, and their errors. */
+typedef struct pairs {
+    vf error, d, m;
+} pairs;
+
+/* The best pair for each lane's codes, of which the weighted sums are q, q^2 and q x. No pair: an infinite error. */
+FT_INLINE void keep_better_pair(pairs *p, bool low_only, const fixed_sums *f, vf q, vf qq, vf qx)
 {
-    vf sq = {0}, sqq = {0}, sqx = {0};
-    float inverse = 1 / from.d;
-    for (int i = 0; i < n; i += LANES) {
-        vf v = load(x + i), q = affine_level(v, inverse, from.m, top), wq = load(w + i) * q;
-        sq += wq;
-        sqq += wq * q;
-        sqx += wq * v;
+    vf det = f->w * qq - q * q;
+    vf d = (f->w * qx - q * f->x) / det, m = (q * qx - qq * f->x) / det;
+    if (low_only) {
+        vi below = m < 0;
+        m = pick(below, all(0), m);
+        d = pick(below, qx / qq, d);
     }
-    float q = sum(sq), qq = sum(sqq), qx = sum(sqx), det = f->w * qq - q * q;
-    if (!(det > 0))
-        return INFINITY;
-    float d = (f->w * qx - q * f->x) / det, m = (q * qx - qq * f->x) / det;
-    if (low_only && m < 0) {
-        m = 0;
-        d = qx / qq;
-    }
-    if (!(d > FLT_MIN))
-        return INFINITY;
-    *out = (ft_affine){d, m};
-    return d * d * qq + m * m * f->w + f->xx - 2 * d * m * q - 2 * d * qx + 2 * m * f->x;
+    vf e = d * d * qq + m * m * f->w + f->xx - 2 * d * m * q - 2 * d * qx + 2 * m * f->x;
+    vi better = (det > 0) & (d > FLT_MIN) & (e < p->error);
+    p->error = pick(better, e, p->error);
+    p->d = pick(better, d, p->d);
+    p->m = pick(better, m, p->m);
 }
 
-static void try_affine(float top, bool low_only, const float *x, const float *w, int n, const fixed_sums *f,
-                       ft_affine from, float *best, ft_affine *out)
+/* The codes under the minimum m and the inverse scales of two vectors. */
+FT_INLINE void try_pairs(float top, bool low_only, const float *x, const float *w, int n, const fixed_sums *f, float m,
+                         vf inverse0, vf inverse1, pairs p[2])
 {
-    ft_affine a;
-    if (!isfinite(1 / from.d))
-        return;
-    float e = solve_affine(top, low_only, x, w, n, f, from, &a);
-    if (e < *best) {
-        *best = e;
-        *out = a;
+    vf q0 = {0}, qq0 = {0}, qx0 = {0}, q1 = {0}, qq1 = {0}, qx1 = {0};
+    for (int i = 0; i < n; i++) {
+        vf v = all(x[i]), k = all(w[i]), a = affine_level(v, inverse0, all(m), top), b = affine_level(v, inverse1, all(m), top);
+        vf wa = k * a, wb = k * b;
+        q0 += wa;
+        qq0 += wa * a;
+        qx0 += wa * v;
+        q1 += wb;
+        qq1 += wb * b;
+        qx1 += wb * v;
+    }
+    keep_better_pair(&p[0], low_only, f, q0, qq0, qx0);
+    keep_better_pair(&p[1], low_only, f, q1, qq1, qx1);
+}
+
+/* The best pair for the codes that *a gives, where it is better than *error. */
+FT_INLINE void refine_pair(float top, bool low_only, const float *x, const float *w, int n, const fixed_sums *f, float *error,
+                           ft_affine *a)
+{
+    vf q = {0}, qq = {0}, qx = {0}, inverse = all(1 / a->d);
+    for (int i = 0; i < n; i += LANES) {
+        vf v = load(x + i), c = affine_level(v, inverse, all(a->m), top), wc = load(w + i) * c;
+        q += wc;
+        qq += wc * c;
+        qx += wc * v;
+    }
+    pairs p = {.error = all(*error), .d = all(a->d), .m = all(a->m)};
+    keep_better_pair(&p, low_only, f, all(sum(q)), all(sum(qq)), all(sum(qx)));
+    *error = p.error[0];
+    *a = (ft_affine){p.d[0], p.m[0]};
+}
+
+/* Lowest and highest of x. */
+static void range_of(const float *x, int n, float *low, float *high)
+{
+    vf a = load(x), b = a;
+    for (int i = LANES; i < n; i += LANES) {
+        a = smaller(load(x + i), a);
+        b = larger(load(x + i), b);
+    }
+    *low = a[0];
+    *high = b[0];
+    for (int k = 1; k < LANES; k++) {
+        *low = a[k] < *low ? a[k] : *low;
+        *high = b[k] > *high ? b[k] : *high;
     }
 }
 
 ft_affine ft_fit__affine(int top, bool low_only, const float *x, const float *w, int n)
 {
-    enum { STEPS = 10 };
-    float low = x[0], high = x[0];
-    for (int i = 1; i < n; i++) {
-        low = fminf(low, x[i]);
-        high = fmaxf(high, x[i]);
-    }
-    if (low_only)
-        low = fminf(low, 0);
+    enum { ALL = 3 * TRIES };
+    float low, high;
+    range_of(x, n, &low, &high);
+    if (low_only && low > 0)
+        low = 0;
     ft_affine best = {0, -low};
-    if (!(high - low > FLT_MIN))
+    if (!(high - low > FLT_MIN) || !isfinite((float)top / (high - low)))
         return best;
     fixed_sums f = sums_of(x, w, n);
     best.d = (high - low) / (float)top;
-    float error = INFINITY;
-    for (int s = -STEPS; s <= STEPS; s++)
-        try_affine((float)top, low_only, x, w, n, &f, (ft_affine){(high - low) / ((float)top + 0.12f * (float)s), -low},
-                   &error, &best);
-    for (int i = 0; i < 3; i++)
-        try_affine((float)top, low_only, x, w, n, &f, best, &error, &best);
-    return best;
-}
-
-float ft_fit__affine_error(int top, const float *x, const float *w, int n, ft_affine a)
-{
-    float inverse = a.d > 0 ? 1 / a.d : 0;
-    vf e = {0};
-    if (!isfinite(inverse))
-        a.d = inverse = 0;
-    for (int i = 0; i < n; i += LANES) {
-        vf v = load(x + i), off = v + a.m - a.d * affine_level(v, inverse, a.m, (float)top);
-        e += load(w + i) * off * off;
+    pairs p[2] = {{.error = all(INFINITY)}, {.error = all(INFINITY)}};
+    float step = 2.4f / ALL / (high - low), error = INFINITY;
+    for (int s = -ALL / 2; s < ALL / 2; s += TRIES) {
+        vf inverse = (float)top / (high - low) + step * ((float)s + lane);
+        try_pairs((float)top, low_only, x, w, n, &f, -low, inverse, inverse + LANES * step, p);
     }
-    return sum(e);
+    for (int i = 0; i < TRIES; i++)
+        if (p[i / LANES].error[i % LANES] < error) {
+            error = p[i / LANES].error[i % LANES];
+            best = (ft_affine){p[i / LANES].d[i % LANES], p[i / LANES].m[i % LANES]};
+        }
+    for (int i = 0; i < 3; i++)
+        refine_pair((float)top, low_only, x, w, n, &f, &error, &best);
+    return best;
 }
 
 void ft_fit__affine_codes(int top, const float *x, int n, ft_affine a, uint8_t *code)
 {
-    float inverse = a.d > 0 ? 1 / a.d : 0;
-    if (!isfinite(inverse))
-        inverse = 0;
-    for (int i = 0; i < n; i++)
-        code[i] = (uint8_t)rintf(fminf(fmaxf((x[i] + a.m) * inverse, 0), (float)top));
+    float inverse = a.d > 0 ? inverse_of(a.d) : 0;
+    for (int i = 0; i < n; i += LANES)
+        store_codes(code + i,
+                    __builtin_convertvector(affine_level(load(x + i), all(inverse), all(a.m), (float)top), vi));
 }
 
 /* ---- blocks of 256, one scale ---- */
@@ -269,7 +390,7 @@ static float rounded(float d)
 
 static int clamped(float v, int low, int high)
 {
-    return (int)fminf(fmaxf(rintf(v), (float)low), (float)high);
+    return v > (float)low ? v < (float)high ? (int)v : high : low; /* NaN is low */
 }
 
 typedef struct super {
@@ -279,45 +400,77 @@ typedef struct super {
     float wish[MOST_SUBS]; /* scales of the sub-blocks, each by itself */
 } super;
 
-/* The integer around wish / d that is best for each sub-block; the error of all. */
-static float choose_scales(const super *u, float d, int8_t *s)
+/* The errors of one sub-block under the scales of four lanes. */
+FT_INLINE vf errors_of(const ft_levels *l, const float *x, const float *w, int n, vf d, const bool table)
+{
+    vf inverse = 1 / d, e0 = {0}, e1 = {0};
+    vi none = ~((inverse < FLT_MAX) & (inverse > -FLT_MAX));
+    inverse = pick(none, all(0), inverse);
+    d = pick(none, all(0), d);
+    for (int i = 0; i < n; i += 2) {
+        vf a = all(x[i]) - d * level(l, x[i] * inverse, table), b = all(x[i + 1]) - d * level(l, x[i + 1] * inverse, table);
+        e0 += w[i] * a * a;
+        e1 += w[i + 1] * b * b;
+    }
+    return e0 + e1;
+}
+
+/* The first of the least of four. */
+FT_INLINE int least_of(vf e)
+{
+    int best = 0;
+    for (int k = 1; k < LANES; k++)
+        if (e[k] < e[best])
+            best = k;
+    return best;
+}
+
+/* The best of the four integers around wish / d for each sub-block; the error of all. */
+FT_INLINE float choose_scales(const super *u, float d, int8_t *s, const bool table)
 {
     float total = 0;
     for (int j = 0; j < FT_SUPER / u->sub; j++) {
-        const float *x = u->x + j * u->sub, *w = u->w + j * u->sub;
-        int middle = d != 0 ? clamped(u->wish[j] / d, u->low, u->high) : 0;
-        float best = INFINITY;
-        for (int k = FT_MAX(middle - 1, u->low); k <= FT_MIN(middle + 1, u->high); k++) {
-            float e = ft_fit__error(u->l, x, w, u->sub, d * (float)k);
-            if (e < best) {
-                best = e;
-                s[j] = (int8_t)k;
-            }
-        }
-        total += best;
+        int first = clamped(floorf(u->wish[j] / d) - 1, u->low, u->high - 3);
+        vf e = errors_of(u->l, u->x + j * u->sub, u->w + j * u->sub, u->sub, d * ((float)first + lane), table);
+        int best = least_of(e);
+        s[j] = (int8_t)(first + best);
+        total += e[best];
     }
     return total;
 }
 
 /* The d that is best for these integers and the codes that they give under the old d. */
-static float solve_super(const super *u, float d, const int8_t *s)
+FT_INLINE float solve_super(const super *u, float d, const int8_t *s, const bool table)
 {
-    float xq = 0, qq = 0;
+    vf a = {0}, b = {0};
     for (int j = 0; j < FT_SUPER / u->sub; j++) {
         const float *x = u->x + j * u->sub, *w = u->w + j * u->sub;
-        float scale = d * (float)s[j], inverse = 1 / scale;
-        if (scale == 0 || !isfinite(inverse))
-            continue;
-        vf a = {0}, b = {0};
+        float inverse = inverse_of(d * (float)s[j]), scale = inverse != 0 ? (float)s[j] : 0;
         for (int i = 0; i < u->sub; i += LANES) {
-            vf v = load(x + i), q = level(u->l, v * inverse) * (float)s[j], wq = load(w + i) * q;
+            vf v = load(x + i), q = level(u->l, v * inverse, table) * scale, wq = load(w + i) * q;
             a += wq * v;
             b += wq * q;
         }
-        xq += sum(a);
-        qq += sum(b);
     }
-    return qq > 0 ? xq / qq : 0;
+    float qq = sum(b);
+    return qq > 0 ? sum(a) / qq : 0;
+}
+
+/* The scale and the integers that `passes` rounds lead to. */
+FT_INLINE float search_super(const super *u, float scale, int8_t *s, const bool table)
+{
+    int8_t trial[MOST_SUBS];
+    float best = INFINITY, kept = 0;
+    for (int pass = 0; pass < PASSES && scale != 0; pass++) {
+        float e = choose_scales(u, scale, trial, table);
+        if (!(e < best))
+            break;
+        best = e;
+        kept = scale;
+        memcpy(s, trial, (size_t)(FT_SUPER / u->sub));
+        scale = pass + 1 < PASSES ? rounded(solve_super(u, scale, s, table)) : 0;
+    }
+    return kept;
 }
 
 void ft_fit__super(const ft_levels *l, int sub, int low, int high, const float *x, const float *w, uint16_t *d, int8_t *s,
@@ -325,21 +478,11 @@ void ft_fit__super(const ft_levels *l, int sub, int low, int high, const float *
 {
     super u = {.l = l, .sub = sub, .low = low, .high = high, .x = x, .w = w};
     int subs = FT_SUPER / sub;
-    int8_t trial[MOST_SUBS];
-    float error, best = INFINITY, scale, kept = 0;
     for (int j = 0; j < subs; j++)
-        u.wish[j] = ft_fit__scale(l, x + j * sub, w + j * sub, sub, &error);
-    scale = rounded(largest(u.wish, subs) / (float)low);
+        u.wish[j] = ft_fit__scale(l, x + j * sub, w + j * sub, sub);
     memset(s, 0, (size_t)subs);
-    for (int pass = 0; pass < PASSES && scale != 0; pass++) {
-        float e = choose_scales(&u, scale, trial);
-        if (!(e < best))
-            break;
-        best = e;
-        kept = scale;
-        memcpy(s, trial, (size_t)subs);
-        scale = rounded(solve_super(&u, scale, s));
-    }
+    float first = rounded(largest(u.wish, subs) / (float)low);
+    float kept = l->n ? search_super(&u, first, s, true) : search_super(&u, first, s, false);
     *d = ft_f32_to_f16(kept);
     for (int j = 0; j < subs; j++)
         ft_fit__codes(l, x + j * sub, sub, kept * (float)s[j], code + j * sub);
@@ -353,24 +496,39 @@ typedef struct super_affine {
     ft_affine wish[MOST_SUBS];
 } super_affine;
 
+/* The errors of one sub-block under the scales of four lanes and the minima m and n. */
+FT_INLINE void affine_errors(float top, const float *x, const float *w, int n, vf d, vf m, vf k, vf *with_m, vf *with_k)
+{
+    vf inverse = 1 / d, e0 = {0}, e1 = {0};
+    vi none = ~(inverse < FLT_MAX);
+    inverse = pick(none, all(0), inverse);
+    d = pick(none, all(0), d);
+    for (int i = 0; i < n; i++) {
+        vf a = x[i] + m, b = x[i] + k;
+        a -= d * nearest(between(a * inverse, 0, top));
+        b -= d * nearest(between(b * inverse, 0, top));
+        e0 += w[i] * a * a;
+        e1 += w[i] * b * b;
+    }
+    *with_m = e0;
+    *with_k = e1;
+}
+
+/* The best of four scales and two minima around the wish of each sub-block; the error of all. */
 static float choose_pairs(const super_affine *u, ft_affine unit, uint8_t *s, uint8_t *m)
 {
     float total = 0;
     for (int j = 0; j < FT_SUPER / u->sub; j++) {
-        const float *x = u->x + j * u->sub, *w = u->w + j * u->sub;
-        int scale = unit.d > 0 ? clamped(u->wish[j].d / unit.d, 0, u->most) : 0;
-        int min = unit.m > 0 ? clamped(u->wish[j].m / unit.m, 0, u->most) : 0;
-        float best = INFINITY;
-        for (int a = FT_MAX(scale - 1, 0); a <= FT_MIN(scale + 1, u->most); a++)
-            for (int b = FT_MAX(min - 1, 0); b <= FT_MIN(min + 1, u->most); b++) {
-                float e = ft_fit__affine_error(u->top, x, w, u->sub, (ft_affine){unit.d * (float)a, unit.m * (float)b});
-                if (e < best) {
-                    best = e;
-                    s[j] = (uint8_t)a;
-                    m[j] = (uint8_t)b;
-                }
-            }
-        total += best;
+        int scale = unit.d > 0 ? clamped(floorf(u->wish[j].d / unit.d) - 1, 0, u->most - 3) : 0;
+        int min = unit.m > 0 ? clamped(floorf(u->wish[j].m / unit.m), 0, u->most - 1) : 0;
+        vf d = unit.d * ((float)scale + lane), low, high;
+        affine_errors((float)u->top, u->x + j * u->sub, u->w + j * u->sub, u->sub, d, all(unit.m * (float)min),
+                      all(unit.m * (float)(min + 1)), &low, &high);
+        int a = least_of(low), b = least_of(high);
+        bool second = high[b] < low[a];
+        s[j] = (uint8_t)(scale + (second ? b : a));
+        m[j] = (uint8_t)(min + second);
+        total += second ? high[b] : low[a];
     }
     return total;
 }
@@ -381,13 +539,11 @@ static ft_affine solve_pairs(const super_affine *u, ft_affine unit, const uint8_
     double qq = 0, qm = 0, mm = 0, qx = 0, mx = 0;
     for (int j = 0; j < FT_SUPER / u->sub; j++) {
         const float *x = u->x + j * u->sub, *w = u->w + j * u->sub;
-        float scale = unit.d * (float)s[j], inverse = scale > 0 ? 1 / scale : 0;
-        if (!isfinite(inverse))
-            inverse = 0;
+        float scale = unit.d * (float)s[j], inverse = scale > 0 ? inverse_of(scale) : 0;
         vf sq = {0}, sqq = {0}, sqx = {0}, sw = {0}, sx = {0};
         for (int i = 0; i < u->sub; i += LANES) {
             vf v = load(x + i), k = load(w + i);
-            vf q = affine_level(v, inverse, unit.m * (float)m[j], (float)u->top) * (float)s[j];
+            vf q = affine_level(v, all(inverse), all(unit.m * (float)m[j]), (float)u->top) * (float)s[j];
             sq += k * q;
             sqq += k * q * q;
             sqx += k * q * v;
@@ -430,6 +586,8 @@ void ft_fit__super_affine(int top, int sub, int most, const float *x, const floa
         kept = unit;
         memcpy(s, s_trial, (size_t)subs);
         memcpy(m, m_trial, (size_t)subs);
+        if (pass + 1 == PASSES)
+            break;
         unit = solve_pairs(&u, unit, s, m);
         unit = (ft_affine){rounded(fmaxf(unit.d, 0)), rounded(fmaxf(unit.m, 0))};
     }
@@ -453,8 +611,8 @@ void ft_fit__weights(const float *importance, int n, float *w)
 
 bool ft_fit__finite(const float *x, int n)
 {
-    float nothing = 0;
-    for (int i = 0; i < n; i++)
-        nothing += x[i] * 0; /* 0, or NaN from there on */
-    return nothing == 0;
+    vf nothing = {0};
+    for (int i = 0; i < n; i += LANES)
+        nothing += load(x + i) * 0; /* 0, or NaN from there on */
+    return sum(nothing) == 0;
 }

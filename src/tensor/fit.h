@@ -15,8 +15,8 @@ typedef struct ft_levels {
     float value[16]; /* n of them */
 } ft_levels;
 
-/* The scale d that makes sum w (x - d nearest(x / d))^2 small, which goes to *error; 0 for zeros. May be negative. */
-float ft_fit__scale(const ft_levels *l, const float *x, const float *w, int n, float *error);
+/* The scale d that makes sum w (x - d nearest(x / d))^2 small; 0 for zeros. May be negative. */
+float ft_fit__scale(const ft_levels *l, const float *x, const float *w, int n);
 /* The error of a given scale; d 0 means that all become 0. */
 float ft_fit__error(const ft_levels *l, const float *x, const float *w, int n, float d);
 /* code[n]: the number of the level nearest to x / d (of the integers: 0 for lo); the level nearest to 0 where d is 0. */
@@ -27,7 +27,6 @@ typedef struct ft_affine {
     float d, m;
 } ft_affine;
 ft_affine ft_fit__affine(int top, bool low_only, const float *x, const float *w, int n);
-float ft_fit__affine_error(int top, const float *x, const float *w, int n, ft_affine a);
 void ft_fit__affine_codes(int top, const float *x, int n, ft_affine a, uint8_t *code);
 
 /* ---- blocks of 256: `sub` values a sub-block, whose integer scales stand under f16 scales of the block ---- */

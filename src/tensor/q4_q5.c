@@ -30,10 +30,10 @@ static int at_most(int v, int most)
 static ft_half symmetric(const float *x, const float *importance, int half, uint8_t *code)
 {
     if (importance) {
-        float w[BLOCK], error;
+        float w[BLOCK];
         ft_levels l = {.lo = (float)-half, .hi = (float)(half - 1)};
         ft_fit__weights(importance, BLOCK, w);
-        ft_half d = ft_f32_to_f16(ft_fit__scale(&l, x, w, BLOCK, &error));
+        ft_half d = ft_f32_to_f16(ft_fit__scale(&l, x, w, BLOCK));
         ft_fit__codes(&l, x, BLOCK, ft_f16_to_f32(d), code);
         return d;
     }

@@ -1,4 +1,5 @@
-/* fettle eval: how good a model is on rows, or its bare logits for comparison with another program. */
+/* fettle eval: how good a model is on rows, or on bare token ids, and its logits for comparison with
+ * another program. */
 #include "cmd/choices.h"
 #include "cmd/logits.h"
 #include "cmd/opened.h"
@@ -196,12 +197,12 @@ done:
 static ft_status run(const ft_args *a)
 {
     bool ids = ft_args_given(a, "token-ids"), logits = ft_args_given(a, "logits");
-    if (ids != logits)
-        return ft_fail(FT_EINPUT, "--token-ids and --logits go together\ntype: fettle eval --help");
+    if (logits && !ids)
+        return ft_fail(FT_EINPUT, "--logits needs --token-ids\ntype: fettle eval --help");
     if (ids == ft_args_given(a, "data"))
         return ft_fail(FT_EINPUT, ids ? "--data and --token-ids exclude each other\ntype: fettle eval --help"
                                       : "--data FILE is missing\ntype: fettle eval --help");
-    return ids ? ft_logits_write(a) : eval_rows(a);
+    return ids ? ft_logits_of_ids(a) : eval_rows(a);
 }
 
 static const char *choice_unit(size_t i)
@@ -238,7 +239,7 @@ static const ft_cmd_option options[] = {
     {"pack", FT_ARG_FLAG,
      .help = "plain text: join the rows with the end token and cut them into pieces of --sequence-len"},
     {"token-ids", FT_ARG_FILE, .argument = "FILE",
-     .help = "rows of token ids, one row a line, as they go into the model; needs --logits"},
+     .help = "rows of token ids, one row a line, as they go into the model: the loss of all but each row's first"},
     {"logits", FT_ARG_FILE, .argument = "OUT.safetensors",
      .help = "write the logits of --token-ids: tensor row0 [tokens, vocab] for the first line, and so on"},
     FT_ADAPTER_OPTION,
@@ -252,7 +253,8 @@ const ft_cmd ft_cmd_eval = {
     .about = "Scores a model on the rows of a file. Loss metrics come from one forward pass over the supervised "
              "tokens; text metrics from greedy generation of every answer, many rows at once. Rows of pairs and of "
              "scored pairs are for models of vectors: recall, mrr and spearman.\n\n"
-             "With --token-ids and --logits it writes the model's logits instead, to compare with another program.",
+             "With --token-ids it scores these and no text, and --logits writes the model's logits, to compare with another "
+             "program.",
     .options = options,
     .example = "fettle eval data/base --data data/defects/test.jsonl --metrics loss,exact_match\n"
                "fettle eval runs/defects-lora/export/defects-lora-q8_0.gguf --data data/defects/test.jsonl --json\n"

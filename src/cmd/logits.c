@@ -1,7 +1,9 @@
-/* Token ids in, logits out.
+/* Token ids in, their loss and the logits out.
  *
  *   in:   one row a line, ids with blanks or commas between; brackets of JSON lists are passed over; empty lines are
- * skipped out:  safetensors, F32 tensors row0, row1 ... [tokens of the row, vocab]
+ *         skipped
+ *   out:  the loss of every token but the first of each row; safetensors, F32 tensors row0, row1 ... [tokens of the row,
+ *         vocab]
  *
  * The rows are kept (4 bytes an id); logits are made CHUNK tokens at a time and written at once.
  */
@@ -9,8 +11,10 @@
 #include "cmd/opened.h"
 #include "cmd/progress.h"
 #include "file/lines.h"
+#include "kernel/kernel.h"
 
 #include <ctype.h>
+#include <math.h>
 
 enum { CHUNK = 64, MAX_ROWS = 1 << 20 };
 
@@ -98,13 +102,42 @@ static ft_status declare(ft_writer *w, const id_rows *r, int64_t vocab)
     return FT_OK;
 }
 
-/* One row through the model; its logits to the writer. */
-static ft_status write_row(ft_model *m, ft_tape *t, const int32_t *ids, int64_t n, ft_writer *w)
+/* What goes through the model, and what came of it. */
+typedef struct pass {
+    ft_model *model;
+    ft_tape *tape;
+    ft_writer *w; /* NULL: no logits are asked for */
+    double nats;  /* of `tokens` tokens together */
+    int64_t tokens;
+} pass;
+
+/* -log of the probability of a token; the logits are used up. */
+static double nats_of(float *logits, int64_t vocab, int32_t id)
 {
-    int64_t start[2] = {0, n}, index[CHUNK], vocab = ft_model_config(m)->vocab_size;
+    const ft_kernels *k = ft_kernels_active();
+    float top = k->max(logits, vocab), own = logits[id];
+    return log(k->exp_sum(logits, logits, top, vocab)) - ((double)own - top);
+}
+
+/* `rows` of logits, behind the tokens before ids[0] .. ids[scored - 1]. */
+static ft_status take_logits(pass *p, float *logits, int64_t rows, const int32_t *ids, int64_t scored)
+{
+    int64_t vocab = ft_model_config(p->model)->vocab_size;
+    if (p->w)
+        FT_RETURN(ft_writer_data(p->w, logits, (size_t)(rows * vocab) * sizeof *logits));
+    for (int64_t i = 0; i < scored; i++)
+        p->nats += nats_of(logits + i * vocab, vocab, ids[i]);
+    p->tokens += scored;
+    return FT_OK;
+}
+
+static ft_status pass_row(pass *p, const int32_t *ids, int64_t n)
+{
+    ft_tape *t = p->tape;
+    int64_t start[2] = {0, n}, index[CHUNK];
     const ft_segments seg = {.n = 1, .start = start};
     ft_tape_begin(t, false, 0, 0);
-    ft_var *x = ft_model_forward(m, t, ids, n, &seg, NULL, 0);
+    ft_var *x = ft_model_forward(p->model, t, ids, n, &seg, NULL, 0);
     if (!x)
         return ft_tape_status(t);
     ft_tape_mark mark = ft_tape_now(t);
@@ -112,54 +145,61 @@ static ft_status write_row(ft_model *m, ft_tape *t, const int32_t *ids, int64_t 
         int64_t k = FT_MIN((int64_t)CHUNK, n - at);
         for (int64_t i = 0; i < k; i++)
             index[i] = at + i;
-        ft_var *y = ft_op_logits(t, ft_op_rows(t, x, index, k), ft_model_head(m), ft_model_softcap(m));
+        ft_var *y = ft_op_logits(t, ft_op_rows(t, x, index, k), ft_model_head(p->model), ft_model_softcap(p->model));
         if (!y)
             return ft_tape_status(t);
-        FT_RETURN(ft_writer_data(w, y->v, (size_t)(k * vocab) * sizeof *y->v));
+        FT_RETURN(take_logits(p, y->v, k, ids + at + 1, FT_MIN(k, n - 1 - at)));
         ft_tape_rewind(t, mark, NULL);
     }
     return FT_OK;
 }
 
-static ft_status write_all(const ft_args *a, ft_model *m, const id_rows *r)
+static ft_status pass_all(pass *p, const ft_args *a, const id_rows *r)
 {
-    ft_writer *w = NULL;
-    ft_tape *t = NULL;
     ft_meter meter = ft_meter_new(false, false);
     ft_status st = FT_OK;
-    FT_TRY(ft_writer_open(&w, "safetensors", ft_args_text(a, "logits")));
-    FT_TRY(declare(w, r, ft_model_config(m)->vocab_size));
-    FT_TRY(ft_tape_new(&t));
-    for (size_t i = 0; i < r->n; i++) {
-        FT_TRY(write_row(m, t, r->ids.p + r->start[i], (int64_t)(r->start[i + 1] - r->start[i]), w));
-        ft_meter_part(&meter, "logits", i + 1, r->n);
+    if (ft_args_given(a, "logits")) {
+        FT_TRY(ft_writer_open(&p->w, "safetensors", ft_args_text(a, "logits")));
+        FT_TRY(declare(p->w, r, ft_model_config(p->model)->vocab_size));
     }
-    st = ft_writer_commit(w);
-    w = NULL;
+    FT_TRY(ft_tape_new(&p->tape));
+    for (size_t i = 0; i < r->n; i++) {
+        FT_TRY(pass_row(p, r->ids.p + r->start[i], (int64_t)(r->start[i + 1] - r->start[i])));
+        ft_meter_part(&meter, "token ids", i + 1, r->n);
+    }
+    if (p->w) {
+        st = ft_writer_commit(p->w);
+        p->w = NULL;
+    }
 done:
-    ft_writer_abort(w);
-    ft_tape_free(t);
+    ft_writer_abort(p->w);
+    ft_tape_free(p->tape);
     return st;
 }
 
-ft_status ft_logits_write(const ft_args *a)
+ft_status ft_logits_of_ids(const ft_args *a)
 {
-    ft_model *m = NULL;
+    pass p = {0};
     id_rows r = {0};
     json_t *o;
     ft_status st = FT_OK;
-    FT_TRY(ft_opened_model(&m, a));
-    FT_TRY(ft_model_check_head(m));
-    FT_TRY(read_rows(&r, ft_args_text(a, "token-ids"), ft_model_config(m)->vocab_size));
-    FT_TRY(write_all(a, m, &r));
+    FT_TRY(ft_opened_model(&p.model, a));
+    FT_TRY(ft_model_check_head(p.model));
+    FT_TRY(read_rows(&r, ft_args_text(a, "token-ids"), ft_model_config(p.model)->vocab_size));
+    FT_TRY(pass_all(&p, a, &r));
     o = json_object();
-    ft_result_text(o, "logits", ft_args_text(a, "logits"));
+    if (ft_args_given(a, "logits"))
+        ft_result_text(o, "logits", ft_args_text(a, "logits"));
     ft_result_int(o, "rows", (int64_t)r.n);
     ft_result_int(o, "tokens", (int64_t)r.ids.n);
-    ft_result_int(o, "vocab_size", ft_model_config(m)->vocab_size);
+    ft_result_int(o, "vocab_size", ft_model_config(p.model)->vocab_size);
+    if (p.tokens) {
+        ft_result_real(o, "loss", p.nats / (double)p.tokens);
+        ft_result_real(o, "perplexity", exp(p.nats / (double)p.tokens));
+    }
     st = ft_result_print(a, o);
 done:
     id_rows_free(&r);
-    ft_model_free(m);
+    ft_model_free(p.model);
     return st;
 }

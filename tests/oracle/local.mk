@@ -53,6 +53,10 @@ dist_check_SCRIPTS += %D%/test_mixes
 TESTS += %D%/test_mixes
 EXTRA_DIST += %D%/mixes.mjs
 
+# Loss, logits and greedy tokens of llama.cpp for token ids: for tests and tools/bench-types.
+check_PROGRAMS += tests/oracle/llama_ids
+tests_oracle_llama_ids_SOURCES = %D%/llama_ids.c
+
 # Vectors from the text on, in llama.cpp.
 dist_check_SCRIPTS += %D%/test_embeddings
 TESTS += %D%/test_embeddings

@@ -56,6 +56,9 @@ EXTRA_DIST += %D%/mixes.mjs
 # Loss, logits and greedy tokens of llama.cpp for token ids: for tests and tools/bench-types.
 check_PROGRAMS += tests/oracle/llama_ids
 tests_oracle_llama_ids_SOURCES = %D%/llama_ids.c
+dist_check_SCRIPTS += %D%/test_types
+TESTS += %D%/test_types
+EXTRA_DIST += %D%/types.mjs
 
 # Vectors from the text on, in llama.cpp.
 dist_check_SCRIPTS += %D%/test_embeddings

@@ -1,0 +1,137 @@
+// Every type that fettle writes, in llama.cpp: the same greedy tokens as `fettle generate` on the same file, and the same logits.
+//
+//   node types.mjs FETTLE LLAMA_IDS LIBLLAMA SCRATCH_DIR MODEL...      run by test_types
+//
+// llama.cpp rounds what it multiplies with quantized weights to 8 bits, fettle does not, so logits differ by a part of the
+// largest one (up to 0.016 on tinystories-656k, 128 wide, whatever the type), and a choice between two tokens that lie closer
+// than that may fall either way. Therefore:
+//
+//   - llama.cpp goes on with 20 tokens; fettle looks at all 20 places behind the same tokens. At each of them llama.cpp's token
+//     must be fettle's best, or one whose logit is nearer to the best than TIE of the largest |logit|.
+//   - `fettle generate` must give the same tokens up to the first such near tie.
+//   - The logits of the prompts differ by less than BOUND of the largest.
+//   - The file's weights written out in F32 give in llama.cpp what fettle has on the quantized file, to EXACT: what is left of
+//     the difference when nothing is rounded. Not for models past SMALL bytes.
+//
+// How many places had another token is told for each file, and a file where more than half of them have fails. The types are
+// the usual ones, with FT_FULL set all of them.
+import {execFileSync} from "node:child_process";
+import {closeSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync} from "node:fs";
+import {basename, join} from "node:path";
+
+const [fettle, llamaIds, library, scratch, ...models] = process.argv.slice(2);
+const TYPES = ["q8_0", "q6_k", "q4_k_m", "q4_0", "iq4_xs", "q3_k_m", "q2_k"].concat(!process.env.FT_FULL ? []
+    : ["q5_k_m", "q5_k_s", "q5_1", "q5_0", "q4_k_s", "q4_1", "iq4_nl", "q3_k_l", "q3_k_s", "mxfp4"]);
+const PROMPTS = ["Once upon a time", "The pump was not", "Lily and Tom went to the park"];
+const COUNT = 20, TIE = 0.02, BOUND = 0.03, EXACT = 1e-4, SMALL = 1 << 26;
+let passed = 0, failed = 0;
+
+function check(holds, what, detail) {
+    holds ? passed++ : failed++;
+    if (!holds)
+        console.log(`FAILED: ${what}: ${detail}`);
+}
+
+const run = (program, ...args) => execFileSync(program, args, {encoding: "utf8", maxBuffer: 1 << 26, stdio: ["ignore", "pipe", "pipe"]});
+const asked = join(scratch, "ids");
+const writeRows = rows => writeFileSync(asked, rows.map(row => row.join(" ") + "\n").join(""));
+
+// The floats of a file from byte `from` on, as rows of `vocab`.
+function floats(path, from, rows, vocab) {
+    const all = new Float32Array(rows * vocab), f = openSync(path, "r");
+    readSync(f, new Uint8Array(all.buffer), 0, all.byteLength, from);
+    closeSync(f);
+    return Array.from({length: rows}, (_, i) => all.subarray(i * vocab, (i + 1) * vocab));
+}
+
+// For each row of ids the logits behind each of them.
+function fettleLogits(gguf, rows) {
+    const out = join(scratch, "logits.safetensors");
+    writeRows(rows);
+    run(fettle, "eval", gguf, "--token-ids", asked, "--logits", out);
+    const begin = new Uint8Array(1 << 16), f = openSync(out, "r");
+    readSync(f, begin, 0, begin.length, 0);
+    closeSync(f);
+    const size = Number(Buffer.from(begin.buffer).readBigUInt64LE(0)), head = JSON.parse(Buffer.from(begin.buffer).toString("utf8", 8, 8 + size));
+    return rows.map((row, i) => {
+        const {shape: [n, vocab], data_offsets: [from]} = head[`row${i}`];
+        return floats(out, 8 + size + from, n, vocab);
+    });
+}
+
+function llamaLogits(gguf, rows) {
+    const out = join(scratch, "logits.f32"), tokens = rows.reduce((n, row) => n + row.length, 0);
+    writeRows(rows);
+    run(llamaIds, library, gguf, asked, "2", "logits", out);
+    const all = floats(out, 0, tokens, statSync(out).size / 4 / tokens);
+    return rows.map(row => all.splice(0, row.length));
+}
+
+function llamaGreedy(gguf, rows) {
+    writeRows(rows);
+    return run(llamaIds, library, gguf, asked, "2", "greedy", String(COUNT)).trim().split("\n").map(line => line.split(" ").map(Number));
+}
+
+const largest = x => x.reduce((top, v) => Math.max(top, Math.abs(v)), 0);
+const best = x => x.reduce((top, v) => Math.max(top, v), -Infinity);
+
+// The largest difference of any two logits, in parts of the largest logit. Logits may all be shifted: only differences count.
+function distance(mine, theirs) {
+    let off = 0, top = 0;
+    mine.forEach((row, i) => row.forEach((x, k) => {
+        top = Math.max(top, largest(x));
+        const shift = x.reduce((s, v, j) => s + v - theirs[i][k][j], 0) / x.length;
+        x.forEach((v, j) => { off = Math.max(off, Math.abs(v - theirs[i][k][j] - shift)); });
+    }));
+    return off / top;
+}
+
+// How far llama.cpp's tokens lie behind fettle's best at each place, in parts of the largest logit.
+const gaps = (logits, prompt, tokens) => tokens.map((id, i) => {
+    const x = logits[prompt.length - 1 + i];
+    return (best(x) - x[id]) / largest(x);
+});
+
+function compare(name, gguf, type) {
+    const made = PROMPTS.map(text => JSON.parse(run(fettle, "generate", gguf, "--prompt", text, "--max-new-tokens", String(COUNT), "--json")));
+    const prompts = made.map(m => m.prompt_ids), theirs = llamaGreedy(gguf, prompts);
+    const logits = fettleLogits(gguf, prompts.map((p, i) => [...p, ...theirs[i].slice(0, -1)]));
+    let other = 0, widest = 0;
+    made.forEach((m, i) => {
+        const gap = gaps(logits[i], prompts[i], theirs[i]), at = theirs[i].findIndex((id, k) => id !== m.ids[k]);
+        const what = `${name} ${type} ${JSON.stringify(PROMPTS[i])}`;
+        other += gap.filter(g => g > 0).length;
+        widest = Math.max(widest, ...gap);
+        check(gap.every(g => g < TIE), `${what}: llama.cpp's tokens`, `${Math.max(...gap)} of the largest logit behind fettle's best`);
+        // a text that ended by itself is shorter: the next of llama.cpp's tokens ends it too
+        const end = at >= 0 && at === m.ids.length && m.stopped;
+        const near = at >= 0 && at < m.ids.length && (x => Math.abs(x[m.ids[at]] - x[theirs[i][at]]) / largest(x) < TIE)(logits[i][prompts[i].length - 1 + at]);
+        check(at < 0 || end || near, `${what}: fettle generate`, `at ${at}: [${m.ids}], llama.cpp [${theirs[i]}]`);
+    });
+    check(other * 2 < COUNT * PROMPTS.length, `${name} ${type}: other tokens`, `${other} of ${COUNT * PROMPTS.length} places`);
+    const mine = fettleLogits(gguf, prompts), off = distance(mine, llamaLogits(gguf, prompts));
+    check(off < BOUND, `${name} ${type}: logits`, `${off} of the largest`);
+    let exact = "";
+    if (statSync(gguf).size < SMALL) {
+        const plain = join(scratch, "plain.gguf");
+        run(fettle, "quantize", gguf, plain, "--type", "f32");
+        const rest = distance(mine, llamaLogits(plain, prompts));
+        check(rest < EXACT, `${name} ${type}: logits of the same weights in F32`, `${rest} of the largest`);
+        exact = `, of the same weights in F32 ${rest.toExponential(1)}`;
+    }
+    console.log(`${name} ${type}: ${other} of ${COUNT * PROMPTS.length} tokens other ones, at most ${widest.toExponential(1)} behind; logits differ by ${off.toExponential(1)}${exact}`);
+}
+
+for (const model of models)
+    for (const type of TYPES) {
+        const gguf = join(scratch, "model.gguf");
+        try {
+            run(fettle, "quantize", model, gguf, "--type", type);
+            compare(basename(model), gguf, type);
+        } catch (e) {
+            check(false, `${basename(model)} ${type}`, e.stderr || e.message);
+        }
+        rmSync(gguf, {force: true});
+    }
+console.log(`${passed} passed, ${failed} failed, 0 skipped`);
+process.exit(failed ? 1 : 0);

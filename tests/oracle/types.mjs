@@ -62,14 +62,14 @@ function fettleLogits(gguf, rows) {
 function llamaLogits(gguf, rows) {
     const out = join(scratch, "logits.f32"), tokens = rows.reduce((n, row) => n + row.length, 0);
     writeRows(rows);
-    run(llamaIds, library, gguf, asked, "2", "logits", out);
+    run(llamaIds, library, gguf, asked, "1", "logits", out);
     const all = floats(out, 0, tokens, statSync(out).size / 4 / tokens);
     return rows.map(row => all.splice(0, row.length));
 }
 
 function llamaGreedy(gguf, rows) {
     writeRows(rows);
-    return run(llamaIds, library, gguf, asked, "2", "greedy", String(COUNT)).trim().split("\n").map(line => line.split(" ").map(Number));
+    return run(llamaIds, library, gguf, asked, "1", "greedy", String(COUNT)).trim().split("\n").map(line => line.split(" ").map(Number));
 }
 
 const largest = x => x.reduce((top, v) => Math.max(top, Math.abs(v)), 0);

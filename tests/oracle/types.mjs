@@ -3,7 +3,7 @@
 //   node types.mjs FETTLE LLAMA_IDS LIBLLAMA SCRATCH_DIR MODEL...      run by test_types
 //
 // llama.cpp rounds what it multiplies with quantized weights to 8 bits, fettle does not, so logits differ by a part of the
-// largest one (up to 0.016 on tinystories-656k, 128 wide, whatever the type), and a choice between two tokens that lie closer
+// largest one (up to 0.017 on tinystories-656k, 128 wide, and 0.032 on data/base, 256 wide), and a choice between two tokens that lie closer
 // than that may fall either way. Therefore:
 //
 //   - llama.cpp goes on with 20 tokens; fettle looks at all 20 places behind the same tokens. At each of them llama.cpp's token
@@ -23,7 +23,7 @@ const [fettle, llamaIds, library, scratch, ...models] = process.argv.slice(2);
 const TYPES = ["q8_0", "q6_k", "q4_k_m", "q4_0", "iq4_xs", "q3_k_m", "q2_k"].concat(!process.env.FT_FULL ? []
     : ["q5_k_m", "q5_k_s", "q5_1", "q5_0", "q4_k_s", "q4_1", "iq4_nl", "q3_k_l", "q3_k_s", "mxfp4"]);
 const PROMPTS = ["Once upon a time", "The pump was not", "Lily and Tom went to the park"];
-const COUNT = 20, TIE = 0.02, BOUND = 0.03, EXACT = 1e-4, SMALL = 1 << 26;
+const COUNT = 20, TIE = 0.03, BOUND = 0.05, EXACT = 1e-4, SMALL = 1 << 26;
 let passed = 0, failed = 0;
 
 function check(holds, what, detail) {

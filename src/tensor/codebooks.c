@@ -183,7 +183,6 @@ static void mxfp4_decode(const void *in, int64_t n, float *x)
     }
 }
 
-/* 255 is the standard's NaN. */
 /* ---- nf4 ---- */
 
 static ft_levels nf4_levels(void)
@@ -277,9 +276,10 @@ const ft_dtype ft_iq4_xs = {.name = "iq4_xs", .stand_in = &ft_iq4_nl, .ggml_id =
                             .decode = iq4_xs_decode,
                             .levels = 16, .put_codes = iq4_xs_put, .exponents = {FT_HALF_AT(offsetof(ft_block_iq4_xs, d))},
                             .help = "16 uneven values in blocks of 256 with 6-bit scales, 4.25 bits a weight"};
+/* 255 is the standard's NaN, and from 253 on the largest values overflow. */
 const ft_dtype ft_mxfp4 = {.name = "mxfp4", .ggml_id = 39, .block_len = 32, .block_bytes = sizeof(ft_block_mxfp4),
                            .largest = 0x1p125f, .encode = mxfp4_encode, .decode = mxfp4_decode,
-                            .levels = 16, .put_codes = mxfp4_put, .exponents = {{1, offsetof(ft_block_mxfp4, e), 0xff}},
+                            .levels = 16, .put_codes = mxfp4_put, .exponents = {{1, offsetof(ft_block_mxfp4, e), 0xfc}},
                            .help = "4-bit floats in blocks of 32 with a power of two for a scale, 4.25 bits a weight"};
 const ft_dtype ft_nf4 = {.name = "nf4", .stand_in = &ft_q4_0, .ggml_id = -1, .block_len = 64, .block_bytes = sizeof(ft_block_nf4),
                          .largest = 65504, .encode = nf4_encode, .decode = nf4_decode, .exponents = {FT_HALF_AT(offsetof(ft_block_nf4, top))},

@@ -134,6 +134,33 @@ START_TEST(gguf_files_are_refused_as_they_deserve)
 }
 END_TEST
 
+static ft_status open_tensor(const ft_dtype *d, uint64_t count, uint64_t bytes)
+{
+    char words[160];
+    snprintf(words, sizeof words, ONE_TENSOR "u32=1 u64=%llu u32=%d u64=0 pad=32 zero=%llu", (unsigned long long)count,
+             (int)d->ggml_id, (unsigned long long)bytes);
+    return open_gguf(words);
+}
+
+/* Of every stored type: blocks that are there, cut, no whole number, more than any file holds. */
+START_TEST(every_type_comes_in_whole_blocks)
+{
+    for (size_t i = 0; ft_dtypes[i]; i++) {
+        const ft_dtype *d = ft_dtypes[i];
+        uint64_t len = (uint64_t)d->block_len, bytes = d->block_bytes;
+        if (d->ggml_id < 0)
+            continue;
+        ck_assert_ok(open_tensor(d, 3 * len, 3 * bytes));
+        ck_assert_fails(open_tensor(d, 3 * len, 3 * bytes - 1), FT_EFORMAT, "but the file holds");
+        ck_assert_fails(open_tensor(d, 3 * len, 0), FT_EFORMAT, "but the file holds 0");
+        ck_assert_fails(open_tensor(d, 0, bytes), FT_EFORMAT, "");
+        ck_assert_fails(open_tensor(d, (uint64_t)1 << 62, 3 * bytes), FT_EFORMAT, "");
+        if (len > 1)
+            ck_assert_fails(open_tensor(d, 3 * len - 1, 3 * bytes), FT_EFORMAT, "no whole number of");
+    }
+}
+END_TEST
+
 static void put_safetensors(ft_buf *b, const char *header, size_t data)
 {
     uint64_t n = strlen(header);
@@ -333,7 +360,8 @@ END_TEST
 
 int main(void)
 {
-    FT_TESTS("golden_bad", gguf_files_are_refused_as_they_deserve, safetensors_files_are_refused_as_they_deserve,
+    FT_TESTS("golden_bad", gguf_files_are_refused_as_they_deserve, every_type_comes_in_whole_blocks,
+             safetensors_files_are_refused_as_they_deserve,
              a_deep_header_is_refused, a_sharded_model_is_read_as_one,
              a_damaged_index_and_failed_allocations_are_survived);
 }

@@ -251,6 +251,45 @@ START_TEST(sizes_up_to_the_largest_are_held)
 }
 END_TEST
 
+static bool all_finite(const ft_dtype *d, const void *block)
+{
+    float y[256];
+    d->decode(block, d->block_len, y);
+    for (int i = 0; i < d->block_len; i++)
+        if (!isfinite(y[i]))
+            return false;
+    return true;
+}
+
+/* Blocks of any bytes, and with every scale made NaN or infinite in turn: what is taken for finite decodes to finite values,
+ * and what is not does not. (Of mxfp4 small values under the
+ * largest exponents are refused too.) */
+START_TEST(scales_that_are_no_numbers_are_seen_in_any_block)
+{
+    for (size_t k = 0; ft_dtypes[k]; k++) {
+        const ft_dtype *d = ft_dtypes[k];
+        uint8_t block[4 * 256];
+        for (uint64_t round = 0; round < 400; round++) {
+            for (size_t i = 0; i < d->block_bytes; i++)
+                block[i] = (uint8_t)(256 * ft_uniform(4, FT_STREAM_TEST, k << 32 | round, i));
+            const ft_exponent *e = &d->exponents[round % 4 / 2];
+            uint32_t scale = 0;
+            if (e->bytes) {
+                memcpy(&scale, block + e->offset, e->bytes);
+                scale = round % 4 == 1 ? scale | e->mask : scale; /* all bits of the exponent: NaN, seldom infinity */
+                scale = round % 4 == 3 ? e->mask : scale;         /* infinity */
+                memcpy(block + e->offset, &scale, e->bytes);
+                ck_assert_msg(round % 2 == 0 || !ft_dtype_finite(d, block, d->block_len), "%s: a scale that is no number",
+                              d->name);
+            }
+            bool finite = ft_dtype_finite(d, block, d->block_len);
+            ck_assert_msg(all_finite(d, block) >= finite, "%s: finite scales, but values that are not", d->name);
+            ck_assert_msg(finite || d == &ft_mxfp4 || !all_finite(d, block), "%s: finite values are refused", d->name);
+        }
+    }
+}
+END_TEST
+
 START_TEST(the_first_row_that_is_not_finite_is_named)
 {
     enum { ROWS = 300 };
@@ -417,7 +456,7 @@ int main(void)
     FT_TESTS("dtypes", all_patterns_decode_by_the_definition_and_come_back, encoding_rounds_to_nearest_even,
              blocks_are_those_that_ggml_writes_or_better, importance_lowers_the_error_that_it_weighs,
              nf4_errs_as_it_is_known_to, what_is_no_number_does_not_become_one, sizes_up_to_the_largest_are_held,
-             the_first_row_that_is_not_finite_is_named, q8_0_of_simple_blocks_is_known,
+             scales_that_are_no_numbers_are_seen_in_any_block, the_first_row_that_is_not_finite_is_named, q8_0_of_simple_blocks_is_known,
              every_dtype_is_found_by_each_of_its_names, rows_decode_to_what_was_encoded, sizes_are_checked,
              codes_are_set_one_by_one, shapes_are_told_in_full);
 }

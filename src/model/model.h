@@ -88,7 +88,7 @@ ft_status ft_model_unmade(ft_model **out, const char *config_path, uint64_t seed
 ft_status ft_model_hold(ft_model *m, const ft_param *weight);
 void ft_model_release(ft_model *m, const ft_param *weight);
 /* Random weights for measuring. config: an object as config.json holds it, taken over; matrices are stored as dtype
- * (f32 where they train) and never exist in any other form. */
+ * (f32 where they train) or what stands in for it, and never exist in any other form. */
 ft_status ft_model_random(ft_model **out, json_t *config, const ft_dtype *dtype, bool trainable, uint64_t seed);
 /* A model without weights, for dry steps (ft_tape_dry) alone: shapes, dtypes and what trains are those that
  * ft_model_open or, for a config.json, ft_model_init would give, but no array may be read or written

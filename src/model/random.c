@@ -48,7 +48,7 @@ static ft_status make_weight(ft_model *m, size_t i, const ft_dtype *dtype, uint6
     ft_weight *w = &m->weights[i];
     bool vector = w->p.t.ndim == 1;
     size_t bytes;
-    w->p.t.dtype = w->stored = vector ? &ft_f32 : dtype;
+    w->p.t.dtype = w->stored = vector ? &ft_f32 : ft_dtype_for_rows(dtype, ft_tensor_cols(&w->p.t));
     FT_RETURN(ft_context(ft_tensor_check(w->p.t.dtype, w->p.t.ndim, w->p.t.shape, &bytes), "%s", w->name));
     w->owned = w->p.t.data = ft_alloc(bytes, 1);
     if (!w->owned)

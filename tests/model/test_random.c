@@ -150,14 +150,25 @@ START_TEST(flops_of_an_adapter_on_the_last_layer_leave_out_the_walk_below_it)
 }
 END_TEST
 
-START_TEST(a_config_that_cannot_be_is_refused)
+START_TEST(rows_of_no_whole_blocks_are_held_in_what_stands_in)
 {
     json_t *c = config(true);
     ft_model *m;
     json_object_set_new(c, "hidden_size", json_integer(30));
     json_object_set_new(c, "num_attention_heads", json_integer(3));
     json_object_set_new(c, "num_key_value_heads", json_integer(1));
-    ck_assert_fails(ft_model_random(&m, c, &ft_q8_0, false, 1), FT_EFORMAT, "model.embed_tokens.weight");
+    ck_assert_ok(ft_model_random(&m, c, &ft_q8_0, false, 1));
+    ck_assert_ptr_eq(ft_model_find(m, "model.embed_tokens.weight")->t.dtype, &ft_f16);
+    ft_model_free(m);
+}
+END_TEST
+
+START_TEST(a_config_that_cannot_be_is_refused)
+{
+    json_t *c = config(true);
+    ft_model *m;
+    json_object_set_new(c, "num_key_value_heads", json_integer(3));
+    ck_assert_fails(ft_model_random(&m, c, &ft_q8_0, false, 1), FT_EFORMAT, "no multiple of num_key_value_heads (3)");
     ck_assert_ptr_null(m);
 }
 END_TEST
@@ -168,5 +179,6 @@ int main(void)
              weights_follow_from_the_seed_and_have_the_deviation_of_an_untrained_model, trainable_weights_have_gradients,
              flops_of_full_training_are_the_formula_and_what_the_ops_count,
              flops_of_an_adapter_are_the_formula_and_what_the_ops_count_and_skip,
-             flops_of_an_adapter_on_the_last_layer_leave_out_the_walk_below_it, a_config_that_cannot_be_is_refused);
+             flops_of_an_adapter_on_the_last_layer_leave_out_the_walk_below_it, rows_of_no_whole_blocks_are_held_in_what_stands_in,
+             a_config_that_cannot_be_is_refused);
 }

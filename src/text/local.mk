@@ -53,7 +53,7 @@ src_libfettle_la_SOURCES += \
 	%D%/chat_llama2.c \
 	%D%/chat_llama3.c \
 	%D%/labels.c %D%/labels.h \
-	%D%/ollama.c \
+	%D%/ollama.c %D%/ollama.h %D%/ollama_tools.c \
 	%D%/rows.c %D%/rows.h \
 	%D%/spans.c \
 	%D%/templates.c %D%/templates.def \

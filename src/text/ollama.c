@@ -5,22 +5,43 @@
  *   BEFORE s AFTER u1 ...                                       the system message first, or (Mistral) in the last
  * turn: FIRST u1 ... NEXT u2 ASK+OPEN a2 BEFORE s AFTER u3 ASK
  *   ... a1 TOOL t1 AGAIN t2 REPLY+OPEN a2 NEXT u2 ASK           answers of tools, where the template takes them
+ *   ... u1 ASK+CALL f MID {..} SEP f MID {..} END TOOL t1 ...   calls of tools; SAID in the place of CALL behind a text
  *
+ * All of it is asked twice, without and with definitions of tools, which stand in some of the pieces (ollama_tools.c).
  * Pieces that should be equal must be, or the template is not of this form and that is said. Go has no trim: texts that
- * people write with white space at their ends go through as they are, where Jinja may cut it. Definitions of tools are
- * not written: Ollama spells their JSON in its own way.
+ * people write with white space at their ends go through as they are, where Jinja may cut it.
  */
-#include "text/chat.h"
+#include "text/ollama.h"
 #include "text/tokenizer_impl.h"
 
 #include <string.h>
 
-enum { WORDS = 8 };
-static const char words[][12] = {"QsystemQ",  "QuserAQ", "QanswerAQ", "QuserBQ",
-                                 "QanswerBQ", "QuserCQ", "QtoolAQ",   "QtoolBQ"};
-enum { S, U1, A1, U2, A2, U3, T1, T2 };
-static const ft_role roles[WORDS] = {FT_SYSTEM,    FT_USER, FT_ASSISTANT, FT_USER,
-                                     FT_ASSISTANT, FT_USER, FT_TOOL,      FT_TOOL};
+enum { S, U1, A1, U2, A2, U3, T1, T2, N1, J1, N2, J2, WORDS };
+static const char words[WORDS][24] = {"QsystemQ", "QuserAQ", "QanswerAQ", "QuserBQ", "QanswerBQ", "QuserCQ", "QtoolAQ", "QtoolBQ",
+                                      "QcallAQ", "{\"QargAQ\": \"QvalueAQ\"}", "QcallBQ", "{\"QargBQ\": 7}"};
+
+/* A message of a probe: its words are a place in `words` each, -1 ends them. */
+#define CALL_ID "QcallidAQ"
+#define CALL_A "{\"id\": \"" CALL_ID "\", \"type\": \"function\", \"function\": {\"name\": \"QcallAQ\", \"arguments\": {\"QargAQ\": \"QvalueAQ\"}}}"
+#define CALL_B "{\"id\": \"" CALL_ID "\", \"type\": \"function\", \"function\": {\"name\": \"QcallBQ\", \"arguments\": {\"QargBQ\": 7}}}"
+enum { ONE_CALL = T2 + 1, TWO_CALLS, TEXT_AND_CALL };
+static const struct said {
+    ft_role role;
+    int words[5];
+    const char *content, *extra;
+} said[] = {
+    [S] = {FT_SYSTEM, {S, -1}, words[S], NULL},
+    [U1] = {FT_USER, {U1, -1}, words[U1], NULL},
+    [A1] = {FT_ASSISTANT, {A1, -1}, words[A1], NULL},
+    [U2] = {FT_USER, {U2, -1}, words[U2], NULL},
+    [A2] = {FT_ASSISTANT, {A2, -1}, words[A2], NULL},
+    [U3] = {FT_USER, {U3, -1}, words[U3], NULL},
+    [T1] = {FT_TOOL, {T1, -1}, words[T1], NULL},
+    [T2] = {FT_TOOL, {T2, -1}, words[T2], NULL},
+    [ONE_CALL] = {FT_ASSISTANT, {N1, J1, -1}, "", "{\"tool_calls\": [" CALL_A "]}"},
+    [TWO_CALLS] = {FT_ASSISTANT, {N1, J1, N2, J2, -1}, "", "{\"tool_calls\": [" CALL_A ", " CALL_B "]}"},
+    [TEXT_AND_CALL] = {FT_ASSISTANT, {A1, N1, J1, -1}, words[A1], "{\"tool_calls\": [" CALL_A "]}"},
+};
 
 /* A conversation of words as it is rendered: where each begins, in their order. */
 typedef struct probe {
@@ -34,6 +55,9 @@ typedef struct pieces {
     bool system, system_last, tools;
     ft_str before, before_first, after; /* before_first: in the last turn, where it is the first too */
     ft_str tool, again, reply;
+    bool calls, several, text_calls; /* text_calls: a text may stand before them */
+    ft_str call, mid, sep, end, said;
+    ft_go_tools list; /* of definitions */
 } pieces;
 
 static bool find_word(probe *p, int word)
@@ -47,15 +71,25 @@ static bool find_word(probe *p, int word)
     return false;
 }
 
+static bool find_words(probe *p, const int *list)
+{
+    while (*list >= 0)
+        if (!find_word(p, *list++))
+            return false;
+    return true;
+}
+
 /* *holds: it renders, and every word is there. */
-static ft_status ask(probe *p, const ft_renderer *r, const int *order, size_t n, bool *holds)
+static ft_status ask(probe *p, const ft_renderer *r, ft_str tools, const int *order, size_t n, bool *holds)
 {
     ft_message m[WORDS];
     json_t *vars = NULL;
     ft_status st = FT_OK;
     for (size_t i = 0; i < n; i++)
-        m[i] = (ft_message){.role = roles[order[i]], .content = ft_str_of(words[order[i]])};
-    FT_RETURN(ft_renderer__variables(r, m, n, (ft_str){0}, &vars));
+        m[i] = (ft_message){.role = said[order[i]].role,
+                            .content = ft_str_of(said[order[i]].content),
+                            .extra = said[order[i]].extra ? ft_str_of(said[order[i]].extra) : (ft_str){0}};
+    FT_RETURN(ft_renderer__variables(r, m, n, tools, &vars));
     st = ft_renderer__render(r, vars, n, true, &p->r);
     json_decref(vars);
     *holds = st == FT_OK;
@@ -67,7 +101,7 @@ static ft_status ask(probe *p, const ft_renderer *r, const int *order, size_t n,
     if (ft_tokenizer_add_bos(r->tok) && bos.n && p->text.n >= bos.n && memcmp(p->text.p, bos.p, bos.n) == 0)
         p->text = (ft_str){p->text.p + bos.n, p->text.n - bos.n};
     for (size_t i = 0; i < n; i++)
-        *holds = *holds && find_word(p, order[i]);
+        *holds = *holds && find_words(p, said[order[i]].words);
     return FT_OK;
 }
 
@@ -90,6 +124,15 @@ static bool behind(ft_str whole, ft_str head, ft_str *rest)
     if (!whole.p || !head.p || whole.n < head.n || memcmp(whole.p, head.p, head.n) != 0)
         return false;
     *rest = (ft_str){whole.p + head.n, whole.n - head.n};
+    return true;
+}
+
+/* whole = *rest + tail */
+static bool before(ft_str whole, ft_str tail, ft_str *rest)
+{
+    if (!whole.p || !tail.p || whole.n < tail.n || memcmp(whole.p + whole.n - tail.n, tail.p, tail.n) != 0)
+        return false;
+    *rest = (ft_str){whole.p, whole.n - tail.n};
     return true;
 }
 
@@ -130,17 +173,39 @@ static bool tools_of(pieces *k, const probe *p, const probe *asked)
            same(between(p, A2, U3), k->next) && same(between(asked, A1, T1), k->tool);
 }
 
+/* Calls without a text, two of them or (several false) one, and the answers of tools behind them. */
+static bool calls_of(pieces *k, const probe *p, bool several)
+{
+    ft_str open;
+    k->several = several;
+    k->mid = between(p, N1, J1);
+    k->sep = several ? between(p, J1, N2) : (ft_str){"", 0};
+    return k->mid.p && k->sep.p && behind(between(p, U1, N1), k->ask, &k->call) &&
+           (!several || same(between(p, N2, J2), k->mid)) && before(between(p, several ? J2 : J1, T1), k->tool, &k->end) &&
+           behind(between(p, T1, A2), k->reply, &open) && same(open, k->open) && same(between(p, A2, U3), k->next) &&
+           !ft_go_holds(p->text, CALL_ID);
+}
+
+static bool text_calls_of(pieces *k, const probe *p)
+{
+    ft_str open, end;
+    k->said = between(p, A1, N1);
+    return k->said.p && behind(between(p, U1, A1), k->ask, &open) && same(open, k->open) && same(between(p, N1, J1), k->mid) &&
+           before(between(p, J1, T1), k->tool, &end) && same(end, k->end);
+}
+
 /* ---- Go ---- */
 
-/* The piece as an action that writes it. */
-static ft_status put(ft_buf *out, ft_str s)
+/* The piece as actions that write it, the list of tools in it as what writes those of a request. */
+static ft_status put(ft_buf *out, const pieces *k, ft_str s)
 {
-    if (!s.n)
-        return FT_OK;
-    FT_RETURN(ft_buf_puts(out, "{{ \""));
-    for (size_t i = 0; i < s.n; i++)
-        FT_RETURN(ft_buf_put_escaped(out, (unsigned char)s.p[i]));
-    return ft_buf_puts(out, "\" }}");
+    size_t at;
+    if (!ft_go_tools_in(&k->list, s, &at))
+        return ft_go_put(out, s);
+    FT_RETURN(ft_go_put(out, (ft_str){s.p, at}));
+    FT_RETURN(ft_go_put_tools(out, &k->list));
+    at += k->list.text.n;
+    return ft_go_put(out, (ft_str){s.p + at, s.n - at});
 }
 
 static ft_status put_user(ft_buf *out, const pieces *k)
@@ -148,23 +213,47 @@ static ft_status put_user(ft_buf *out, const pieces *k)
     FT_RETURN(ft_buf_puts(out, "{{- if eq .Role \"user\" }}"));
     if (k->system_last) {
         FT_RETURN(ft_buf_puts(out, "{{ if and $system (eq (len (slice $.Messages $i)) 1) }}{{ if $prev }}"));
-        FT_RETURN(put(out, k->before));
+        FT_RETURN(put(out, k, k->before));
         FT_RETURN(ft_buf_puts(out, "{{ else }}"));
-        FT_RETURN(put(out, k->before_first));
+        FT_RETURN(put(out, k, k->before_first));
         FT_RETURN(ft_buf_puts(out, "{{ end }}{{ $system }}"));
-        FT_RETURN(put(out, k->after));
+        FT_RETURN(put(out, k, k->after));
         FT_RETURN(ft_buf_puts(out, "{{ else if $prev }}"));
     } else {
         FT_RETURN(ft_buf_puts(out, "{{ if eq $prev \"system\" }}"));
-        FT_RETURN(put(out, k->after));
+        FT_RETURN(put(out, k, k->after));
         FT_RETURN(ft_buf_puts(out, "{{ else if $prev }}"));
     }
-    FT_RETURN(put(out, k->next));
+    FT_RETURN(put(out, k, k->next));
     FT_RETURN(ft_buf_puts(out, "{{ else }}"));
-    FT_RETURN(put(out, k->first));
+    FT_RETURN(put(out, k, k->first));
     FT_RETURN(ft_buf_puts(out, "{{ end }}{{ .Content }}"));
-    FT_RETURN(put(out, k->ask));
+    FT_RETURN(put(out, k, k->ask));
     return ft_buf_puts(out, "\n");
+}
+
+/* Up to the else of a turn without calls. Ollama takes the first plain text in here as the mark of a call in what a model
+ * writes, and runs this part alone to see how one is spelled: it may use no variable from outside. */
+static ft_status put_calls(ft_buf *out, const pieces *k)
+{
+    FT_RETURN(ft_buf_puts(out, "{{ if .ToolCalls }}"));
+    if (k->text_calls) {
+        FT_RETURN(ft_buf_puts(out, "{{ if .Content }}"));
+        FT_RETURN(put(out, k, k->open));
+        FT_RETURN(ft_buf_puts(out, "{{ .Content }}"));
+        FT_RETURN(ft_go_put_plain(out, k->said));
+        FT_RETURN(ft_buf_puts(out, "{{ else }}"));
+    }
+    FT_RETURN(ft_go_put_plain(out, k->call));
+    FT_RETURN(ft_buf_puts(out, k->text_calls ? "{{ end }}{{ range $c, $_ := .ToolCalls }}{{ if $c }}"
+                                             : "{{ range $c, $_ := .ToolCalls }}{{ if $c }}"));
+    FT_RETURN(put(out, k, k->sep));
+    FT_RETURN(ft_buf_puts(out, "{{ end }}{{ .Function.Name }}"));
+    FT_RETURN(put(out, k, k->mid));
+    FT_RETURN(ft_buf_puts(out, ft_go_arguments));
+    FT_RETURN(ft_buf_puts(out, "{{ end }}"));
+    FT_RETURN(put(out, k, k->end));
+    return ft_buf_puts(out, "{{ else }}");
 }
 
 static ft_status put_assistant(ft_buf *out, const pieces *k)
@@ -172,11 +261,13 @@ static ft_status put_assistant(ft_buf *out, const pieces *k)
     FT_RETURN(ft_buf_puts(out, "{{- else if eq .Role \"assistant\" }}"));
     if (k->tools) {
         FT_RETURN(ft_buf_puts(out, "{{ if eq $prev \"tool\" }}"));
-        FT_RETURN(put(out, k->reply));
+        FT_RETURN(put(out, k, k->reply));
         FT_RETURN(ft_buf_puts(out, "{{ end }}"));
     }
-    FT_RETURN(put(out, k->open));
-    return ft_buf_puts(out, "{{ .Content }}\n");
+    if (k->calls)
+        FT_RETURN(put_calls(out, k));
+    FT_RETURN(put(out, k, k->open));
+    return ft_buf_puts(out, k->calls ? "{{ .Content }}{{ end }}\n" : "{{ .Content }}\n");
 }
 
 static ft_status put_system(ft_buf *out, const pieces *k)
@@ -186,7 +277,7 @@ static ft_status put_system(ft_buf *out, const pieces *k)
     FT_RETURN(ft_buf_puts(out, "{{- else if eq .Role \"system\" }}"));
     if (k->system_last)
         return ft_buf_puts(out, "{{ $system = .Content }}\n");
-    FT_RETURN(put(out, k->before));
+    FT_RETURN(put(out, k, k->before));
     return ft_buf_puts(out, "{{ .Content }}\n");
 }
 
@@ -195,9 +286,9 @@ static ft_status put_tool(ft_buf *out, const pieces *k)
     if (!k->tools)
         return FT_OK;
     FT_RETURN(ft_buf_puts(out, "{{- else if eq .Role \"tool\" }}{{ if eq $prev \"tool\" }}"));
-    FT_RETURN(put(out, k->again));
+    FT_RETURN(put(out, k, k->again));
     FT_RETURN(ft_buf_puts(out, "{{ else }}"));
-    FT_RETURN(put(out, k->tool));
+    FT_RETURN(put(out, k, k->tool));
     return ft_buf_puts(out, "{{ end }}{{ .Content }}\n");
 }
 
@@ -218,7 +309,7 @@ static ft_status put_template(ft_buf *out, const pieces *k)
     if (!k->tools)
         return FT_OK;
     FT_RETURN(ft_buf_puts(out, "{{ if eq $prev \"tool\" }}"));
-    FT_RETURN(put(out, k->reply));
+    FT_RETURN(put(out, k, k->reply));
     return ft_buf_puts(out, "{{ end }}");
 }
 
@@ -257,59 +348,134 @@ static ft_status put_stops(ft_buf *stops, const ft_tokenizer *tok, ft_str next)
 /* ---- the whole ---- */
 
 typedef struct prober {
-    ft_renderer r;
-    probe plain, system, one, tools, asked;
+    ft_renderer *r;
+    ft_str definitions; /* of tools, n 0: none */
+    probe plain, system, one, tools, asked, calls, text_calls;
+    pieces k;
+    bool holds;
 } prober;
 
-static ft_status derive(prober *b, pieces *k, bool *holds)
+static void prober_free(prober *b)
 {
-    static const int plain[] = {U1, A1, U2, A2, U3}, system[] = {S, U1, A1, U2, A2, U3}, one[] = {S, U1};
-    static const int tools[] = {U1, A1, T1, T2, A2, U3}, asked[] = {U1, A1, T1};
-    bool other;
-    FT_RETURN(ask(&b->plain, &b->r, plain, FT_COUNT(plain), holds));
-    *holds = *holds && turns_of(k, &b->plain);
-    if (!*holds)
+    probe *all[] = {&b->plain, &b->system, &b->one, &b->tools, &b->asked, &b->calls, &b->text_calls};
+    for (size_t i = 0; i < FT_COUNT(all); i++)
+        ft_rendered__free(&all[i]->r);
+    ft_go_tools_free(&b->k.list);
+}
+
+#define ASK(to, holds, ...)                                                                                            \
+    ask(to, b->r, b->definitions, (const int[]){__VA_ARGS__}, sizeof(int[]){__VA_ARGS__} / sizeof(int), holds)
+
+static ft_status derive_calls(prober *b)
+{
+    pieces *k = &b->k;
+    if (!k->tools)
         return FT_OK;
-    FT_RETURN(ask(&b->system, &b->r, system, FT_COUNT(system), &k->system));
-    FT_RETURN(ask(&b->one, &b->r, one, FT_COUNT(one), &other));
+    FT_RETURN(ASK(&b->calls, &k->calls, U1, TWO_CALLS, T1, A2, U3));
+    k->calls = k->calls && calls_of(k, &b->calls, true);
+    if (!k->calls) { /* Llama 3 makes one at a time */
+        FT_RETURN(ASK(&b->calls, &k->calls, U1, ONE_CALL, T1, A2, U3));
+        k->calls = k->calls && calls_of(k, &b->calls, false);
+    }
+    if (!k->calls)
+        return FT_OK;
+    FT_RETURN(ASK(&b->text_calls, &k->text_calls, U1, TEXT_AND_CALL, T1, A2, U3));
+    k->text_calls = k->text_calls && text_calls_of(k, &b->text_calls);
+    return FT_OK;
+}
+
+static ft_status derive(prober *b)
+{
+    pieces *k = &b->k;
+    bool other;
+    FT_RETURN(ASK(&b->plain, &b->holds, U1, A1, U2, A2, U3));
+    b->holds = b->holds && turns_of(k, &b->plain);
+    if (!b->holds)
+        return FT_OK;
+    FT_RETURN(ASK(&b->system, &k->system, S, U1, A1, U2, A2, U3));
+    FT_RETURN(ASK(&b->one, &other, S, U1));
     k->system = k->system && other && system_of(k, &b->system, &b->one);
     k->system_last = k->system && k->system_last;
-    FT_RETURN(ask(&b->tools, &b->r, tools, FT_COUNT(tools), &k->tools));
-    FT_RETURN(ask(&b->asked, &b->r, asked, FT_COUNT(asked), &other));
+    FT_RETURN(ASK(&b->tools, &k->tools, U1, A1, T1, T2, A2, U3));
+    FT_RETURN(ASK(&b->asked, &other, U1, A1, T1));
     k->tools = k->tools && other && tools_of(k, &b->tools, &b->asked);
+    return derive_calls(b);
+}
+
+/* The template for requests that bring tools. *takes: definitions make a difference; *holds: and it can be written. */
+static ft_status derive_with_tools(prober *b, const prober *without, bool *takes, bool *holds)
+{
+    b->definitions = ft_str_of(ft_go_probe_tools);
+    FT_RETURN(derive(b));
+    ft_buf *text = &b->plain.r.text;
+    *takes = text->n && !ft_str_eq((ft_str){text->p, text->n}, (ft_str){without->plain.r.text.p, without->plain.r.text.n});
+    if (*takes && b->holds)
+        FT_RETURN(ft_go_tools_find(&b->k.list, b->k.first));
+    *holds = b->holds && b->k.list.text.n && b->k.calls && b->k.system == without->k.system;
+    return FT_OK;
+}
+
+/* {{ if .Tools }} with tools {{ else }} without {{ end }}; *all: nothing of the probe's tools is left in it. */
+static ft_status put_both(ft_buf *out, const pieces *with, const pieces *without, bool *all)
+{
+    ft_buf part = {0};
+    ft_status st = FT_OK;
+    FT_TRY(put_template(&part, with));
+    *all = !ft_go_holds((ft_str){part.p, part.n}, "Qtool");
+    if (*all) {
+        FT_TRY(ft_buf_puts(out, "{{- if .Tools }}\n"));
+        FT_TRY(ft_buf_put(out, part.p, part.n));
+        FT_TRY(ft_buf_puts(out, "\n{{- else }}\n"));
+    }
+    FT_TRY(put_template(out, without));
+    if (*all)
+        st = ft_buf_puts(out, "\n{{- end }}");
+done:
+    ft_buf_free(&part);
+    return st;
+}
+
+static ft_status write_template(ft_buf *out, prober *without, prober *with)
+{
+    bool takes, holds;
+    FT_RETURN(derive_with_tools(with, without, &takes, &holds));
+    if (holds)
+        FT_RETURN(put_both(out, &with->k, &without->k, &holds));
+    else
+        FT_RETURN(put_template(out, &without->k));
+    if (takes && !holds)
+        ft_note(FT_NOTE, "the chat template writes definitions or calls of tools in a way that a Modelfile cannot repeat: the "
+                         "Modelfile is for chats without tools");
     return FT_OK;
 }
 
 ft_status ft_chat_template_ollama(const ft_chat_template *t, const ft_tokenizer *tok, ft_buf *out, ft_buf *stops)
 {
-    pieces k = {0};
-    bool holds;
+    ft_renderer r = {0};
     ft_status st = FT_OK;
     if (!t)
         return ft_buf_puts(out, "{{ .Prompt }}");
-    prober *b = ft_alloc(1, sizeof *b);
+    prober *b = ft_alloc(2, sizeof *b);
     if (!b)
         return FT_ENOMEM;
-    FT_TRY(ft_renderer__open(&b->r, t, tok));
-    FT_TRY(derive(b, &k, &holds));
-    if (!holds) {
+    FT_TRY(ft_renderer__open(&r, t, tok));
+    b[0].r = b[1].r = &r;
+    FT_TRY(derive(&b[0]));
+    if (!b[0].holds) {
         st = ft_fail(FT_EUNSUPPORTED,
                      "the chat template does not write its turns in a form that a Modelfile can repeat");
         goto done;
     }
-    if (!k.system)
+    if (!b[0].k.system)
         ft_note(FT_NOTE, "the chat template has no place for a system message: the Modelfile leaves it out");
-    if (ft_jinja_dated(b->r.jinja))
+    if (ft_jinja_dated(r.jinja))
         ft_note(FT_NOTE, "the chat template writes the date: the Modelfile has today's");
-    FT_TRY(put_template(out, &k));
-    st = put_stops(stops, tok, k.next);
+    FT_TRY(write_template(out, &b[0], &b[1]));
+    st = put_stops(stops, tok, b[0].k.next);
 done:
-    ft_rendered__free(&b->plain.r);
-    ft_rendered__free(&b->system.r);
-    ft_rendered__free(&b->one.r);
-    ft_rendered__free(&b->tools.r);
-    ft_rendered__free(&b->asked.r);
-    ft_renderer__close(&b->r);
+    prober_free(&b[0]);
+    prober_free(&b[1]);
+    ft_renderer__close(&r);
     ft_free(b);
     return st;
 }

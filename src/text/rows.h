@@ -48,8 +48,8 @@ typedef struct ft_chat_template ft_chat_template;
 ft_status ft_chat_template_pick(const ft_chat_template **out, const char *name, const ft_tokenizer *tok);
 /* Its name in the table; "own", "none". */
 const char *ft_chat_template_name(const ft_chat_template *t);
-/* Appends the Go template for an Ollama Modelfile, which renders messages as the chat template does (definitions of
- * tools apart), and the texts that end an answer, each with a 0 behind it. What it has to leave out goes out as ft_note.
+/* Appends the Go template for an Ollama Modelfile, which renders messages as the chat template does, tools too where it
+ * writes them as JSON (text/ollama.h says what Ollama spells otherwise), and the texts that end an answer, each with a 0 behind it. What it has to leave out goes out as ft_note.
  * FT_EUNSUPPORTED where the template is not of a form that can be written so. t NULL: plain completion. */
 ft_status ft_chat_template_ollama(const ft_chat_template *t, const ft_tokenizer *tok, ft_buf *out, ft_buf *stops);
 /* The text that is run; NULL for none. */

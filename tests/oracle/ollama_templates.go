@@ -1,6 +1,6 @@
 // Renders chats with Go's text/template as Ollama does and compares with the texts that came along.
 //
-// Run: go run ollama_templates.go CASES.json, a list of {name, template, messages, expected}. Exit status 0: all the same;
+// Run: go run ollama_templates.go CASES.json, a list of {name, template, messages, tools, expected}. Exit status 0: all the same;
 // 1: a difference, shown. Called by tests/text/test_rows_oracle.c.
 package main
 
@@ -12,18 +12,69 @@ import (
 	"text/template"
 )
 
+// The values that Ollama hands a template, as far as templates of fettle's look into them.
+type toolCall struct {
+	Function struct {
+		Name      string
+		Arguments map[string]any
+	}
+}
+
 type message struct {
-	Role    string `json:"role"`
-	Content string `json:"content"`
+	Role      string     `json:"role"`
+	Content   string     `json:"content"`
+	ToolCalls []toolCall `json:"tool_calls"`
+}
+
+// A type of a property is a list for Ollama, of which one alone is spelled as itself.
+type propertyType []string
+
+func (t *propertyType) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*t = propertyType{one}
+		return nil
+	}
+	return json.Unmarshal(b, (*[]string)(t))
+}
+
+func (t propertyType) MarshalJSON() ([]byte, error) {
+	if len(t) == 1 {
+		return json.Marshal(t[0])
+	}
+	return json.Marshal([]string(t))
+}
+
+type tool struct {
+	Type     string
+	Function struct {
+		Name, Description string
+		Parameters        struct {
+			Type       string
+			Required   []string
+			Properties map[string]struct {
+				Type        propertyType
+				Description string
+				Enum        []any
+			}
+		}
+	}
 }
 
 type testCase struct {
 	Name, Template, Expected string
 	Messages                 []*message
+	Tools                    []tool
 }
 
+// The one function of Ollama's own that fettle's templates use.
+var functions = template.FuncMap{"json": func(v any) string {
+	b, _ := json.Marshal(v)
+	return string(b)
+}}
+
 func render(c testCase) (string, error) {
-	t, err := template.New("").Option("missingkey=zero").Parse(c.Template)
+	t, err := template.New("").Option("missingkey=zero").Funcs(functions).Parse(c.Template)
 	if err != nil {
 		return "", err
 	}
@@ -34,7 +85,7 @@ func render(c testCase) (string, error) {
 		}
 	}
 	var b strings.Builder
-	err = t.Execute(&b, map[string]any{"System": system, "Messages": c.Messages, "Response": ""})
+	err = t.Execute(&b, map[string]any{"System": system, "Messages": c.Messages, "Tools": c.Tools, "Response": ""})
 	return b.String(), err
 }
 

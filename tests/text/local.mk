@@ -25,6 +25,11 @@ TESTS += tests/text/test_tokenizer_damage
 tests_text_test_tokenizer_damage_SOURCES = %D%/test_tokenizer_damage.c %D%/tokenizer_files.h
 tests_text_test_tokenizer_damage_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/tests/text
 tests_text_test_tokenizer_damage_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/text/test_mutations
+TESTS += tests/text/test_mutations
+tests_text_test_mutations_SOURCES = %D%/test_mutations.c %D%/tokenizer_files.h
+tests_text_test_mutations_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/tests/text
+tests_text_test_mutations_LDADD = $(TEST_LIBS)
 endif
 if HAVE_CHECK
 check_PROGRAMS += tests/text/test_rows

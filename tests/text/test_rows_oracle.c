@@ -9,6 +9,7 @@
 
 typedef struct turn {
     const char *role, *content;
+    const char *extra; /* a JSON map of more members, or NULL */
 } turn;
 
 #define USER(s)                                                                                                        \
@@ -36,6 +37,7 @@ static const struct chat {
     const char *name;
     const turn *turns;
     size_t n;
+    const char *tools; /* a JSON list, or NULL */
 } chats[] = {{"plain", plain_chat, FT_COUNT(plain_chat)},
              {"long", long_chat, FT_COUNT(long_chat)},
              {"odd", odd_chat, FT_COUNT(odd_chat)},
@@ -56,6 +58,7 @@ static size_t messages_of(const struct chat *c, ft_message out[8])
     for (size_t i = 0; i < c->n; i++)
         out[i] = (ft_message){.role = role_named(c->turns[i].role),
                               .content = ft_str_of(c->turns[i].content),
+                              .extra = c->turns[i].extra ? ft_str_of(c->turns[i].extra) : (ft_str){0},
                               .supervised = strcmp(c->turns[i].role, "assistant") == 0};
     return c->n;
 }
@@ -68,7 +71,7 @@ static void render(const ft_chat_template *t, const ft_tokenizer *tok, const str
     json_t *vars;
     size_t n = messages_of(c, m);
     ck_assert_ok(ft_renderer__open(&r, t, tok));
-    ck_assert_ok(ft_renderer__variables(&r, m, n, (ft_str){0}, &vars));
+    ck_assert_ok(ft_renderer__variables(&r, m, n, c->tools ? ft_str_of(c->tools) : (ft_str){0}, &vars));
     ck_assert_ok(ft_renderer__render(&r, vars, n, ask, out));
     json_decref(vars);
     ft_renderer__close(&r);
@@ -76,9 +79,15 @@ static void render(const ft_chat_template *t, const ft_tokenizer *tok, const str
 
 static json_t *messages_json(const struct chat *c)
 {
-    json_t *list = json_array();
-    for (size_t i = 0; i < c->n; i++)
+    json_t *list = json_array(), *more;
+    for (size_t i = 0; i < c->n; i++) {
         json_array_append_new(list, json_pack("{s:s, s:s}", "role", c->turns[i].role, "content", c->turns[i].content));
+        if (!c->turns[i].extra)
+            continue;
+        ck_assert_ok(ft_json_text(&more, ft_str_of(c->turns[i].extra), "extra"));
+        json_object_update(json_array_get(list, i), more);
+        json_decref(more);
+    }
     return list;
 }
 
@@ -88,6 +97,26 @@ static const turn clean_tool_chat[] = {
     USER("look"), ASSISTANT("call"), {"tool", "1"}, {"tool", "2"}, ASSISTANT("done"), USER("go on")};
 static const turn tools_last_chat[] = {USER("look"), ASSISTANT("call"), {"tool", "1"}, {"tool", "2"}};
 static const turn more_chat[] = {USER("One?"), ASSISTANT("1"), USER("Two?"), ASSISTANT("2"), USER("Three?")};
+/* Definitions and arguments as Ollama can repeat them (text/ollama.h): properties in the order of their names. */
+static const char two_tools[] =
+    "[{\"type\": \"function\", \"function\": {\"name\": \"weather\", \"description\": \"The \\\"weather\\\" in Z\u00fcrich.\\nNow.\", "
+    "\"parameters\": {\"type\": \"object\", \"properties\": {\"city\": {\"type\": \"string\", \"description\": \"Its name\", "
+    "\"enum\": [\"Rome\", \"Bern\"]}, \"days\": {\"type\": \"integer\"}, \"unit\": {\"type\": \"string\"}}, "
+    "\"required\": [\"city\", \"days\"]}}}, {\"type\": \"function\", \"function\": {\"name\": \"now\", \"parameters\": "
+    "{\"type\": \"object\", \"properties\": {}}}}]";
+#define CALL(name, arguments) "{\"type\": \"function\", \"function\": {\"name\": \"" name "\", \"arguments\": " arguments "}}"
+#define RAIN CALL("weather", "{\"city\": \"Z\u00fcrich \\\"x\\\"\", \"days\": 2, \"far\": 1.5, \"sure\": true, \"unit\": null}")
+static const turn one_call_chat[] = {{"system", "Be brief."}, USER("Rain?"),
+                                     {"assistant", "", "{\"tool_calls\": [" RAIN "]}"}, {"tool", "yes"}, ASSISTANT("Rain."), USER("And now?")};
+static const turn two_calls_chat[] = {USER("Rain?"), {"assistant", "", "{\"tool_calls\": [" RAIN ", " CALL("now", "{}") "]}"},
+                                      {"tool", "no"}, {"tool", "noon"}};
+static const turn text_and_call_chat[] = {USER("Rain?"), {"assistant", "Let me see.", "{\"tool_calls\": [" RAIN "]}"}, {"tool", "no"}};
+static const struct chat tools_chats[] = {{"one call", one_call_chat, FT_COUNT(one_call_chat), two_tools},
+                                          {"one call, no tools", one_call_chat, FT_COUNT(one_call_chat), NULL},
+                                          {"tools, no call", more_chat, FT_COUNT(more_chat), two_tools},
+                                          {"tools, system", question, FT_COUNT(question), two_tools},
+                                          {"text and call", text_and_call_chat, FT_COUNT(text_and_call_chat), two_tools},
+                                          {"two calls", two_calls_chat, FT_COUNT(two_calls_chat), two_tools}};
 static const struct chat clean_chats[] = {{"clean", clean_chat, FT_COUNT(clean_chat)},
                                           {"question", question, FT_COUNT(question)},
                                           {"longer", more_chat, FT_COUNT(more_chat)},
@@ -98,9 +127,12 @@ static void add_ollama_case(json_t *cases, const char *model, const char *go, co
                             const char *expected)
 {
     char name[128];
+    json_t *tools = NULL;
     snprintf(name, sizeof name, "%s, %s chat", model, c->name);
-    json_array_append_new(cases, json_pack("{s:s, s:s, s:o, s:s}", "name", name, "template", go, "messages",
-                                           messages_json(c), "expected", expected));
+    if (c->tools)
+        ck_assert_ok(ft_json_text(&tools, ft_str_of(c->tools), "tools"));
+    json_array_append_new(cases, json_pack("{s:s, s:s, s:o, s:o*, s:s}", "name", name, "template", go, "messages",
+                                           messages_json(c), "tools", tools, "expected", expected));
 }
 
 /* The exit status of a Python script of tests/oracle, 77 where there is no Python. */
@@ -172,7 +204,7 @@ static const char *without_bos(const ft_rendered *r, const ft_tokenizer *tok)
 }
 
 /* Takes cases. */
-static void same_as_go(json_t *cases)
+static void same_as_go(json_t *cases, const char *test)
 {
     char command[4096];
     snprintf(command, sizeof command,
@@ -185,18 +217,25 @@ static void same_as_go(json_t *cases)
     int status = system(command);
     ck_assert(WIFEXITED(status));
     if (WEXITSTATUS(status) == 77)
-        ft_test_skipped("ollamas_templates_render_what_jinja_does", "no Go (Debian: golang-go)");
+        ft_test_skipped(test, "no Go (Debian: golang-go)");
     else
         ck_assert_msg(WEXITSTATUS(status) == 0, "Go renders otherwise, see above");
 }
 
-/* A tokenizer with the template text of a file of ../shared, for models whose tokenizer is not there. */
+/* A tokenizer with the template text of a file of ../shared (tokenizer_config.json, or the text itself), for models whose tokenizer is not there. */
 static ft_tokenizer *with_template(const char *file)
 {
     ft_buf text = {0};
     ft_tokenizer *tok;
     ck_assert_int_eq(chdir(ft_test_dir()), 0);
-    ck_assert_ok(ft_read_file(&text, ft_test_shared(file), 1 << 20));
+    if (ft_ends(file, ".json")) {
+        json_t *config;
+        ck_assert_ok(ft_json_file(&config, ft_test_shared(file), 1 << 26));
+        ck_assert_ok(ft_buf_puts(&text, json_string_value(json_object_get(config, "chat_template"))));
+        json_decref(config);
+    } else {
+        ck_assert_ok(ft_read_file(&text, ft_test_shared(file), 1 << 20));
+    }
     ck_assert_ok(ft_tokenizer_open(&tok, ft_test_source("data/base")));
     ck_assert_ok(ft_tokenizer_write_dir(tok, "model"));
     ft_tokenizer_free(tok);
@@ -255,7 +294,56 @@ START_TEST(ollamas_templates_render_what_jinja_does)
         ft_buf_free(&stops);
         ft_tokenizer_free(tok);
     }
-    same_as_go(cases);
+    same_as_go(cases, "ollamas_templates_render_what_jinja_does");
+}
+END_TEST
+
+static int tools_are_left_out;
+static void count_notes(void *ctx, ft_note_level level, const char *text)
+{
+    tools_are_left_out += strstr(text, "the Modelfile is for chats without tools") != NULL;
+}
+
+/* Definitions, calls and answers of tools: what Ollama renders is what was trained on; or it is said that it cannot. */
+START_TEST(ollamas_templates_write_tools_as_jinja_does)
+{
+    static const struct {
+        const char *model;
+        int chats; /* of tools_chats, that it takes; 0: its way of writing tools cannot be repeated */
+    } all[] = {{"vocab/hf/qwen2.5-0.5b-instruct/tokenizer_config.json", 6},
+               {"vocab/hf/qwen3/tokenizer_config.json", 6},
+               {"vocab/hf/llama-3.2-1b-instruct/tokenizer_config.json", 5},
+               {"vocab/llama.cpp/templates/Qwen-Qwen2.5-7B-Instruct.jinja", 6},
+               {"vocab/llama.cpp/templates/meta-llama-Llama-3.1-8B-Instruct.jinja", 5},
+               {"vocab/llama.cpp/templates/meta-llama-Llama-3.2-3B-Instruct.jinja", 5},
+               {"vocab/llama.cpp/templates/meta-llama-Llama-3.3-70B-Instruct.jinja", 5},
+               {"vocab/llama.cpp/templates/mistralai-Mistral-Nemo-Instruct-2407.jinja", 0}, /* ids of calls */
+               {"vocab/hf/smollm3/chat_template.jinja", 0}}; /* definitions as Python's repr */
+    json_t *cases = json_array();
+    if (!ft_test_shared("vocab"))
+        FT_SKIP("../shared is absent");
+    for (size_t i = 0; i < FT_COUNT(all); i++) {
+        const ft_chat_template *t;
+        ft_buf go = {0}, stops = {0};
+        ft_tokenizer *tok = with_template(all[i].model);
+        tools_are_left_out = 0;
+        ft_note_sink(count_notes, NULL);
+        ck_assert_ok(ft_chat_template_pick(&t, "auto", tok));
+        ck_assert_ok(ft_chat_template_ollama(t, tok, &go, &stops));
+        ft_note_sink(NULL, NULL);
+        ck_assert_msg(tools_are_left_out == !all[i].chats, "%s", all[i].model);
+        ck_assert_msg((strstr(go.p, "$.Tools") != NULL) == (all[i].chats > 0), "%s", all[i].model);
+        for (int k = 0; k < all[i].chats; k++) {
+            ft_rendered r = {0};
+            render(t, tok, &tools_chats[k], true, &r);
+            add_ollama_case(cases, all[i].model, go.p, &tools_chats[k], without_bos(&r, tok));
+            ft_rendered__free(&r);
+        }
+        ft_buf_free(&go);
+        ft_buf_free(&stops);
+        ft_tokenizer_free(tok);
+    }
+    same_as_go(cases, "ollamas_templates_write_tools_as_jinja_does");
 }
 END_TEST
 
@@ -316,5 +404,5 @@ END_TEST
 int main(void)
 {
     FT_TESTS("rows_oracle", ids_of_chats_are_those_of_the_rendered_text, ollamas_templates_render_what_jinja_does,
-             real_rows_have_the_ids_of_sentencepiece);
+             ollamas_templates_write_tools_as_jinja_does, real_rows_have_the_ids_of_sentencepiece);
 }

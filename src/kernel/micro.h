@@ -11,11 +11,7 @@
 
 #define FT_INLINE static inline __attribute__((always_inline))
 
-enum {
-    COLS = 2 * FT_LANES,
-    AHEAD =
-        32 /* rows that packing asks the cache for beforehand: their lines are far apart; past the end it is harmless */
-};
+enum { COLS = 2 * FT_LANES, AHEAD = 32 /* rows that packing asks for beforehand where K runs down */ };
 
 /* ---- a few lanes: zeros behind the n-th, n may be anything ---- */
 
@@ -87,11 +83,21 @@ FT_INLINE vf multiply_add(vf sum, vf a, vf b)
 
 /* ---- packing ---- */
 
+/* Rows are far apart, so no hardware foresees the next one: packing asks for it. Into the second level of the cache,
+ * since rows a power of two apart share too few sets of the first. Past an operand's end it is harmless. */
+FT_INLINE void fetch(const float *p)
+{
+    __builtin_prefetch(p, 0, 2);
+}
+
 static void pack_rows(uint32_t *to, const float *a, int64_t ld, int64_t rows, int64_t K)
 {
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t k = 0; k < K; k += L * FT_MICRO_PAIR)
+        for (int64_t k = 0; k < K; k += L * FT_MICRO_PAIR) {
+            for (int64_t v = 0; v < FT_MICRO_PAIR; v++)
+                fetch(a + (i + rows) * ld + k + v * L);
             store_units(to + i * FT_ROW_UNITS + k / FT_MICRO_PAIR, units_along(a + i * ld + k, K - k));
+        }
 }
 
 static void pack_straight(uint32_t *to, int64_t width, const float *a, int64_t ld, int64_t n, int64_t K)
@@ -99,8 +105,8 @@ static void pack_straight(uint32_t *to, int64_t width, const float *a, int64_t l
     for (int64_t k = 0; k < K; k += FT_MICRO_PAIR, to += width) {
         const float *p = a + k * ld, *q = k + 1 < K ? p + ld : NULL;
         for (int64_t i = 0; i < width; i += L) {
-            __builtin_prefetch(p + AHEAD * ld + i);
-            __builtin_prefetch(p + (AHEAD + FT_MICRO_PAIR - 1) * ld + i);
+            for (int64_t r = 0; r < FT_MICRO_PAIR; r++)
+                fetch(p + (AHEAD + r) * ld + i);
             store_units(to + i, units_across(p + i, q ? q + i : NULL, n - i));
         }
     }
@@ -151,12 +157,15 @@ FT_INLINE void transpose(vu v[8])
 }
 #endif
 
-/* L units of L vectors. */
+/* L units of L vectors; those `width` further on come next. */
 FT_INLINE void turn_block(uint32_t *to, int64_t width, const float *a, int64_t ld, int64_t n, int64_t K)
 {
     vu v[L];
-    for (int i = 0; i < L; i++)
+    for (int i = 0; i < L; i++) {
+        for (int64_t u = 0; u < FT_MICRO_PAIR; u++)
+            fetch(a + (i + width) * ld + u * L);
         v[i] = i < n ? units_along(a + i * ld, K) : (vu){0};
+    }
     transpose(v);
     int64_t units = (K + FT_MICRO_PAIR - 1) / FT_MICRO_PAIR;
     for (int64_t p = 0; p < L && p < units; p++)
@@ -209,6 +218,12 @@ FT_INLINE void tile(const ft_micro *m, const int rows, const int row, const int 
     EACH_ROW(DECLARE)
     vf scale = all(m->scale);
     const uint32_t *a = m->stripe, *b = m->strip;
+    const float *c = m->c;
+    for (int r = 0; r < rows; r++, c += m->ldc) { /* wanted at the end: it is here by then */
+        __builtin_prefetch(c, 1);
+        if (wide)
+            __builtin_prefetch(c + L, 1);
+    }
     for (int64_t p = 0; p < m->units; p++, a += step, b += COLS) {
         vf b0 = load((const float *)b), b1 = load((const float *)b + L);
         EACH_ROW(STEP)

@@ -1,4 +1,4 @@
-/* fettle bench decode: reading prompts and making tokens, with random weights and random prompts.
+/* fettle bench decode: reading prompts and making tokens, with a file's weights or random ones, and random prompts.
  *
  * The clock of a prompt runs from the call to its first token, that of new tokens from there to the last.
  */
@@ -39,21 +39,43 @@ static ft_status run_once(void *ctx)
     return FT_OK;
 }
 
+static ft_status open_file(decoding *d, const ft_args *a)
+{
+    const char *path = ft_args_text(a, "MODEL");
+    if (ft_args_given(a, "shape") || ft_args_given(a, "dtype"))
+        return ft_fail(FT_EINPUT, "%s: a file has a shape and types of its own, without --shape and --dtype", path);
+    FT_RETURN(ft_model_open(&d->model, path, NULL));
+    int64_t positions = ft_model_config(d->model)->max_position_embeddings, wanted = d->prompt + d->new_tokens;
+    if (wanted > positions)
+        return ft_fail(FT_EINPUT, "%s: --prompt and --new need %lld positions, the model has %lld", path,
+                       (long long)wanted, (long long)positions);
+    if (!ft_model_head(d->model))
+        return ft_fail(FT_EINPUT, "%s: an encoder continues no text", path);
+    return FT_OK;
+}
+
+static ft_status make_model(decoding *d, const ft_args *a)
+{
+    if (ft_args_given(a, "MODEL"))
+        return open_file(d, a);
+    return ft_shape_model(&d->model, ft_shape_named(ft_args_text(a, "shape")), d->prompt + d->new_tokens,
+                          ft_dtype_named(ft_args_text(a, "dtype")), false);
+}
+
 static ft_status set_up(decoding *d, const ft_args *a)
 {
-    const ft_shape *shape = ft_shape_named(ft_args_text(a, "shape"));
     d->batch = ft_args_int(a, "batch");
     d->prompt = ft_args_int(a, "prompt");
     d->new_tokens = ft_args_int(a, "new");
-    const ft_dtype *dtype = ft_dtype_named(ft_args_text(a, "dtype"));
-    FT_RETURN(ft_shape_model(&d->model, shape, d->prompt + d->new_tokens, dtype, false));
+    FT_RETURN(make_model(d, a));
+    float vocab = (float)ft_model_config(d->model)->vocab_size;
     d->requests = ft_alloc((size_t)d->batch, sizeof *d->requests);
     d->prompts = ft_alloc((size_t)(d->batch * d->prompt), sizeof *d->prompts);
     d->made = ft_alloc((size_t)(d->batch * d->new_tokens), sizeof *d->made);
     if (!d->requests || !d->prompts || !d->made)
         return FT_ENOMEM;
     for (int64_t i = 0; i < d->batch * d->prompt; i++)
-        d->prompts[i] = (int32_t)(ft_uniform(1, FT_STREAM_TEST, 0, (uint64_t)i) * (float)shape->vocab_size);
+        d->prompts[i] = (int32_t)(ft_uniform(1, FT_STREAM_TEST, 0, (uint64_t)i) * vocab);
     for (int64_t i = 0; i < d->batch; i++)
         d->requests[i] = (ft_decode_request){.prompt = d->prompts + i * d->prompt,
                                              .n = d->prompt,
@@ -76,8 +98,12 @@ static ft_status print(const decoding *d, const ft_args *a)
 {
     json_t *o = json_object();
     double steps = (double)(d->new_tokens - 1), rate = steps / d->new_s;
-    ft_result_text(o, "shape", ft_args_text(a, "shape"));
-    ft_result_text(o, "dtype", ft_args_text(a, "dtype"));
+    if (ft_args_given(a, "MODEL")) {
+        ft_result_text(o, "model", ft_args_text(a, "MODEL"));
+    } else {
+        ft_result_text(o, "shape", ft_args_text(a, "shape"));
+        ft_result_text(o, "dtype", ft_args_text(a, "dtype"));
+    }
     ft_result_int(o, "batch", d->batch);
     ft_result_int(o, "prompt", d->prompt);
     ft_result_int(o, "new", d->new_tokens);
@@ -114,6 +140,8 @@ done:
 }
 
 static const ft_cmd_option options[] = {
+    {"MODEL", FT_ARG_FILE, .positional = true,
+     .help = "a Hugging Face directory or a .gguf file (default: random weights of --shape)"},
     FT_SHAPE_OPTION,
     {"dtype", FT_ARG_NAME, .argument = "T", .fallback = "q8_0", .choice = ft_choice_dtype,
      .help = "how the weights are stored"},
@@ -126,10 +154,10 @@ static const ft_cmd_option options[] = {
 
 const ft_cmd ft_cmd_bench_decode = {
     .name = "bench decode",
-    .summary = "measure decoding on random weights",
+    .summary = "measure decoding, of a file or of random weights",
     .about = "Decodes random prompts greedily and prints tokens a second of the prompts and of what is made behind them, "
              "and the rate at which the weights are read for it: one row's decoding is bound by memory. Times are the "
              "best of the rounds.",
     .options = options,
-    .example = "fettle bench decode --shape tinyllama-1.1b --dtype q8_0",
+    .example = "fettle bench decode --shape tinyllama-1.1b --dtype q8_0\nfettle bench decode model-q8_0.gguf --batch 8",
     .run = run};

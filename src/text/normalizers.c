@@ -27,20 +27,9 @@ static ft_status put_char(ft_buf *out, int32_t c)
     return ft_buf_put(out, u, (size_t)utf8proc_encode_char(c, u));
 }
 
-/* Lead bytes below 0xcc: characters below U+0300, which NFC leaves alone. */
-static bool nfc_already(ft_str s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] >= 0xcc)
-            return false;
-    return true;
-}
-
 static ft_status normal_form(const ft_norm *n, const ft_norm_run *run, ft_str in, ft_buf *out)
 {
     utf8proc_option_t form = (utf8proc_option_t)n->form;
-    if (form == (UTF8PROC_STABLE | UTF8PROC_COMPOSE) && nfc_already(in))
-        return ft_buf_put(out, in.p, in.n);
     size_t want = in.n + 64;
     for (;;) {
         size_t bytes;
@@ -60,6 +49,27 @@ static ft_status normal_form(const ft_norm *n, const ft_norm_run *run, ft_str in
         }
         want = (size_t)k;
     }
+}
+
+/* NFC in stretches: characters below U+0300, whose lead bytes are below 0xcc, stay as they are, and none of them joins the
+ * one before it. So a text may be cut in front of each, and only what others do is worked out. */
+static ft_status compose(const ft_norm *n, const ft_norm_run *run, ft_str in, ft_buf *out)
+{
+    const unsigned char *p = (const unsigned char *)in.p;
+    for (size_t i = 0; i < in.n;) {
+        size_t plain = i;
+        while (i < in.n && p[i] < 0xcc)
+            i++;
+        size_t from = i; /* the last of the plain ones may be joined by what follows */
+        while (i < in.n && from > plain && (p[--from] & 0xc0) == 0x80)
+            continue;
+        FT_RETURN(ft_buf_put(out, in.p + plain, from - plain));
+        while (i < in.n && (p[i] >= 0xcc || (p[i] & 0xc0) == 0x80))
+            i++;
+        if (i > from)
+            FT_RETURN(normal_form(n, run, (ft_str){in.p + from, i - from}, out));
+    }
+    return FT_OK;
 }
 
 /* One character after the other: lower case. U+0130 is the one character whose lower case is two. */
@@ -355,7 +365,7 @@ static const struct {
     ft_status (*build)(ft_norms *n, ft_norm *s, const json_t *j, const char *where);
     int form;
 } forms[] = {
-    {"NFC", normal_form, build_form, UTF8PROC_STABLE | UTF8PROC_COMPOSE},
+    {"NFC", compose, build_form, UTF8PROC_STABLE | UTF8PROC_COMPOSE},
     {"NFD", normal_form, build_form, UTF8PROC_STABLE | UTF8PROC_DECOMPOSE},
     {"NFKC", normal_form, build_form, UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT},
     {"NFKD", normal_form, build_form, UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT},

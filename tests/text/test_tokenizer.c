@@ -1,7 +1,12 @@
 /* Tokenizers as a whole: round trips, hostile texts, threads, special ids, and each part of tokenizer.json by small
  * files whose ids are worked out by hand. */
+#include "base/rng.h"
 #include "base/threads.h"
+#include "text/normalizers.h"
 #include "tokenizer_files.h"
+
+#include <stdlib.h>
+#include <utf8proc.h>
 
 /* Real files that lose nothing of a text. The first KEEP_ALL have a token for every byte, those behind only for bytes
  * that occur in UTF-8. */
@@ -270,6 +275,62 @@ START_TEST(normalizers_rewrite_as_described)
 }
 END_TEST
 
+static void put_code_point(ft_buf *b, int32_t c)
+{
+    utf8proc_uint8_t u[4];
+    ck_assert_ok(ft_buf_put(b, u, (size_t)utf8proc_encode_char(c, u)));
+}
+
+/* utf8proc, given the whole text at once. */
+static void check_nfc(const ft_norms *norms, const ft_norm_run *run, const ft_buf *text, ft_buf buffers[2])
+{
+    utf8proc_uint8_t *want = NULL;
+    ft_str got;
+    utf8proc_ssize_t n = utf8proc_map((const utf8proc_uint8_t *)text->p, (utf8proc_ssize_t)text->n, &want,
+                                      UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    ck_assert_int_ge(n, 0);
+    ck_assert_ok(ft_norms__run(norms, run, (ft_str){text->p, text->n}, buffers, &got));
+    ck_assert_uint_eq(got.n, (size_t)n);
+    ck_assert_mem_eq(got.p, want, got.n);
+    free(want);
+}
+
+START_TEST(nfc_in_stretches_is_nfc_of_the_whole)
+{
+    /* letters, marks that join and that do not, Hangul parts, characters with another canonical form, kana and its marks */
+    static const int32_t pool[] = {' ',    'a',    'e',    0xe9,   0x2bc,  0x300,  0x301,  0x323,  0x345,  0x1100, 0x1161,
+                                   0x11a8, 0xac00, 0x212b, 0x2126, 0x304b, 0x3099, 0x9c7,  0x9be,  0x1e0a, 0x2019, 0xf900};
+    ft_norms norms = {0};
+    ft_buf points = {0}, buffers[2] = {{0}}, text = {0};
+    ft_norm_run run = {.points = &points};
+    json_t *j = json_pack("{s:s}", "type", "NFC");
+    ck_assert_ok(ft_norms__from_json(&norms, j, "test"));
+    for (int32_t c = 1; c < 0x11000; c++) {
+        if (c == 0x3200) /* ideographs are all alike, and so are syllables */
+            c = 0xac00;
+        if (c == 0xac40)
+            c = 0xf900;
+        text.n = 0;
+        const int32_t around[] = {'a', c, 0xe9, c, 0x301, 0x101, c};
+        for (size_t i = 0; i < FT_COUNT(around); i++)
+            put_code_point(&text, around[i]);
+        check_nfc(&norms, &run, &text, buffers);
+    }
+    for (uint64_t i = 0; i < 5000; i++) {
+        text.n = 0;
+        for (uint64_t k = 0; k < 12; k++)
+            put_code_point(&text, pool[(size_t)(ft_uniform(3, FT_STREAM_TEST, i, k) * (float)FT_COUNT(pool))]);
+        check_nfc(&norms, &run, &text, buffers);
+    }
+    json_decref(j);
+    ft_norms__free(&norms);
+    ft_buf_free(&points);
+    ft_buf_free(&buffers[0]);
+    ft_buf_free(&buffers[1]);
+    ft_buf_free(&text);
+}
+END_TEST
+
 /* The pieces that small_tokenizers[k] cuts a text into. */
 static void check_small(size_t k, const char *text, const char *want)
 {
@@ -412,7 +473,7 @@ int main(void)
              threads_may_share_a_tokenizer, special_ids_are_those_of_the_models,
              control_tokens_are_made_only_where_asked, decoding_skips_control_tokens_and_the_first_space,
              merges_go_by_rank_and_from_the_left, ignore_merges_takes_whole_words, pre_tokenizers_cut_as_described,
-             normalizers_rewrite_as_described, unigram_takes_the_best_sum,
+             normalizers_rewrite_as_described, nfc_in_stretches_is_nfc_of_the_whole, unigram_takes_the_best_sum,
              wordpiece_takes_the_longest_piece, a_tekken_vocabulary_merges_by_its_ranks, added_tokens_keep_their_flags,
              what_would_be_read_wrongly_is_refused_by_name, a_pattern_that_explodes_is_stopped,
              every_failing_allocation_is_reported);

@@ -69,7 +69,7 @@ def plan(shape, checkpointing, cores, work):
                            "sequence_len": SEQ, "pack_text": True, "datasets": [{"path": rows, "type": "text",
                                                                                 "split": "file"}],
                            "gradient_checkpointing": checkpointing, "metrics": ["loss"]}, work, "recipe.yaml")
-    return c.fettle("plan", recipe, "--probe", "0", "--threads", str(cores))
+    return c.fettle("plan", recipe, "--probe", "0", "--ram-limit", "4000", "--threads", str(cores))
 
 
 def flops_per_token(s):

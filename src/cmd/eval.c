@@ -1,6 +1,7 @@
 /* fettle eval: how good a model is on rows, or on bare token ids, and its logits for comparison with
  * another program. */
 #include "cmd/choices.h"
+#include "cmd/labeling.h"
 #include "cmd/logits.h"
 #include "cmd/opened.h"
 #include "cmd/progress.h"
@@ -13,6 +14,7 @@ typedef struct evaluation {
     ft_opened opened;
     ft_dataset data;
     ft_rows rows;
+    ft_labeling labeling; /* without labels: answers are generated */
     const ft_metric *metrics[FT_MAX_METRICS];
     size_t n_metrics;
     ft_meter meter;
@@ -51,6 +53,18 @@ static bool of_vectors(const evaluation *e)
     return any;
 }
 
+/* Those of --labels, or the run's own where its rows have answers. */
+static ft_status read_labels(evaluation *e)
+{
+    const ft_args *a = e->args;
+    bool answers = kind_of_rows(e) == FT_COMPLETION || kind_of_rows(e) == FT_CHAT;
+    FT_RETURN(ft_labeling_of_args(&e->labeling, a, answers && !ft_args_given(a, "generate")));
+    if (e->labeling.labels.n && !ft_args_given(a, "labels"))
+        ft_note(FT_NOTE, "%s: answers are chosen among its %zu labels; --generate generates them", ft_args_text(a, "MODEL"),
+                e->labeling.labels.n);
+    return FT_OK;
+}
+
 static ft_status build_rows(evaluation *e)
 {
     int64_t context = ft_model_config(e->opened.model)->max_position_embeddings;
@@ -69,7 +83,12 @@ static ft_status build_rows(evaluation *e)
     if (o.max_tokens > context)
         return ft_fail(FT_EINPUT, "--sequence-len: found %lld, expected at most %lld, the model's context",
                        (long long)o.max_tokens, (long long)context);
-    return ft_rows_build(&e->rows, &e->data, e->opened.tok, &o);
+    FT_RETURN(ft_rows_build(&e->rows, &e->data, e->opened.tok, &o));
+    if (!e->labeling.labels.n)
+        return FT_OK;
+    FT_RETURN(ft_labels_encode(&e->labeling.labels, &e->data, e->opened.tok, &o));
+    ft_labeling_check(&e->labeling, ft_args_text(e->args, "data"), &e->rows);
+    return FT_OK;
 }
 
 /* What was asked for; else what the rows allow: text has no answer to generate. */
@@ -81,7 +100,10 @@ static ft_status choose_metrics(evaluation *e)
     else if (!list && kind_of_rows(e) == FT_SCORED)
         list = "spearman";
     else if (!list)
-        list = ft_dataset_is_text(&e->data) ? "loss,perplexity,token_accuracy" : "loss,perplexity,token_accuracy,exact_match";
+        list = ft_dataset_is_text(&e->data)               ? "loss,perplexity,token_accuracy"
+               : !e->labeling.labels.n                    ? "loss,perplexity,token_accuracy,exact_match"
+               : e->labeling.confidence.threshold > 0     ? "loss,perplexity,exact_match,ece,coverage,answered_accuracy"
+                                                          : "loss,perplexity,exact_match,ece";
     char *name;
     for (size_t i = 0;; i++) {
         FT_RETURN(ft_context(ft_comma_item(&name, list, i), "--metrics"));
@@ -108,7 +130,12 @@ static void on_text(void *ctx, size_t row, const ft_scored_text *t)
     ft_result_str(o, "prompt", (ft_str){prompt.p, prompt.n});
     ft_result_str(o, "expected", t->expected);
     ft_result_str(o, "got", t->got);
-    ft_result_bool(o, "stopped", t->stopped);
+    if (t->label) {
+        ft_result_real(o, "confidence", t->label->fitted.confidence);
+        ft_result_bool(o, "abstained", t->label->abstained);
+    } else {
+        ft_result_bool(o, "stopped", t->stopped);
+    }
     char *text = json_dumps(o, JSON_COMPACT);
     if (e->write_status == FT_OK)
         e->write_status = text ? ft_out_printf(e->predictions, "%s\n", text) : FT_ENOMEM;
@@ -134,6 +161,10 @@ static ft_status score(evaluation *e, ft_scores *scores)
         o.max_new_tokens = ft_args_int(e->args, "max-new-tokens");
     if (e->predictions)
         o.on_text = on_text;
+    if (e->labeling.labels.n) {
+        o.labels = &e->labeling.labels;
+        o.confidence = &e->labeling.confidence;
+    }
     FT_RETURN(ft_score(scores, e->opened.model, e->opened.tok, &e->rows, &o));
     return e->write_status;
 }
@@ -156,6 +187,8 @@ static ft_status put_result(const evaluation *e, const ft_scores *s)
     ft_result_text(o, "model", ft_args_text(e->args, "MODEL"));
     ft_result_text(o, "data", ft_args_text(e->args, "data"));
     ft_result_int(o, "rows", s->rows);
+    if (e->labeling.labels.n)
+        ft_result_int(o, "label_count", (int64_t)e->labeling.labels.n);
     ft_result_int(o, "supervised_tokens", s->supervised_tokens);
     ft_result_int(o, "generated_tokens", s->generated_tokens);
     ft_result_scores(o, s);
@@ -172,6 +205,7 @@ static ft_status eval_rows(const ft_args *a)
     const char *predictions = ft_args_text(a, "predictions");
     ft_status st = FT_OK;
     FT_TRY(read_data(&e));
+    FT_TRY(read_labels(&e));
     FT_TRY(ft_opened_open(&e.opened, a));
     FT_TRY(choose_metrics(&e));
     FT_TRY(build_rows(&e));
@@ -188,6 +222,7 @@ done:
     ft_out_abort(e.predictions);
     ft_rows_free(&e.rows);
     ft_dataset_free(&e.data);
+    ft_labeling_free(&e.labeling);
     ft_opened_close(&e.opened);
     ft_free(e.prompt_template);
     ft_free(e.completion_template);
@@ -225,9 +260,11 @@ static const ft_cmd_option options[] = {
      .help = "completion of a row, with the same braces and backslashes"},
     {"metrics", FT_ARG_NAMES, .argument = "LIST", .choice = ft_choice_metric,
      .help = "metrics with commas between (default: loss,perplexity,token_accuracy and, where rows have answers, "
-             "exact_match; of pairs recall@1,recall@10,mrr, of scored pairs spearman)"},
+             "exact_match, with labels also ece; of pairs recall@1,recall@10,mrr, of scored pairs spearman)"},
+    FT_LABELS_OPTION(" (default: those of the run)"),
+    {"generate", FT_ARG_FLAG, .help = "generate the answers though the run has labels"},
     {"predictions", FT_ARG_FILE, .argument = "OUT.jsonl",
-     .help = "write prompt, expected and generated text of every row; needs a metric of generated text"},
+     .help = "write prompt, expected and generated text of every row, of labels also confidence and whether it abstained"},
     {"max-rows", FT_ARG_INT, .argument = "N", .min = 1, .max = 1e12, .help = "score the first N rows only"},
     {"max-new-tokens", FT_ARG_INT, .argument = "N", .min = 1, .max = 1048576,
      .help = "the most tokens to generate for a row (default: twice the longest expected answer and 8)"},
@@ -251,7 +288,8 @@ const ft_cmd ft_cmd_eval = {
     .name = "eval",
     .summary = "score a model on rows: loss, exact match, macro F1 ...",
     .about = "Scores a model on the rows of a file. Loss metrics come from one forward pass over the supervised "
-             "tokens; text metrics from greedy generation of every answer, many rows at once. Rows of pairs and of "
+             "tokens; text metrics from greedy generation of every answer, many rows at once, or, with labels, from the "
+             "likeliest label, with the confidences and the threshold that the run was given. Rows of pairs and of "
              "scored pairs are for models of vectors: recall, mrr and spearman.\n\n"
              "With --token-ids it scores these and no text, and --logits writes the model's logits, to compare with another "
              "program.",

@@ -153,6 +153,30 @@ static ft_status rows_of_run(exporting *x, const char *recipe)
     return ft_job_rows(j);
 }
 
+/* The labels of --labels or of the run, for a grammar beside the file and for scores; a recipe's were made with its rows. */
+static ft_status find_labels(exporting *x)
+{
+    ft_job *j = &x->job;
+    ft_labeling *l = &j->labeling;
+    ft_score_options *o = &j->plan.train_options.score;
+    if (l->labels.n)
+        return FT_OK;
+    FT_RETURN(ft_labeling_of_args(l, x->args, true));
+    if (!l->labels.n)
+        return FT_OK;
+    if (!l->labels.p[0].said.n && !j->test.n)
+        return ft_fail(FT_EINPUT, "--labels: %s does not say how labels are written: give a run's labels.json, or --data with rows "
+                                  "that have answers", ft_args_text(x->args, "labels"));
+    if (!j->test.n || ft_dataset_is_text(&j->test))
+        return FT_OK;
+    FT_RETURN(ft_labels_encode(&l->labels, &j->test, j->tok, &j->plan.rows));
+    ft_labeling_check(l, "--data", &j->test_rows);
+    o->labels = &l->labels;
+    o->confidence = &l->confidence;
+    j->plan.abstain_confidence = l->confidence.threshold;
+    return FT_OK;
+}
+
 static ft_status find_rows(exporting *x)
 {
     const char *model = ft_args_text(x->args, "MODEL");
@@ -206,13 +230,18 @@ static ft_status put_members(json_t *o, const exporting *x, double seconds)
     const ft_plan_export *e = x->job.plan.exports;
     const ft_outcome *outcome = &x->outcome;
     bool json = ft_args_given(x->args, "json");
-    char *modelfile = NULL;
+    char *modelfile = NULL, *grammar = NULL;
     if (e->exporter->suffix && !outcome->refused.n)
         FT_RETURN(ft_modelfile_path(&modelfile, e->path));
+    if (e->exporter->suffix && !outcome->refused.n && x->job.labeling.labels.n)
+        FT_RETURN(ft_gbnf_path(&grammar, e->path));
     ft_result_text(o, "path", e->path);
     if (modelfile)
         ft_result_text(o, "modelfile", modelfile);
     ft_free(modelfile);
+    if (grammar)
+        ft_result_text(o, "grammar", grammar);
+    ft_free(grammar);
     ft_result_text(o, "format", e->exporter->name);
     if (e->mix)
         ft_result_text(o, "quant", e->mix->name);
@@ -257,6 +286,7 @@ static ft_status run(const ft_args *a)
     FT_TRY(plan_export(&x));
     FT_TRY(open_model(&x));
     FT_TRY(find_rows(&x));
+    FT_TRY(find_labels(&x));
     FT_TRY(calibration_rows(&x));
     ft_plan_choose_shown(&x.job.plan);
     FT_TRY(ft_outcome_tuned(&x.outcome, &x.job));
@@ -284,6 +314,7 @@ static const ft_cmd_option options[] = {
     {"data", FT_ARG_FILE, .repeats = true, .argument = "FILE",
      .help = "rows to measure the file on, beside the model that it is made from (default with --gate: those of the run's "
              "recipe)"},
+    FT_LABELS_OPTION(" (default: those of the run); their grammar stands beside a GGUF"),
     {"calibrate", FT_ARG_FILE, .repeats = true, .argument = "FILE",
      .help = "rows or text like what the model will see: gguf in few bits is rounded so that what each matrix makes of them stays, "
              "instead of each weight by itself"},

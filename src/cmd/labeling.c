@@ -35,6 +35,19 @@ const char *ft_labeling_line(const ft_labeling *l, char buf[512])
     return buf;
 }
 
+void ft_labeling_put(json_t *o, const ft_labeling *l, size_t most)
+{
+    if (!l->labels.n)
+        return;
+    ft_result_int(o, "label_count", (int64_t)l->labels.n);
+    json_t *list = ft_result_list(o, "labels");
+    for (size_t i = 0; i < l->labels.n && i < most; i++) {
+        json_t *row = ft_result_row(list);
+        ft_result_str(row, "label", l->labels.p[i].text);
+        ft_result_int(row, "train_rows", l->labels.p[i].rows);
+    }
+}
+
 /* ---- fitting ---- */
 
 static ft_status fit_bias(ft_labeling *l, const ft_label_scores *s)
@@ -66,8 +79,10 @@ static ft_status fit(ft_labeling *l, const ft_label_scores *s, const ft_labeling
     if (isinf(l->confidence.threshold))
         ft_note(FT_WARN, "labels: no confidence gives a precision of %g on the %zu rows of %s: nothing is answered", f->precision,
                 s->n, f->name);
-    l->fitted_on = f->name;
-    l->rows = (int64_t)s->n;
+    if (f->temperature || f->bias || f->precision > 0) {
+        l->fitted_on = f->name;
+        l->rows = (int64_t)s->n;
+    }
     return FT_OK;
 }
 
@@ -243,6 +258,15 @@ done:
     if (st != FT_OK)
         ft_labeling_free(l);
     return st;
+}
+
+ft_status ft_labeling_of_args(ft_labeling *l, const ft_args *a, bool own)
+{
+    const char *given = ft_args_text(a, "labels"), *model = ft_args_text(a, "MODEL");
+    *l = (ft_labeling){.confidence = {.temperature = 1}};
+    if (given)
+        return ft_context(ft_labeling_read(l, given), "--labels");
+    return own && ft_is_dir(model) && ft_dir_holds(model, ft_labeling_file) ? ft_labeling_read(l, model) : FT_OK;
 }
 
 void ft_labeling_free(ft_labeling *l)

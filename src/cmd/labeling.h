@@ -12,6 +12,13 @@
 
 extern const char ft_labeling_file[]; /* "labels.json" */
 
+#define FT_LABELS_OPTION(what)                                                                                         \
+    {                                                                                                                  \
+        "labels", FT_ARG_FILE, .argument = "PATH",                                                                     \
+                               .help = "labels to choose the answer among: a run folder or its labels.json, or a text " \
+                                       "file with a label a line" what                                                 \
+    }
+
 typedef struct ft_labeling {
     ft_labels labels; /* n 0: none */
     ft_confidence confidence;
@@ -24,6 +31,9 @@ typedef struct ft_labeling {
     int64_t answered, answered_right;
 } ft_labeling;
 
+/* Into a result: "label_count", and a table of the first `most` of them with their training rows; nothing
+ * where there are none. */
+void ft_labeling_put(json_t *o, const ft_labeling *l, size_t most);
 /* Says which rows have an answer that is no label, or one of other tokens than the label's. */
 void ft_labeling_check(const ft_labeling *l, const char *what, const ft_rows *rows);
 /* A line about them, as "18 labels, from 901 rows (Q00-Q99 ...) to 3 (...)". */
@@ -45,6 +55,8 @@ ft_status ft_labeling_json(json_t **out, const ft_labeling *l);
 ft_status ft_labeling_write(const ft_labeling *l, const char *path);
 /* From a labels.json, a run folder that holds one, or a text file with a label a line. */
 ft_status ft_labeling_read(ft_labeling *l, const char *path);
+/* That of --labels; else, where `own`, that of the run folder MODEL. No labels (n 0) where there is neither. */
+ft_status ft_labeling_of_args(ft_labeling *l, const ft_args *a, bool own);
 void ft_labeling_free(ft_labeling *l);
 
 #endif

@@ -160,6 +160,7 @@ static ft_export_request request_of(ft_job *j, const ft_plan_export *e)
                                .name = j->plan.name,
                                .base_name = j->plan.base_model,
                                .sampling = e->sampling,
+                               .labels = j->labeling.labels.n ? &j->labeling.labels : NULL,
                                .progress = ft_meter_part,
                                .ctx = &j->meter};
 }
@@ -294,8 +295,22 @@ ft_status ft_outcome_json(json_t **result, const ft_outcome *o, const ft_job *j,
     return st;
 }
 
+static ft_report_labels report_of(const ft_labeling *l)
+{
+    return (ft_report_labels){.before = &l->before,
+                              .after = &l->after,
+                              .temperature = l->confidence.temperature,
+                              .threshold = l->confidence.threshold,
+                              .coverage = (double)l->answered / (double)l->after.rows,
+                              .answered_accuracy = l->answered ? (double)l->answered_right / (double)l->answered : NAN,
+                              .biased = l->bias,
+                              .fitted_on = l->fitted_on,
+                              .fitted_rows = l->rows};
+}
+
 static ft_status write_report(const ft_outcome *o, const ft_job *j)
 {
+    ft_report_labels labels = report_of(&j->labeling);
     ft_report_sample samples[FT_MAX_SAMPLES];
     char *path = ft_path_join(j->plan.output_dir, "report.html"), *log = ft_path_join(j->plan.output_dir, "log.jsonl");
     ft_status st = path && log ? FT_OK : FT_ENOMEM;
@@ -303,7 +318,8 @@ static ft_status write_report(const ft_outcome *o, const ft_job *j)
         samples[i] = (ft_report_sample){
             .prompt = o->prompts[i], .expected = o->expected[i], .base = o->base[i], .tuned = o->tuned[i]};
     if (st == FT_OK)
-        st = ft_report_write(path, j->plan.name, log, j->plan.resolved.p, o->columns, o->n, samples, o->n_samples);
+        st = ft_report_write(path, j->plan.name, log, j->plan.resolved.p, o->columns, o->n, samples, o->n_samples,
+                             j->labeling.after.rows ? &labels : NULL);
     ft_free(path);
     ft_free(log);
     return st;

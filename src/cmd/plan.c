@@ -289,7 +289,7 @@ void ft_plan_choose_shown(ft_plan *p)
             if (ft_export_gate_wants(&p->exports[i].gate, ft_metrics[k]))
                 show(p, ft_metrics[k]);
     }
-    if (p->has_labels)
+    if (p->has_labels || p->train_options.score.labels)
         show_labels(p, generates);
     else if (generates)
         show(p, ft_metric_named("stop"));

@@ -5,6 +5,8 @@
  */
 #include "cmd/forecast.h"
 
+enum { MOST_LABELS = 20 };
+
 typedef struct probe {
     double tokens_per_s, train_s, score_s;
 } probe;
@@ -110,6 +112,7 @@ static void put_run(json_t *o, const ft_forecast *f, const ft_job *j, const prob
     ft_result_int(o, "gradient_accumulation_steps", t->gradient_accumulation_steps);
     ft_result_int(o, "checkpointed_blocks", FT_MIN(t->gradient_checkpointing, layers));
     ft_result_int(o, "disk_bytes", (int64_t)f->disk_bytes);
+    ft_labeling_put(o, &j->labeling, MOST_LABELS);
     if (p->tokens_per_s > 0) {
         ft_result_real(o, "tokens_per_s", p->tokens_per_s);
         ft_result_real(o, "training_s", p->train_s);

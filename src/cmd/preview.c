@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_LABELS = 40 }; /* for people */
+
 typedef struct preview {
     const ft_args *args;
     const ft_job *job;
@@ -156,6 +158,7 @@ static ft_status show(const preview *v)
         FT_TRY(put_summary(o, "val", &v->job->val_rows));
     if (v->job->test_rows.n)
         FT_TRY(put_summary(o, "test", &v->job->test_rows));
+    ft_labeling_put(o, &v->job->labeling, json ? FT_MAX_LABELS : MOST_LABELS);
     if (json)
         FT_TRY(put_json_rows(v, o, n));
     for (size_t i = 0; !json && i < n; i++)

@@ -182,6 +182,9 @@ static ft_status put_next(ft_buf *out, const session *s)
     const char *data = p->n_test ? p->test[0].path : p->n_val ? p->val[0].path : NULL;
     if (p->rows.vectors)
         FT_RETURN(ft_buf_printf(out, "\nnext:\n  fettle embed %s --query --text 'TEXT'\n", p->output_dir));
+    else if (p->has_labels)
+        FT_RETURN(ft_buf_printf(out, "\nnext:\n  fettle generate %s --labels %s%s --prompt 'TEXT'\n", p->output_dir,
+                                p->output_dir, chats ? " --chat" : ""));
     else
         FT_RETURN(ft_buf_printf(out, "\nnext:\n  fettle %s %s%s\n", chats ? "chat" : "generate", p->output_dir,
                             chats ? "" : " --prompt 'TEXT'"));

@@ -168,6 +168,7 @@ typedef struct ft_export_request {
     const char *name;        /* general.name, model card */
     const char *base_name;   /* base_model_name_or_path, as the user wrote it */
     const ft_sampling *sampling; /* Modelfile parameters; NULL: temperature 0 */
+    const ft_labels *labels;     /* gguf, gguf-lora: a grammar of them stands beside the file; NULL: none */
     /* gguf: called for every weight before it is written, with tensor_ctx; may be NULL */
     void (*on_tensor)(void *ctx, const ft_quantized *q);
     void *tensor_ctx;
@@ -181,6 +182,13 @@ typedef struct ft_export_request {
     void *ctx;
 } ft_export_request;
 
+/* Files that stand beside an export. */
+enum { FT_MAX_BESIDE = 2 };
+typedef struct ft_beside {
+    ft_out *file[FT_MAX_BESIDE];
+    size_t n;
+} ft_beside;
+
 typedef struct ft_exporter {
     const char *name; /* "gguf" "gguf-lora" "hf" "peft" */
     const char *help;
@@ -190,8 +198,9 @@ typedef struct ft_exporter {
     const char *quant;  /* the type where none is asked for; NULL: as the base is stored */
     const char *dtypes; /* what it writes, by the names of mixes: "f32|f16|bf16" */
     ft_status (*write)(const ft_export_request *r);
-    /* Opens what stands beside its file, on the disk and ready to be committed; *out NULL: nothing does. NULL: a directory. */
-    ft_status (*beside)(ft_out **out, const ft_export_request *r);
+    /* Opens what stands beside its file, on the disk and ready to be committed; also after a failure the caller aborts it.
+     * NULL: a directory. */
+    ft_status (*beside)(ft_beside *b, const ft_export_request *r);
 } ft_exporter;
 extern const ft_exporter *const ft_exporters[]; /* NULL at the end */
 const ft_exporter *ft_exporter_named(const char *name);
@@ -216,9 +225,14 @@ ft_status ft_merge_rows(ft_model *m, const ft_param *weight, int64_t r0, int64_t
  * "Modelfile.STEM" where that one describes another GGUF or is the user's own. NULL: both are the user's. */
 ft_status ft_modelfile_path(char **path, const char *gguf);
 
+/* The grammar of labels, for llama.cpp. FT_EUNSUPPORTED for a label that is no UTF-8 or holds a NUL. */
+ft_status ft_gbnf(ft_buf *out, const ft_labels *l);
+/* The grammar's file beside a gguf, in new memory: "model.gbnf" of "model.gguf"; NULL: what stands there is the user's. */
+ft_status ft_gbnf_path(char **path, const char *gguf);
+
 /* Removes an exported folder, known by its fettle.json; what holds anything else, or was not written by fettle, stays. */
 ft_status ft_export_remove(const char *dir);
-/* Removes every export from the folder of a run's exports: GGUFs, their Modelfiles, exported folders; and the folder itself
+/* Removes every export from the folder of a run's exports: GGUFs, their Modelfiles and grammars, exported folders; and the folder itself
  * where nothing else is in it. */
 ft_status ft_export_remove_all(const char *dir);
 
@@ -263,12 +277,22 @@ ft_status ft_report_table(ft_buf *out, const ft_report_column *columns, size_t n
 /* The table as a JSON array, an object a column: title, every metric by its name, top1_agreement, bytes, rows. The
  * caller json_decref's it. survival: as ft_survival_json, null where there is none. */
 ft_status ft_report_json(json_t **out, const ft_report_column *columns, size_t n);
-/* report.html: the table, the loss, learning-rate and speed curves from log.jsonl (inline SVG), sample predictions, the
- * recipe; one self-contained file. log_path, recipe_text and samples may be NULL; of a sample, base and tuned. */
+/* report.html: the table, how reliable confidences are, the loss, learning-rate and speed curves from log.jsonl (inline SVG),
+ * sample predictions, the recipe; one self-contained file. log_path, recipe_text, samples and labels may be NULL; of a sample,
+ * base and tuned. */
 typedef struct ft_report_sample {
     const char *prompt, *expected, *base, *tuned;
 } ft_report_sample;
+typedef struct ft_report_labels {
+    const ft_reliability *before, *after; /* of the tuned model on the rows of the table, without and with what was fitted */
+    double temperature, threshold;
+    double coverage, answered_accuracy; /* NaN: nothing is answered */
+    bool biased;                        /* a correction for each label was fitted too */
+    const char *fitted_on;
+    int64_t fitted_rows;
+} ft_report_labels;
 ft_status ft_report_write(const char *path, const char *title, const char *log_path, const char *recipe_text,
-                          const ft_report_column *columns, size_t n, const ft_report_sample *samples, size_t n_samples);
+                          const ft_report_column *columns, size_t n, const ft_report_sample *samples, size_t n_samples,
+                          const ft_report_labels *labels);
 
 #endif

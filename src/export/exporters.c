@@ -67,6 +67,34 @@ ft_status ft_export__check(const ft_export_request *r, const ft_exporter *e)
     return FT_OK;
 }
 
+void ft_export__beside_add(ft_beside *b, ft_out *file)
+{
+    if (file)
+        b->file[b->n++] = file;
+}
+
+ft_status ft_export__beside_commit(ft_beside *b)
+{
+    ft_status st = FT_OK;
+    for (size_t i = 0; i < b->n; i++) {
+        ft_out *file = b->file[i];
+        b->file[i] = NULL;
+        if (st == FT_OK)
+            st = ft_out_commit(file);
+        else
+            ft_out_abort(file);
+    }
+    b->n = 0;
+    return st;
+}
+
+void ft_export__beside_abort(ft_beside *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        ft_out_abort(b->file[i]);
+    b->n = 0;
+}
+
 ft_status ft_export__tick(const ft_export_request *r, const char *what, size_t done, size_t total)
 {
     if (r->progress && !r->progress(r->ctx, what, done, total))

@@ -172,12 +172,13 @@ static ft_status accept_folder(const char *path, const char *from)
 
 static ft_status accept_file(const ft_exporter *e, const ft_export_request *r, const char *from)
 {
-    ft_out *modelfile;
-    FT_RETURN(e->beside(&modelfile, r));
-    ft_status st = ft_move(from, r->path);
-    if (st == FT_OK && modelfile)
-        return ft_out_commit(modelfile);
-    ft_out_abort(modelfile);
+    ft_beside beside = {0};
+    ft_status st = FT_OK;
+    FT_TRY(e->beside(&beside, r));
+    FT_TRY(ft_move(from, r->path));
+    st = ft_export__beside_commit(&beside);
+done:
+    ft_export__beside_abort(&beside);
     return st;
 }
 

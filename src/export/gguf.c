@@ -5,7 +5,7 @@
  * go into the order that the architecture's rope wants; norms that work by 1 + w are written as that, and a scale that
  * llama.cpp fixes otherwise is taken up by the weights before it. What cannot be taken up is said. A tied head is not
  * written: loaders take token_embd.
- * The Modelfile is rendered and on the disk before the GGUF takes its name: a failure leaves neither.
+ * The Modelfile and the grammar of labels are rendered and on the disk before the GGUF takes its name: a failure leaves none.
  */
 #include "export/internal.h"
 
@@ -159,10 +159,17 @@ ft_status ft_export__gguf_plan(ft_export__plan *out, const ft_export_request *r)
     return ft_export__plan_make(out, r->model, 0, describe, &g);
 }
 
-static ft_status open_modelfile(ft_out **out, const ft_export_request *r)
+static ft_status open_beside(ft_beside *b, const ft_export_request *r)
 {
-    *out = NULL;
-    return r->tokenizer ? ft_export__modelfile_open(out, r, NULL) : FT_OK;
+    ft_out *file = NULL;
+    if (r->tokenizer)
+        FT_RETURN(ft_export__modelfile_open(&file, r, NULL));
+    ft_export__beside_add(b, file);
+    file = NULL;
+    if (r->labels)
+        FT_RETURN(ft_export__gbnf_open(&file, r));
+    ft_export__beside_add(b, file);
+    return FT_OK;
 }
 
 static ft_status write_gguf(const ft_export_request *r)
@@ -170,7 +177,7 @@ static ft_status write_gguf(const ft_export_request *r)
     gguf g = gguf_of(r);
     ft_export__plan plan = {0};
     ft_writer *w = NULL;
-    ft_out *modelfile = NULL;
+    ft_beside beside = {0};
     ft_status st = FT_OK;
     FT_TRY(ft_export__check(r, &ft_exporter_gguf));
     if (!r->trial)
@@ -179,7 +186,7 @@ static ft_status write_gguf(const ft_export_request *r)
     FT_TRY(add_extras(&plan, r->model));
     FT_TRY(ft_mkdirs_for(r->path));
     if (!r->unproven)
-        FT_TRY(open_modelfile(&modelfile, r));
+        FT_TRY(open_beside(&beside, r));
     FT_TRY(ft_writer_open(&w, "gguf", r->path));
     FT_TRY(put_general(w, r, &g));
     FT_TRY(put_tokenizer(w, r));
@@ -192,11 +199,9 @@ static ft_status write_gguf(const ft_export_request *r)
         ft_note(FT_NOTE, "%s: %zu tensors have rows that are no whole number of blocks and got the type that stands in (%s: "
                          "%lld, written as %s)",
                 r->path, g.fallbacks, g.first_fallback, (long long)g.fallback_cols, g.fallback->name);
-    if (modelfile)
-        st = ft_out_commit(modelfile);
-    modelfile = NULL;
+    st = ft_export__beside_commit(&beside);
 done:
-    ft_out_abort(modelfile);
+    ft_export__beside_abort(&beside);
     ft_writer_abort(w);
     ft_export__plan_free(&plan);
     return ft_context(st, "export to GGUF");
@@ -211,5 +216,5 @@ const ft_exporter ft_exporter_gguf = {
     .dtypes = "f32|f16|bf16|q8_0|q6_k|q5_k_m|q5_k_s|q5_1|q5_0|q4_k_m|q4_k_s|q4_1|q4_0|iq4_nl|iq4_xs|q3_k_l|q3_k_m|q3_k_s|"
               "q2_k|mxfp4",
     .write = write_gguf,
-    .beside = open_modelfile,
+    .beside = open_beside,
 };

@@ -104,13 +104,20 @@ static char *base_of(const ft_export_request *r)
     return out;
 }
 
-static ft_status open_modelfile(ft_out **out, const ft_export_request *r)
+static ft_status open_beside(ft_beside *b, const ft_export_request *r)
 {
     char *base = base_of(r);
+    ft_out *file = NULL;
     ft_status st = base ? FT_OK : FT_ENOMEM;
-    *out = NULL;
-    if (base && r->tokenizer)
-        st = ft_export__modelfile_open(out, r, base);
+    FT_TRY(st);
+    if (r->tokenizer)
+        FT_TRY(ft_export__modelfile_open(&file, r, base));
+    ft_export__beside_add(b, file);
+    file = NULL;
+    if (r->labels)
+        FT_TRY(ft_export__gbnf_open(&file, r));
+    ft_export__beside_add(b, file);
+done:
     ft_free(base);
     return st;
 }
@@ -119,28 +126,26 @@ static ft_status write_gguf_lora(const ft_export_request *r)
 {
     ft_export__plan plan = {0};
     ft_writer *w = NULL;
-    ft_out *modelfile = NULL;
+    ft_beside beside = {0};
     ft_status st = FT_OK;
     FT_TRY(ft_export__check(r, &ft_exporter_gguf_lora));
     FT_TRY(ft_model_gguf_remarks(r->model, r->path));
     FT_TRY(collect(&plan, r));
     FT_TRY(ft_mkdirs_for(r->path));
     if (!r->unproven)
-        FT_TRY(open_modelfile(&modelfile, r));
+        FT_TRY(open_beside(&beside, r));
     FT_TRY(ft_writer_open(&w, "gguf", r->path));
     FT_TRY(put_meta(w, r));
     FT_TRY(ft_export__plan_write(&plan, 0, plan.n, w, r, "gguf-lora"));
     st = ft_writer_commit(w);
     w = NULL;
-    if (st == FT_OK && modelfile) {
-        st = ft_out_commit(modelfile);
-        modelfile = NULL;
-    }
+    if (st == FT_OK)
+        st = ft_export__beside_commit(&beside);
     if (st == FT_OK && ft_is_dir(ft_model_path(r->model)))
         ft_note(FT_NOTE, "%s: llama.cpp wants its base as a GGUF too: fettle export %s --format gguf --quant TYPE --out FILE",
                 r->path, ft_model_path(r->model));
 done:
-    ft_out_abort(modelfile);
+    ft_export__beside_abort(&beside);
     ft_writer_abort(w);
     ft_export__plan_free(&plan);
     return ft_context(st, "export of the adapter to GGUF");
@@ -155,5 +160,5 @@ const ft_exporter ft_exporter_gguf_lora = {
     .quant = "f32",
     .dtypes = "f32|f16|bf16",
     .write = write_gguf_lora,
-    .beside = open_modelfile,
+    .beside = open_beside,
 };

@@ -83,6 +83,17 @@ ft_status ft_export__folder_mark(const ft_export__folder *f, const char *format,
 ft_status ft_export__folder_commit(ft_export__folder *f);
 void ft_export__folder_abort(ft_export__folder *f);
 
+/* ---- exporters.c: what stands beside a file ---- */
+/* Takes a file over; NULL is none. */
+void ft_export__beside_add(ft_beside *b, ft_out *file);
+ft_status ft_export__beside_commit(ft_beside *b);
+void ft_export__beside_abort(ft_beside *b);
+
+/* ---- gbnf.c ---- */
+/* The grammar of r->labels, on the disk and ready to be committed; NULL with a note where it has no place. */
+ft_status ft_export__gbnf_open(ft_out **out, const ft_export_request *r);
+bool ft_export__gbnf_is_ours(const char *path);
+
 /* ---- modelfile.c ---- */
 /* One line "COMMAND text", quoted so that it reads back to the text; in triple quotes where asked or needed.
  * FT_EUNSUPPORTED when no quotes can hold it. */

@@ -5,6 +5,7 @@ src_libfettle_la_SOURCES += \
 	%D%/feedback.c \
 	%D%/folder.c \
 	%D%/gate.c \
+	%D%/gbnf.c \
 	%D%/gguf.c \
 	%D%/gguf_lora.c \
 	%D%/hf.c \
@@ -20,6 +21,7 @@ src_libfettle_la_SOURCES += \
 	%D%/report.c %D%/report.h \
 	%D%/report_chart.c \
 	%D%/report_log.c \
+	%D%/report_reliability.c \
 	%D%/report_table.c \
 	%D%/stream.c \
 	%D%/survival.c

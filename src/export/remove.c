@@ -1,5 +1,5 @@
 /* Taking exports away again. Each kind says by itself that fettle wrote it: a folder by its fettle.json, a Modelfile by its
- * first line, a GGUF, which has no such mark, by lying where only a run's exports are written.
+ * or a grammar by its first line, a GGUF, which has no such mark, by lying where only a run's exports are written.
  */
 #include "export/internal.h"
 
@@ -28,6 +28,11 @@ static ft_status remove_modelfile(const char *dir, const char *path)
     return orphan ? remove_file(path) : FT_OK;
 }
 
+static ft_status remove_grammar(const char *dir, const char *path)
+{
+    return ft_ends(path, ".gbnf") && ft_export__gbnf_is_ours(path) ? remove_file(path) : FT_OK;
+}
+
 static ft_status remove_marked(const char *dir, const char *path)
 {
     return ft_is_dir(path) ? ft_export_remove(path) : FT_OK;
@@ -35,7 +40,8 @@ static ft_status remove_marked(const char *dir, const char *path)
 
 ft_status ft_export_remove_all(const char *dir)
 {
-    static ft_status (*const kinds[])(const char *dir, const char *path) = {remove_gguf, remove_modelfile, remove_marked};
+    static ft_status (*const kinds[])(const char *dir, const char *path) = {remove_gguf, remove_modelfile, remove_grammar,
+                                                                                 remove_marked};
     ft_names names;
     ft_status st = FT_OK;
     if (!ft_is_dir(dir))

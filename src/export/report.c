@@ -60,7 +60,10 @@ static const char style[] =
     "svg text{font:12px system-ui,sans-serif;fill:var(--soft)}svg text.head{font-size:14px;font-weight:600;fill:var(--fg)}\n"
     ".grid{stroke:var(--rule);stroke-width:1}.line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}\n"
     ".raw{stroke-width:1;opacity:.35}.s1{stroke:var(--s1)}.s2{stroke:var(--s2)}.dot{stroke:var(--card);stroke-width:1}\n"
-    ".dot.s1{fill:var(--s1)}.dot.s2{fill:var(--s2)}\n"
+    ".dot.s1{fill:var(--s1)}.dot.s2{fill:var(--s2)}.bar{fill:var(--s1);opacity:.35}.ideal{stroke:var(--soft);"
+    "stroke-dasharray:4 4}\n"
+    ".reliability svg{max-width:30rem;width:100%;height:auto;background:var(--card);border:1px solid var(--rule);"
+    "border-radius:8px;padding:.5rem}\n"
     "pre{margin:0;padding:1rem;overflow-x:auto;font:13px/1.45 ui-monospace,monospace}\n";
 
 static ft_status put_head(ft_buf *b, const char *title)
@@ -260,7 +263,8 @@ static ft_status put_recipe(ft_buf *b, const char *text)
 }
 
 ft_status ft_report_write(const char *path, const char *title, const char *log_path, const char *recipe_text,
-                          const ft_report_column *columns, size_t n, const ft_report_sample *samples, size_t n_samples)
+                          const ft_report_column *columns, size_t n, const ft_report_sample *samples, size_t n_samples,
+                          const ft_report_labels *labels)
 {
     ft_buf b = {0};
     ft_report__log log = {0};
@@ -273,6 +277,7 @@ ft_status ft_report_write(const char *path, const char *title, const char *log_p
     FT_TRY(n ? put_table(&b, columns, n) : FT_OK);
     for (size_t i = 0; i < n; i++)
         FT_TRY(put_survival(&b, &columns[i]));
+    FT_TRY(ft_report__reliability(&b, labels));
     FT_TRY(put_charts(&b, &log));
     FT_TRY(put_samples(&b, samples, n_samples));
     FT_TRY(put_recipe(&b, recipe_text));

@@ -29,6 +29,10 @@ typedef struct ft_report__series {
 /* Series with no points are left out; nothing is written when none has two. */
 ft_status ft_report__chart(ft_buf *out, const char *title, const ft_report__series *series, size_t n, int width, int height);
 
+/* ---- report_reliability.c: confidences against shares of right answers ---- */
+/* Title, a sentence of what was fitted, and the picture; nothing for NULL. */
+ft_status ft_report__reliability(ft_buf *out, const ft_report_labels *labels);
+
 /* ---- report_table.c ---- */
 /* The row's value of a column as text ("0.8700", "5.6 MB", "-"). */
 enum { FT_REPORT_MAX_ROWS = FT_MAX_METRICS + 5 };

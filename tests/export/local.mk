@@ -1,8 +1,8 @@
 if HAVE_CHECK
-check_PROGRAMS += tests/export/test_export tests/export/test_families tests/export/test_faults tests/export/test_feedback tests/export/test_gate tests/export/test_gguf_lora \
+check_PROGRAMS += tests/export/test_export tests/export/test_families tests/export/test_faults tests/export/test_feedback tests/export/test_gate tests/export/test_gbnf tests/export/test_gguf_lora \
 	tests/export/test_merge tests/export/test_modelfile tests/export/test_quantize tests/export/test_reference \
 	tests/export/test_report tests/export/test_survival
-TESTS += tests/export/test_export tests/export/test_families tests/export/test_faults tests/export/test_feedback tests/export/test_gate tests/export/test_gguf_lora \
+TESTS += tests/export/test_export tests/export/test_families tests/export/test_faults tests/export/test_feedback tests/export/test_gate tests/export/test_gbnf tests/export/test_gguf_lora \
 	tests/export/test_merge tests/export/test_modelfile tests/export/test_quantize tests/export/test_reference \
 	tests/export/test_report tests/export/test_survival
 check_LTLIBRARIES += tests/libftexporttest.la
@@ -21,6 +21,9 @@ tests_export_test_faults_LDADD = $(EXPORT_TEST_LIBS)
 tests_export_test_feedback_SOURCES = %D%/test_feedback.c
 tests_export_test_feedback_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_export_test_feedback_LDADD = $(EXPORT_TEST_LIBS)
+tests_export_test_gbnf_SOURCES = %D%/test_gbnf.c
+tests_export_test_gbnf_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_export_test_gbnf_LDADD = $(TEST_LIBS)
 tests_export_test_gate_SOURCES = %D%/test_gate.c
 tests_export_test_gate_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_export_test_gate_LDADD = $(TEST_LIBS)

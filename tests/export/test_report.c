@@ -87,7 +87,7 @@ static char *write_and_read(const char *dir, const char *log, const char *title,
 {
     const char *path = ft_test_path(dir, "report.html");
     ft_buf b = {0};
-    ck_assert_ok(ft_report_write(path, title, log, recipe, c, n, s, n_s));
+    ck_assert_ok(ft_report_write(path, title, log, recipe, c, n, s, n_s, NULL));
     ck_assert_ok(ft_read_file(&b, path, 1 << 20));
     return b.p;
 }
@@ -116,6 +116,38 @@ START_TEST(report_shows_table_curves_samples_and_recipe)
     ck_assert_ptr_null(strstr(page, "nan"));
     ck_assert_ptr_null(strstr(page, "http"));
     ft_free(page);
+}
+END_TEST
+
+/* Ten rows of confidence 0.95, eight right, and two of 0.45, one right; before, all twelve at 0.99. */
+START_TEST(reliability_is_drawn_and_told)
+{
+    const char *dir = ft_test_dir(), *path = ft_test_path(dir, "report.html");
+    ft_reliability before = {0}, after = {0};
+    ft_buf b = {0};
+    for (int i = 0; i < 12; i++) {
+        bool right = i < 8 || i == 11;
+        ft_reliability_add(&before, 0.99, right);
+        ft_reliability_add(&after, i < 10 ? 0.95 : 0.45, right);
+    }
+    ft_report_labels l = {.before = &before, .after = &after, .temperature = 2.5, .threshold = 0.9, .coverage = 10 / 12.0,
+                          .answered_accuracy = 0.8, .fitted_on = "val", .fitted_rows = 200};
+    ck_assert_ok(ft_report_write(path, "t", NULL, NULL, NULL, 0, NULL, 0, &l));
+    ck_assert_ok(ft_read_file(&b, path, 1 << 20));
+    ck_assert_ptr_nonnull(strstr(b.p, "Expected calibration error 0.133, 0.240 before a temperature of 2.5 was fitted on 200 rows of "
+                                      "val. From a confidence of 0.9 on there is an answer: for 0.833 of the rows, 0.800 of them "
+                                      "right."));
+    ck_assert_uint_eq(count(b.p, "<rect"), 2);
+    ck_assert_uint_eq(count(b.p, "<circle"), 1);
+    ck_assert_ptr_nonnull(strstr(b.p, "10 rows of confidence 0.95, 0.80 of them right"));
+    b.n = 0;
+    l.threshold = INFINITY;
+    l.answered_accuracy = NAN;
+    ck_assert_ok(ft_report_write(path, "t", NULL, NULL, NULL, 0, NULL, 0, &l));
+    ck_assert_ok(ft_read_file(&b, path, 1 << 20));
+    ck_assert_ptr_nonnull(strstr(b.p, "Nothing is answered"));
+    ck_assert_ptr_null(strstr(b.p, "nan"));
+    ft_buf_free(&b);
 }
 END_TEST
 
@@ -206,7 +238,7 @@ START_TEST(report_that_cannot_be_written_leaves_the_old_one)
     const char *dir = ft_test_dir(), *path = ft_test_path(dir, "report.html");
     ck_assert_ok(ft_write_file(path, "old", 3));
     ft_write_fail_at(1);
-    ck_assert_fails(ft_report_write(path, "t", NULL, NULL, NULL, 0, NULL, 0), FT_EIO, "report.html");
+    ck_assert_fails(ft_report_write(path, "t", NULL, NULL, NULL, 0, NULL, 0, NULL), FT_EIO, "report.html");
     ft_write_fail_at(0);
     ft_buf b = {0};
     ck_assert_ok(ft_read_file(&b, path, 100));
@@ -219,6 +251,6 @@ int main(void)
 {
     FT_TESTS("report", table_is_aligned_and_says_what_was_not_measured, table_leaves_out_what_no_model_has,
              json_has_the_metrics_by_name, report_shows_table_curves_samples_and_recipe, report_keeps_hostile_text_harmless,
-             report_reads_a_log_with_a_cut_line_and_gaps, report_draws_constant_and_long_curves, survival_is_in_table_json_and_page,
+             report_reads_a_log_with_a_cut_line_and_gaps, report_draws_constant_and_long_curves, reliability_is_drawn_and_told, survival_is_in_table_json_and_page,
              report_that_cannot_be_written_leaves_the_old_one);
 }

@@ -68,3 +68,8 @@ EXTRA_DIST += %D%/llama_embeddings.mjs
 # What npm.sh installs in the build directory.
 distclean-local:
 	rm -rf %D%/llama %D%/llama.lock
+
+# Labels under the grammar beside a GGUF, in llama.cpp.
+dist_check_SCRIPTS += %D%/test_grammar
+TESTS += %D%/test_grammar
+EXTRA_DIST += %D%/llama_grammar.mjs

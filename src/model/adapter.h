@@ -72,6 +72,9 @@ ft_status ft_adapter__check_finite(const ft_named *t, const char *where);
 ft_status ft_adapter__load_gguf(ft_model *m, const char *path, bool trainable);
 /* adapter_gguf.c: likewise what ft_adapter_base_dtype says of one. */
 ft_status ft_adapter__gguf_base_dtype(const ft_dtype **dtype, const char *path);
+/* pattern.c: does a module's name match a key of PEFT's rank_pattern? FT_EUNSUPPORTED where it is no pattern or takes too
+ * long. */
+ft_status ft_adapter__pattern(const char *pattern, ft_str module, bool *matches);
 /* Does `module` ("model.layers.0.self_attn.q_proj", n bytes) go by that name, whole or by its last parts? */
 bool ft_adapter__matches(const char *module, size_t n, const char *name);
 /* Is this linear of a block among the targets? */

@@ -18,6 +18,7 @@ src_libfettle_la_SOURCES += \
 	%D%/lora_init.c \
 	%D%/mistral.c \
 	%D%/model.c \
+	%D%/pattern.c \
 	%D%/names.c \
 	%D%/olmo2.c \
 	%D%/origin.c \

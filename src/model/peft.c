@@ -1,7 +1,7 @@
 /* A PEFT adapter directory: adapter_config.json beside adapter_model.safetensors.
  *
  * Every tensor of the file must have its place and every place its tensor; what the config asks for that would change
- * the result and is not served (biases, patterns that are no plain names ...) is refused by name, never passed
+ * the result and is not served (biases, other kinds of adapters ...) is refused by name, never passed
  * over.
  */
 #include "model/adapter.h"
@@ -171,21 +171,20 @@ static ft_status read_targets(peft *p)
     return read_names(p, "modules_to_save", &p->spec.n_save, &total);
 }
 
-/* rank_pattern and alpha_pattern: the value for a module, out of {name: number}. Names only, no regular expressions. */
+/* rank_pattern and alpha_pattern: the value for a module, out of {pattern: number}. The first that matches decides. */
 static ft_status pattern_value(const peft *p, const char *key, const ft_weight *w, double *value)
 {
-    const char *name;
+    const char *pattern;
     json_t *v;
     json_t *patterns = json_object_get(p->config, key);
-    json_object_foreach(patterns, name, v)
+    ft_str module = {w->name, ft_weights__module(w->name)};
+    bool matches = false;
+    json_object_foreach(patterns, pattern, v)
     {
-        const char *plain = name + (name[0] == '^');
-        if (strpbrk(plain, "*+?()[]{}|^$\\"))
-            return ft_fail(FT_EUNSUPPORTED, "%s: %s \"%s\" is a regular expression, module names are supported",
-                           p->config_path, key, name);
         if (!json_is_number(v))
-            return ft_fail(FT_EFORMAT, "%s: %s \"%s\" is no number", p->config_path, key, name);
-        if (ft_adapter__matches(w->name, ft_weights__module(w->name), plain)) {
+            return ft_fail(FT_EFORMAT, "%s: %s \"%s\" is no number", p->config_path, key, pattern);
+        FT_RETURN(ft_context(ft_adapter__pattern(pattern, module, &matches), "%s: %s", p->config_path, key));
+        if (matches) {
             *value = json_number_value(v);
             break;
         }

@@ -630,6 +630,48 @@ START_TEST(patterns_give_a_module_its_own_rank_and_alpha)
 }
 END_TEST
 
+/* As Python's re.match of "(.*\.)?(KEY)$" finds them; the first key that matches decides. */
+START_TEST(patterns_are_regular_expressions)
+{
+    static const struct {
+        const char *ranks;
+        int first, second; /* ranks of q_proj in the two layers, 16 by default */
+    } cases[] = {
+        {"\"q_proj\": 4", 4, 4},
+        {"\"proj\": 4", 16, 16},
+        {"\"layers.[1-9]+.self_attn.q_proj\": 4", 16, 4},
+        {"\".*layers\\\\.0\\\\..*q_proj\": 4", 4, 16},
+        {"\"^q_proj\": 4", 16, 16},
+        {"\"^model.layers.0.*\": 4", 4, 16},
+        {"\"self_attn\": 4, \"k_proj|q_proj\": 8, \"q_proj\": 4", 8, 8},
+        {"\"1.self_attn.(q|k)_proj\": 4, \"q.*\": 8", 8, 4},
+    };
+    for (size_t i = 0; i < FT_COUNT(cases); i++) {
+        ft_model *m = random_model(NULL), *again = random_model(NULL);
+        static const char *const targets[] = {"q_proj"};
+        const int ranks[] = {cases[i].first, cases[i].second};
+        char config[512], name[64];
+        ck_assert_ok(ft_adapter_attach(m, &(ft_adapter_spec){.kind = "lora", .r = 16, .alpha = 8, .target_modules = targets,
+                                                             .n_targets = 1}));
+        snprintf(config, sizeof config, "{\"peft_type\": \"LORA\", \"r\": 16, \"lora_alpha\": 8, \"target_modules\": "
+                 "[\"q_proj\"], \"rank_pattern\": {%s}}", cases[i].ranks);
+        ft_status st = ft_adapter_load(again, peft_dir(m, config, NULL, NULL), false);
+        bool plain = ranks[0] == 16 && ranks[1] == 16;
+        ck_assert_msg((st == FT_OK) == plain, "%s: status %d %s", cases[i].ranks, st, ft_error());
+        for (int layer = 0; !plain && layer < 2; layer++)
+            if (ranks[layer] != 16) { /* the tensors have rank 16: the first module of another rank is told */
+                snprintf(name, sizeof name, "expected [%d, ", ranks[layer]);
+                ck_assert_msg(strstr(ft_error(), name) != NULL, "%s: %s", cases[i].ranks, ft_error());
+                snprintf(name, sizeof name, "layers.%d.self_attn.q_proj", layer);
+                ck_assert_msg(strstr(ft_error(), name) != NULL, "%s: %s", cases[i].ranks, ft_error());
+                break;
+            }
+        ft_model_free(m);
+        ft_model_free(again);
+    }
+}
+END_TEST
+
 START_TEST(a_peft_directory_may_hold_magnitudes)
 {
     static const char config[] = "{\"peft_type\": \"LORA\", \"r\": 4, \"lora_alpha\": 8, \"target_modules\": \"all-linear\", "
@@ -681,7 +723,9 @@ START_TEST(wrong_peft_directories_are_named)
         {PEFT(", \"init_lora_weights\": \"lora_ga\""), NULL, NULL, "\"lora_ga\"", FT_EUNSUPPORTED},
         {PEFT(", \"bias\": \"all\""), NULL, NULL, "bias is \"all\"", FT_EUNSUPPORTED},
         {PEFT(", \"init_lora_weights\": \"pissa_niter_4\""), NULL, NULL, "\"pissa_niter_4\"", FT_EUNSUPPORTED},
-        {PEFT(", \"rank_pattern\": {\"q_.*\": 4}"), NULL, NULL, "\"q_.*\" is a regular expression", FT_EUNSUPPORTED},
+        {PEFT(", \"rank_pattern\": {\"q_(\": 4}"), NULL, NULL, "rank_pattern: \"q_(\" cannot be matched: missing closing parenthesis", FT_EUNSUPPORTED},
+        {PEFT(", \"rank_pattern\": {\"q_)(proj\": 4}"), NULL, NULL, "cannot be matched: unmatched closing parenthesis", FT_EUNSUPPORTED},
+        {PEFT(", \"rank_pattern\": {\"(.|.)*(.|.)*(.|.)*(.|.)*(.|.)*(.|.)*[^j]\": 4}"), NULL, NULL, "cannot be matched: match limit exceeded", FT_EUNSUPPORTED},
         {PEFT(", \"alpha_pattern\": {\"q_proj\": \"x\"}"), NULL, NULL, "\"q_proj\" is no number", FT_EFORMAT},
         {PEFT(", \"alpha_pattern\": {\"q_proj\": -2}"), NULL, NULL, "alpha -2", FT_EFORMAT},
     };
@@ -806,7 +850,7 @@ int main(void)
              a_peft_directory_may_hold_magnitudes, pissa_begins_as_the_model_itself_with_its_first_singular_vectors,
              gradients_of_pissa_are_slopes, loftq_begins_with_what_quantizing_lost, inits_that_make_no_sense_are_refused,
              dropout_is_on_in_training_alone,
-             a_peft_directory_is_the_same_adapter, patterns_give_a_module_its_own_rank_and_alpha,
+             a_peft_directory_is_the_same_adapter, patterns_give_a_module_its_own_rank_and_alpha, patterns_are_regular_expressions,
              wrong_peft_directories_are_named, a_run_folder_opens_its_base_and_adapter,
              every_failing_allocation_is_survived, damaged_adapters_never_crash);
 }

@@ -131,8 +131,8 @@ static void edit(dice *d, const kind *k, ft_buf *b)
         break;
     case 4: { /* a part of another file */
         const ft_buf *from = &k->p[roll(d, k->n)].text;
-        size_t begin = place(d, from), len = FT_MIN(roll(d, 400), from->n - begin);
-        put(b, at, roll(d, 2) ? n : 0, from->p + begin, len);
+        size_t begin = place(d, from), len = roll(d, 400), old = roll(d, 2) ? n : 0;
+        put(b, at, old, from->p + begin, FT_MIN(len, from->n - begin));
         break;
     }
     default: { /* a word, beside or in place of one */

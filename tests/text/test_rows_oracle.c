@@ -31,6 +31,19 @@ static const turn odd_chat[] = {
     {"system", " S "}, USER("\u00a0no break\u3000"), ASSISTANT("123 4567"), USER("\ttab"), ASSISTANT(" ok ")};
 static const turn tool_chat[] = {USER("look"),    ASSISTANT("call"), {"tool", "1"},
                                  {"tool", "2\n"}, ASSISTANT("done"), USER("go on")};
+/* Definitions and arguments as Ollama can repeat them (text/ollama.h): properties in the order of their names. */
+static const char two_tools[] =
+    "[{\"type\": \"function\", \"function\": {\"name\": \"weather\", \"description\": \"The \\\"weather\\\" in Z\u00fcrich.\\nNow.\", "
+    "\"parameters\": {\"type\": \"object\", \"properties\": {\"city\": {\"type\": \"string\", \"description\": \"Its name\", "
+    "\"enum\": [\"Rome\", \"Bern\"]}, \"days\": {\"type\": \"integer\"}, \"unit\": {\"type\": \"string\"}}, "
+    "\"required\": [\"city\", \"days\"]}}}, {\"type\": \"function\", \"function\": {\"name\": \"now\", \"parameters\": "
+    "{\"type\": \"object\", \"properties\": {}}}}]";
+#define CALL(name, arguments) "{\"type\": \"function\", \"function\": {\"name\": \"" name "\", \"arguments\": " arguments "}}"
+#define RAIN CALL("weather", "{\"city\": \"Z\u00fcrich \\\"x\\\"\", \"days\": 2, \"far\": 1.5, \"sure\": true, \"unit\": null}")
+static const turn call_chat[] = {USER("Rain?"), {"assistant", "", "{\"tool_calls\": [" RAIN "]}"}, {"tool", "{\"rain\": true}"},
+                                 ASSISTANT("It rains."), USER("Thanks")};
+static const turn thinking_chat[] = {USER("One?"), ASSISTANT("<think>\nfirst\n</think>\n\n1"), USER("Two?"),
+                                     {"assistant", "2", "{\"reasoning_content\": \"then\"}"}, USER("<think>me</think>")};
 static const turn question[] = {{"system", "S"}, USER("What?")};
 
 static const struct chat {
@@ -42,7 +55,9 @@ static const struct chat {
              {"long", long_chat, FT_COUNT(long_chat)},
              {"odd", odd_chat, FT_COUNT(odd_chat)},
              {"question", question, FT_COUNT(question)},
-             {"tool", tool_chat, FT_COUNT(tool_chat)}};
+             {"tool", tool_chat, FT_COUNT(tool_chat)},
+             {"thinking", thinking_chat, FT_COUNT(thinking_chat)},
+             {"call", call_chat, FT_COUNT(call_chat), two_tools}};
 
 static ft_role role_named(const char *name)
 {
@@ -97,15 +112,6 @@ static const turn clean_tool_chat[] = {
     USER("look"), ASSISTANT("call"), {"tool", "1"}, {"tool", "2"}, ASSISTANT("done"), USER("go on")};
 static const turn tools_last_chat[] = {USER("look"), ASSISTANT("call"), {"tool", "1"}, {"tool", "2"}};
 static const turn more_chat[] = {USER("One?"), ASSISTANT("1"), USER("Two?"), ASSISTANT("2"), USER("Three?")};
-/* Definitions and arguments as Ollama can repeat them (text/ollama.h): properties in the order of their names. */
-static const char two_tools[] =
-    "[{\"type\": \"function\", \"function\": {\"name\": \"weather\", \"description\": \"The \\\"weather\\\" in Z\u00fcrich.\\nNow.\", "
-    "\"parameters\": {\"type\": \"object\", \"properties\": {\"city\": {\"type\": \"string\", \"description\": \"Its name\", "
-    "\"enum\": [\"Rome\", \"Bern\"]}, \"days\": {\"type\": \"integer\"}, \"unit\": {\"type\": \"string\"}}, "
-    "\"required\": [\"city\", \"days\"]}}}, {\"type\": \"function\", \"function\": {\"name\": \"now\", \"parameters\": "
-    "{\"type\": \"object\", \"properties\": {}}}}]";
-#define CALL(name, arguments) "{\"type\": \"function\", \"function\": {\"name\": \"" name "\", \"arguments\": " arguments "}}"
-#define RAIN CALL("weather", "{\"city\": \"Z\u00fcrich \\\"x\\\"\", \"days\": 2, \"far\": 1.5, \"sure\": true, \"unit\": null}")
 static const turn one_call_chat[] = {{"system", "Be brief."}, USER("Rain?"),
                                      {"assistant", "", "{\"tool_calls\": [" RAIN "]}"}, {"tool", "yes"}, ASSISTANT("Rain."), USER("And now?")};
 static const turn two_calls_chat[] = {USER("Rain?"), {"assistant", "", "{\"tool_calls\": [" RAIN ", " CALL("now", "{}") "]}"},
@@ -148,6 +154,8 @@ static int run(const char *script, const char *arguments)
 
 static bool suits(const ft_chat_template *t, const struct chat *c)
 {
+    if (c->tools)
+        return strcmp(t->name, "own") == 0; /* those of the table refuse definitions */
     return strcmp(c->name, "tool") != 0 || strcmp(t->name, "llama2") != 0;
 }
 

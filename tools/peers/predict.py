@@ -1,13 +1,15 @@
 """Hours and memory on machines that are not here, from rates measured on this one.
 
 Rate of n cores: the FLOPs a second of one core in a training step (the growth part, its largest shape) times a speedup
-between two bounds. The upper one is n. The lower one takes what a second thread did not bring here as work that only one
-core does (Amdahl): s2 = 2 / (1 + f), f the serial share.
+between two bounds. The upper one is n. The lower one goes through the products of a block as src/kernel/linear.c cuts them
+into tiles: a tile belongs to one thread, so n threads take ceil(tiles / n) turns; and what the second thread failed to
+bring here is lost again with every doubling.
 Memory: `fettle plan --threads n` on a checkpoint of the shape, whose file is a header and a hole: a plan reads no weight.
 Bandwidth: how often a step reads the weights (twice, three times with checkpointing), over the step's time at the upper
 bound. What a memory gives that cannot be kept up.
 """
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -18,6 +20,7 @@ from . import growth
 SHAPES = ("tinyllama-1.1b", "llama3.2-3b", "llama3.1-8b")
 CORES = (16, 64)
 SEQ, BATCH, RANK, JOB_TOKENS = 512, 4, 16, 10_000_000
+TILE, ROUND, WISHED, LOW, PART_SUM = 512, 32, 8, 128, 512  # the constants of src/kernel/linear.c
 
 
 def names_of(s):
@@ -79,24 +82,61 @@ def flops_per_token(s):
     return 4 * growth.multiplied(s) + attention + 6 * adapter
 
 
+def tiles_of(rows, cols):
+    """As tile_plan and resize_tiles in src/kernel/linear.c."""
+    def part(n, most):
+        even = -(-n // -(-n // most))
+        return min(n, -(-even // ROUND) * ROUND)
+
+    high, wide = part(rows, TILE), part(cols, TILE)
+    while -(-rows // high) * -(-cols // wide) < WISHED and high > LOW:
+        high = part(rows, (high + 1) // 2)
+    while -(-rows // high) * -(-cols // wide) < WISHED and wide > LOW:
+        wide = part(cols, (wide + 1) // 2)
+    return -(-rows // high) * -(-cols // wide)
+
+
+def parts_of(rows, cols, inner):
+    """As count_parts there: where a sum is cut, each part has tiles of the full size."""
+    tiles = -(-rows // TILE) * -(-cols // TILE)
+    parts = max(min(-(-WISHED // tiles), inner // PART_SUM), 1)
+    return parts * tiles if parts > 1 else tiles_of(rows, cols)
+
+
+def speedup_by_tiles(s, cores):
+    """Of y = x W^T and dx = dy W over the linears of a block; the rest of a step has more tiles than they."""
+    work = time = 0
+    for name, size in names_of(s).items():
+        if not name.startswith("model.layers.0.") or "_proj" not in name:
+            continue
+        out, width = size
+        for tiles in (tiles_of(SEQ * BATCH, out), parts_of(SEQ * BATCH, width, out)):
+            work += out * width
+            time += out * width * math.ceil(tiles / cores) / tiles
+    return work / time
+
+
 def predict(shape, cores, measured, work):
     s, one = c.shapes()[shape], measured["gflops_of_one"] * 1e9
-    serial = max(2 / max(measured["speedup"], 1) - 1, 0) if measured["threads"] == 2 else 0
-    rates = [one * speedup / flops_per_token(s) for speedup in (1 / (serial + (1 - serial) / cores), cores)]
+    kept_by_doubling = (measured["speedup"] / measured["threads"]) ** (1 / math.log2(measured["threads"]))
+    least = speedup_by_tiles(s, cores) * min(kept_by_doubling, 1) ** math.log2(cores)
+    rates = [one * speedup / flops_per_token(s) for speedup in (least, cores)]
     kept, again = (plan(shape, on, cores, work)["memory"]["peak_bytes"] for on in (False, True))
     return {"shape": shape, "cores": cores, "tokens_per_s": rates, "hours": [JOB_TOKENS / r / 3600 for r in rates],
-            "ram_bytes": kept, "ram_bytes_checkpointing": again, "serial_share": serial,
+            "ram_bytes": kept, "ram_bytes_checkpointing": again,
             "weights_gb_per_s": 2 * 2 * growth.multiplied(s) * rates[1] / (SEQ * BATCH) / 1e9}
 
 
 def from_growth(results):
-    """results: those of the growth part."""
+    """results: those of the growth part; none where there was one thread to measure with."""
     measured = results["threads"][-1]
+    if measured["threads"] == 1:
+        return []
     with tempfile.TemporaryDirectory() as work:
         return [predict(shape, cores, measured, work) for shape in SHAPES for cores in CORES]
 
 
-HEAD = ("shape, cores", f"tokens a second: lower, upper bound", f"hours for {JOB_TOKENS // 10**6} million tokens",
+HEAD = ("shape, cores", "tokens a second: lower, upper bound", f"hours for {JOB_TOKENS // 10**6} million tokens",
         "memory GB, with checkpointing", "weights read GB/s")
 
 

@@ -217,7 +217,8 @@ static ft_status read_json(ft_labeling *l, const json_t *in, const char *where)
     FT_RETURN(read_text(&l->labels.lead, &l->labels, in, "lead", where));
     FT_RETURN(read_text(&l->labels.trail, &l->labels, in, "trail", where));
     FT_RETURN(ft_json_f64(in, "temperature", where, 1, &l->confidence.temperature));
-    FT_RETURN(ft_json_f64(in, "threshold", where, INFINITY, &l->confidence.threshold));
+    double never = json_is_null(json_object_get(in, "threshold")) ? INFINITY : 0;
+    FT_RETURN(ft_json_f64(in, "threshold", where, never, &l->confidence.threshold));
     l->confidence.bias = l->bias;
     if (!(l->confidence.temperature > 0) || !isfinite(l->confidence.temperature))
         return ft_fail(FT_EFORMAT, "%s: temperature %g, expected a number above 0", where, l->confidence.temperature);

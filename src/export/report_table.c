@@ -93,12 +93,15 @@ ft_status ft_report_table(ft_buf *out, const ft_report_column *columns, size_t n
     ft_report__row rows[FT_REPORT_MAX_ROWS];
     size_t k = ft_report__rows(rows, columns, n);
     char cell[32];
-    FT_RETURN(ft_buf_printf(out, "%-*s", LABEL, ""));
+    int label = LABEL;
+    for (size_t r = 0; r < k; r++)
+        label = FT_MAX(label, (int)strlen(rows[r].label));
+    FT_RETURN(ft_buf_printf(out, "%-*s", label, ""));
     for (size_t i = 0; i < n; i++)
         FT_RETURN(put_right(out, columns[i].title, CELL));
     FT_RETURN(ft_buf_putc(out, '\n'));
     for (size_t r = 0; r < k; r++) {
-        FT_RETURN(ft_buf_printf(out, "%-*s", LABEL, rows[r].label));
+        FT_RETURN(ft_buf_printf(out, "%-*s", label, rows[r].label));
         for (size_t i = 0; i < n; i++) {
             ft_report__cell(cell, &rows[r], &columns[i]);
             FT_RETURN(put_right(out, cell, FT_MAX((int)CELL, width_of(columns[i].title))));

@@ -55,7 +55,7 @@ typedef struct pieces {
     bool system, system_last, tools;
     ft_str before, before_first, after; /* before_first: in the last turn, where it is the first too */
     ft_str tool, again, reply;
-    bool calls, several, text_calls; /* text_calls: a text may stand before them */
+    bool calls, text_calls; /* text_calls: a text may stand before them */
     ft_str call, mid, sep, end, said;
     ft_go_tools list; /* of definitions */
 } pieces;
@@ -177,7 +177,6 @@ static bool tools_of(pieces *k, const probe *p, const probe *asked)
 static bool calls_of(pieces *k, const probe *p, bool several)
 {
     ft_str open;
-    k->several = several;
     k->mid = between(p, N1, J1);
     k->sep = several ? between(p, J1, N2) : (ft_str){"", 0};
     return k->mid.p && k->sep.p && behind(between(p, U1, N1), k->ask, &k->call) &&

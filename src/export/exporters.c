@@ -67,10 +67,20 @@ ft_status ft_export__check(const ft_export_request *r, const ft_exporter *e)
     return FT_OK;
 }
 
-void ft_export__beside_add(ft_beside *b, ft_out *file)
+ft_status ft_export__beside_add(ft_beside *b, const char *path, const ft_buf *text)
 {
-    if (file)
-        b->file[b->n++] = file;
+    ft_out *file = NULL;
+    FT_RETURN(ft_out_open(&file, path));
+    b->file[b->n++] = file;
+    FT_RETURN(ft_out_write(file, text->p, text->n));
+    return ft_out_sync(file);
+}
+
+ft_status ft_export__beside_open(ft_beside *b, const ft_export_request *r, const char *base)
+{
+    if (r->tokenizer)
+        FT_RETURN(ft_export__modelfile_beside(b, r, base));
+    return r->labels ? ft_export__gbnf_beside(b, r) : FT_OK;
 }
 
 ft_status ft_export__beside_commit(ft_beside *b)

@@ -67,26 +67,19 @@ ft_status ft_gbnf_path(char **path, const char *gguf)
     return *path ? FT_OK : FT_ENOMEM;
 }
 
-ft_status ft_export__gbnf_open(ft_out **out, const ft_export_request *r)
+ft_status ft_export__gbnf_beside(ft_beside *beside, const ft_export_request *r)
 {
     ft_buf b = {0};
     char *path = NULL;
     ft_status st = FT_OK;
-    *out = NULL;
     FT_TRY(ft_gbnf_path(&path, r->path));
     if (!path) {
         ft_note(FT_WARN, "%s: written without a grammar of its labels: the .gbnf beside it is not fettle's", r->path);
         goto done;
     }
     FT_TRY(ft_gbnf(&b, r->labels));
-    FT_TRY(ft_out_open(out, path));
-    FT_TRY(ft_out_write(*out, b.p, b.n));
-    FT_TRY(ft_out_sync(*out));
+    FT_TRY(ft_export__beside_add(beside, path, &b));
 done:
-    if (st != FT_OK) {
-        ft_out_abort(*out);
-        *out = NULL;
-    }
     ft_free(path);
     ft_buf_free(&b);
     return st;

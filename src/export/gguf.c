@@ -161,15 +161,7 @@ ft_status ft_export__gguf_plan(ft_export__plan *out, const ft_export_request *r)
 
 static ft_status open_beside(ft_beside *b, const ft_export_request *r)
 {
-    ft_out *file = NULL;
-    if (r->tokenizer)
-        FT_RETURN(ft_export__modelfile_open(&file, r, NULL));
-    ft_export__beside_add(b, file);
-    file = NULL;
-    if (r->labels)
-        FT_RETURN(ft_export__gbnf_open(&file, r));
-    ft_export__beside_add(b, file);
-    return FT_OK;
+    return ft_export__beside_open(b, r, NULL);
 }
 
 static ft_status write_gguf(const ft_export_request *r)

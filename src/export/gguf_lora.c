@@ -107,17 +107,7 @@ static char *base_of(const ft_export_request *r)
 static ft_status open_beside(ft_beside *b, const ft_export_request *r)
 {
     char *base = base_of(r);
-    ft_out *file = NULL;
-    ft_status st = base ? FT_OK : FT_ENOMEM;
-    FT_TRY(st);
-    if (r->tokenizer)
-        FT_TRY(ft_export__modelfile_open(&file, r, base));
-    ft_export__beside_add(b, file);
-    file = NULL;
-    if (r->labels)
-        FT_TRY(ft_export__gbnf_open(&file, r));
-    ft_export__beside_add(b, file);
-done:
+    ft_status st = base ? ft_export__beside_open(b, r, base) : FT_ENOMEM;
     ft_free(base);
     return st;
 }

@@ -84,24 +84,26 @@ ft_status ft_export__folder_commit(ft_export__folder *f);
 void ft_export__folder_abort(ft_export__folder *f);
 
 /* ---- exporters.c: what stands beside a file ---- */
-/* Takes a file over; NULL is none. */
-void ft_export__beside_add(ft_beside *b, ft_out *file);
+/* Writes what belongs to r beside its file, on the disk and ready to be committed: the Modelfile (base: NULL for a whole
+ * model; what an adapter is added to, as seen from its folder) and the grammar of its labels. */
+ft_status ft_export__beside_open(ft_beside *b, const ft_export_request *r, const char *base);
+/* One file of that text more. */
+ft_status ft_export__beside_add(ft_beside *b, const char *path, const ft_buf *text);
 ft_status ft_export__beside_commit(ft_beside *b);
 void ft_export__beside_abort(ft_beside *b);
 
 /* ---- gbnf.c ---- */
-/* The grammar of r->labels, on the disk and ready to be committed; NULL with a note where it has no place. */
-ft_status ft_export__gbnf_open(ft_out **out, const ft_export_request *r);
+/* Adds the grammar of r->labels; none, with a note, where it has no place. */
+ft_status ft_export__gbnf_beside(ft_beside *b, const ft_export_request *r);
 bool ft_export__gbnf_is_ours(const char *path);
 
 /* ---- modelfile.c ---- */
 /* One line "COMMAND text", quoted so that it reads back to the text; in triple quotes where asked or needed.
  * FT_EUNSUPPORTED when no quotes can hold it. */
 ft_status ft_export__modelfile_text(ft_buf *b, const char *command, const char *text, bool triple);
-/* The Modelfile of the GGUF that is being written, on the disk and ready to be committed; NULL with a note where it has
- * no place. base: NULL for a whole model; what an adapter is added to, as seen from its folder. FT_EUNSUPPORTED for a
- * template that no Modelfile can hold. */
-ft_status ft_export__modelfile_open(ft_out **out, const ft_export_request *r, const char *base);
+/* Adds the Modelfile of the GGUF that is being written; none, with a note, where it has no place. base as above.
+ * FT_EUNSUPPORTED for a template that no Modelfile can hold. */
+ft_status ft_export__modelfile_beside(ft_beside *b, const ft_export_request *r, const char *base);
 /* *orphan: fettle wrote this Modelfile of dir, and the GGUF that it describes is gone. */
 ft_status ft_export__modelfile_is_orphan(bool *orphan, const char *dir, const char *path);
 /* Its text: FROM, ADAPTER (of one), TEMPLATE, the template's default SYSTEM message, every stop, parameters. */

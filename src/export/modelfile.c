@@ -244,26 +244,19 @@ done:
     return st;
 }
 
-ft_status ft_export__modelfile_open(ft_out **out, const ft_export_request *r, const char *base)
+ft_status ft_export__modelfile_beside(ft_beside *beside, const ft_export_request *r, const char *base)
 {
     ft_buf b = {0};
     char *path = NULL;
     ft_status st = FT_OK;
-    *out = NULL;
     FT_TRY(ft_modelfile_path(&path, r->path));
     if (!path) {
         ft_note(FT_WARN, "%s: written without a Modelfile: neither Modelfile nor Modelfile.NAME beside it is fettle's", r->path);
         goto done;
     }
     FT_TRY(ft_context(ft_export__modelfile(&b, base, ft_path_base(r->path), r->tokenizer, r->chat, r->sampling), "%s", path));
-    FT_TRY(ft_out_open(out, path));
-    FT_TRY(ft_out_write(*out, b.p, b.n));
-    FT_TRY(ft_out_sync(*out));
+    FT_TRY(ft_export__beside_add(beside, path, &b));
 done:
-    if (st != FT_OK) {
-        ft_out_abort(*out);
-        *out = NULL;
-    }
     ft_free(path);
     ft_buf_free(&b);
     return st;

@@ -85,21 +85,6 @@ static void base_row(void *ctx, int64_t i)
     change(t->t, t->base + i * t->cols, t->cols);
 }
 
-/* Of a NaN the NaN: without their signs floats are in the order of their bits, infinity and NaN last. */
-static float magnitude(const float *x, int64_t n)
-{
-    int32_t top = 0;
-    float f;
-    for (int64_t j = 0; j < n; j++) {
-        int32_t u;
-        memcpy(&u, x + j, sizeof u);
-        u &= INT32_MAX;
-        top = u > top ? u : top;
-    }
-    memcpy(&f, &top, sizeof f);
-    return f;
-}
-
 static void value_row(void *ctx, int64_t i)
 {
     tile *t = ctx;
@@ -109,7 +94,7 @@ static void value_row(void *ctx, int64_t i)
         t->reader.decode(ft_tensor_row(t->t->plain, row), t->cols, x);
     }
     change(t->t, x, t->cols);
-    float largest = magnitude(x, t->cols);
+    float largest = ft_largest_magnitude(x, t->cols);
     t->bad[i] = !(isfinite(largest) && largest <= t->t->dtype->largest);
 }
 

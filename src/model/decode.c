@@ -73,44 +73,13 @@ static ft_status check_requests(decoder *d)
     return FT_OK;
 }
 
-/* As many slots as asked for, or as fit into a quarter of the machine's memory. */
-static int64_t choose_slots(const decoder *d)
-{
-    const ft_config *c = &d->m->config;
-    double row =
-        8.0 * (double)c->num_hidden_layers * (double)d->capacity * (double)(c->num_key_value_heads * c->head_dim);
-    double fit = (double)ft_total_ram_bytes() / 4 / row;
-    int64_t slots = d->o->max_rows > 0 ? d->o->max_rows : FT_MAX(1, (int64_t)FT_MIN(fit, (double)DEFAULT_ROWS));
-    return FT_MIN(slots, (int64_t)d->n);
-}
-
-static ft_status make_cache(decoder *d)
-{
-    const ft_config *c = &d->m->config;
-    int64_t width = c->num_key_value_heads * c->head_dim;
-    if (!(d->kv = ft_alloc((size_t)c->num_hidden_layers, sizeof *d->kv)))
-        return FT_ENOMEM;
-    for (int64_t i = 0; i < c->num_hidden_layers; i++) {
-        ft_kv *kv = &d->kv[i];
-        *kv = (ft_kv){.slots = d->n_slots, .capacity = d->capacity, .width = width};
-        size_t rows;
-        if (!ft_mul((size_t)d->n_slots, (size_t)d->capacity, &rows) || !ft_mul(rows, (size_t)width, &rows))
-            return ft_fail(FT_ENOMEM, "a cache of %lld rows of %lld tokens is too large", (long long)d->n_slots,
-                           (long long)d->capacity);
-        if (d->dry)
-            continue;
-        if (!(kv->k = ft_alloc(rows, sizeof(float))) || !(kv->v = ft_alloc(rows, sizeof(float))))
-            return FT_ENOMEM;
-    }
-    return FT_OK;
-}
-
 static ft_status set_up(decoder *d)
 {
     FT_RETURN(check_requests(d));
-    d->n_slots = choose_slots(d);
+    d->n_slots = d->o->max_rows > 0 ? d->o->max_rows : ft_model_cache_slots(d->m, d->capacity, DEFAULT_ROWS);
+    d->n_slots = FT_MIN(d->n_slots, (int64_t)d->n);
     d->budget = d->o->max_tokens_at_once > 0 ? d->o->max_tokens_at_once : DEFAULT_TOKENS;
-    FT_RETURN(make_cache(d));
+    FT_RETURN(ft_model_cache_new(&d->kv, d->m, d->n_slots, d->capacity, d->dry));
     size_t n = (size_t)d->n_slots;
     d->slots = ft_alloc(n, sizeof *d->slots);
     d->asking = ft_alloc(n, sizeof *d->asking);
@@ -127,11 +96,7 @@ static ft_status set_up(decoder *d)
 
 static void tear_down(decoder *d)
 {
-    for (int64_t i = 0; d->kv && i < d->m->config.num_hidden_layers; i++) {
-        ft_free(d->kv[i].k);
-        ft_free(d->kv[i].v);
-    }
-    ft_free(d->kv);
+    ft_model_cache_free(d->kv, d->m);
     ft_free(d->slots);
     ft_free(d->asking);
     ft_free(d->ids);
@@ -319,8 +284,7 @@ ft_status ft_decode_measure(size_t *bytes, ft_model *m, ft_decode_request *reque
     FT_TRY(set_up(&d));
     FT_TRY(dry_step(&d));
     ft_tape_stats t = ft_tape_stats_of(d.tape);
-    size_t cache = (size_t)m->config.num_hidden_layers * 2 * (size_t)(d.n_slots * d.capacity * d.kv[0].width);
-    *bytes = cache * sizeof(float) + t.peak_bytes + t.table_bytes;
+    *bytes = ft_model_cache_bytes(m, d.n_slots, d.capacity) + t.peak_bytes + t.table_bytes;
 done:
     tear_down(&d);
     return st;

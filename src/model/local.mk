@@ -5,6 +5,7 @@ src_libfettle_la_SOURCES += \
 	%D%/adapter.c \
 	%D%/adapter_gguf.c \
 	%D%/bert.c \
+	%D%/cache.c \
 	%D%/config.c \
 	%D%/decode.c \
 	%D%/decoder.c \

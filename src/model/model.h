@@ -123,6 +123,12 @@ ft_status ft_model_check_head(const ft_model *m);
 enum { FT_ALL_BLOCKS = 1 << 30 };
 ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, ft_kv *kv,
                          int64_t checkpointed);
+/* The per-layer caches of ft_model_forward. dry: their shape alone, for a dry tape. Freed by the caller. */
+ft_status ft_model_cache_new(ft_kv **out, const ft_model *m, int64_t slots, int64_t capacity, bool dry);
+void ft_model_cache_free(ft_kv *kv, const ft_model *m); /* kv may be NULL */
+size_t ft_model_cache_bytes(const ft_model *m, int64_t slots, int64_t capacity);
+/* `most` slots, or as many as fit into a quarter of the machine's memory, at least one. */
+int64_t ft_model_cache_slots(const ft_model *m, int64_t capacity, int64_t most);
 /* The blocks below the first one in which something trains (num_hidden_layers where only norm or head do). What leaves
  * them is a function of the ids alone, nothing of them is recorded, and the walk backward ends above them. */
 int64_t ft_model_frozen_blocks(const ft_model *m);

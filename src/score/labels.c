@@ -45,6 +45,7 @@ typedef struct pass {
     int32_t *last; /* [labels]: node that each ends at */
     int32_t n_nodes;
     double *p; /* [n_nodes, n_slots]: log p of a node behind its parent; in the end, of the way to it */
+    int64_t *order; /* [n]: rows, the longest first */
     /* the batch */
     const int64_t *row; /* [batch]: of a slot */
     int64_t batch;
@@ -133,70 +134,61 @@ static ft_status check_rows(const pass *p, size_t n)
     return FT_OK;
 }
 
-/* SLOTS, or as many as fit into a quarter of the machine's memory. */
-static int64_t choose_slots(const pass *p, size_t n)
+static ft_status set_up(pass *p, const ft_rows *rows, size_t n)
 {
-    const ft_config *c = ft_model_config(p->m);
-    double row = 8.0 * (double)c->num_hidden_layers * (double)p->capacity * (double)(c->num_key_value_heads * c->head_dim);
-    double fit = (double)ft_total_ram_bytes() / 4 / row;
-    return FT_MIN(FT_MAX(1, (int64_t)FT_MIN(fit, (double)SLOTS)), (int64_t)n);
-}
-
-static ft_status make_cache(pass *p)
-{
-    const ft_config *c = ft_model_config(p->m);
-    int64_t width = c->num_key_value_heads * c->head_dim;
-    size_t floats;
-    if (!ft_mul((size_t)(p->n_slots * p->capacity), (size_t)width, &floats))
-        return ft_fail(FT_ENOMEM, "a cache of %lld rows of %lld tokens is too large", (long long)p->n_slots,
-                       (long long)p->capacity);
-    if (!(p->kv = ft_alloc((size_t)c->num_hidden_layers, sizeof *p->kv)))
-        return FT_ENOMEM;
-    for (int64_t i = 0; i < c->num_hidden_layers; i++) {
-        p->kv[i] = (ft_kv){.slots = p->n_slots, .capacity = p->capacity, .width = width};
-        if (!p->dry && (!(p->kv[i].k = ft_alloc(floats, sizeof(float))) || !(p->kv[i].v = ft_alloc(floats, sizeof(float)))))
-            return FT_ENOMEM;
-    }
-    return FT_OK;
-}
-
-static ft_status set_up(pass *p, size_t n)
-{
-    FT_RETURN(ft_score__check_answers((&(ft_rows){.p = (ft_row *)p->rows, .n = n}), n));
+    FT_RETURN(ft_score__check_answers(rows, n));
     FT_RETURN(make_tree(p));
     FT_RETURN(check_rows(p, n));
     for (size_t i = 0; i < n; i++)
         p->capacity = FT_MAX(p->capacity, p->rows[i].prompt_n + p->longest - 1);
-    p->n_slots = choose_slots(p, n);
-    FT_RETURN(make_cache(p));
+    p->n_slots = FT_MIN(ft_model_cache_slots(p->m, p->capacity, SLOTS), (int64_t)n);
+    FT_RETURN(ft_model_cache_new(&p->kv, p->m, p->n_slots, p->capacity, p->dry));
     size_t room = STEP_TOKENS + SLOTS;
+    p->order = ft_alloc(n, sizeof *p->order);
     p->ids = ft_alloc(room, sizeof *p->ids);
     p->ask_at = ft_alloc(room, sizeof *p->ask_at);
     p->ask_node = ft_alloc(room, sizeof *p->ask_node);
     p->ask_slot = ft_alloc(room, sizeof *p->ask_slot);
     p->p = ft_alloc((size_t)p->n_nodes * (size_t)p->n_slots, sizeof *p->p);
-    if (!p->ids || !p->ask_at || !p->ask_node || !p->ask_slot || !p->p)
+    if (!p->order || !p->ids || !p->ask_at || !p->ask_node || !p->ask_slot || !p->p)
         return FT_ENOMEM;
+    ft_score__by_length(p->order, rows, n);
     FT_RETURN(ft_tape_new(&p->tape));
     ft_tape_dry(p->tape, p->dry);
     return FT_OK;
 }
 
-static void tear_down(pass *p)
+static void close_pass(pass *p)
 {
-    for (int64_t i = 0; p->kv && i < ft_model_config(p->m)->num_hidden_layers; i++) {
-        ft_free(p->kv[i].k);
-        ft_free(p->kv[i].v);
-    }
-    ft_free(p->kv);
+    if (!p)
+        return;
+    ft_model_cache_free(p->kv, p->m);
     ft_free(p->nodes);
     ft_free(p->last);
     ft_free(p->p);
+    ft_free(p->order);
     ft_free(p->ids);
     ft_free(p->ask_at);
     ft_free(p->ask_node);
     ft_free(p->ask_slot);
     ft_tape_free(p->tape);
+    ft_free(p);
+}
+
+/* For the first n rows; NULL where it fails. */
+static ft_status open_pass(pass **out, ft_model *m, const ft_rows *rows, size_t n, const ft_score_options *o, bool dry)
+{
+    pass *p = ft_alloc(1, sizeof *p);
+    *out = NULL;
+    if (!p)
+        return FT_ENOMEM;
+    *p = (pass){.m = m, .labels = o->labels, .rows = rows->p, .dry = dry};
+    ft_status st = set_up(p, rows, n);
+    if (st == FT_OK)
+        *out = p;
+    else
+        close_pass(p);
+    return st;
 }
 
 /* ---- one step ---- */
@@ -367,49 +359,32 @@ static ft_status run_batch(pass *p, double *scores)
 ft_status ft_score__labels(double *scores, ft_model *m, const ft_rows *rows, size_t n, const ft_score_options *o)
 {
     ft_score__clock clock = {.options = o, .what = "labels", .total = n};
-    pass *p = ft_alloc(1, sizeof *p);
-    int64_t *order = ft_alloc(n, sizeof *order);
-    ft_status st = p && order ? FT_OK : FT_ENOMEM;
-    FT_TRY(st);
-    *p = (pass){.m = m, .labels = o->labels, .rows = rows->p};
-    FT_TRY(set_up(p, n));
-    ft_score__by_length(order, rows, n);
+    pass *p;
+    ft_status st = FT_OK;
+    FT_RETURN(open_pass(&p, m, rows, n, o, false));
     for (size_t i = 0; i < n; i += (size_t)p->batch) {
         FT_TRY(ft_score__tick(&clock, i));
-        p->row = order + i;
+        p->row = p->order + i;
         p->batch = FT_MIN(p->n_slots, (int64_t)(n - i));
         FT_TRY(run_batch(p, scores));
     }
     st = ft_score__tick(&clock, n);
 done:
-    if (p)
-        tear_down(p);
-    ft_free(p);
-    ft_free(order);
+    close_pass(p);
     return st;
 }
 
 ft_status ft_score__measure_labels(size_t *bytes, ft_model *m, const ft_rows *rows, size_t n, const ft_score_options *o)
 {
-    pass *p = ft_alloc(1, sizeof *p);
-    int64_t *order = ft_alloc(n, sizeof *order);
-    ft_status st = p && order ? FT_OK : FT_ENOMEM;
-    FT_TRY(st);
-    *p = (pass){.m = m, .labels = o->labels, .rows = rows->p, .dry = true};
-    FT_TRY(set_up(p, n));
-    ft_score__by_length(order, rows, n);
-    p->row = order;
+    pass *p;
+    FT_RETURN(open_pass(&p, m, rows, n, o, true));
+    p->row = p->order;
     p->batch = p->n_slots;
-    FT_TRY(run_batch(p, NULL));
+    ft_status st = run_batch(p, NULL);
     ft_tape_stats t = ft_tape_stats_of(p->tape);
-    size_t cache = (size_t)(ft_model_config(m)->num_hidden_layers * 2 * p->n_slots * p->capacity * p->kv[0].width);
-    *bytes = cache * sizeof(float) + t.peak_bytes + t.table_bytes +
+    *bytes = ft_model_cache_bytes(m, p->n_slots, p->capacity) + t.peak_bytes + t.table_bytes +
              (size_t)(p->n_nodes * p->n_slots) * sizeof *p->p + n * o->labels->n * sizeof(double);
-done:
-    if (p)
-        tear_down(p);
-    ft_free(p);
-    ft_free(order);
+    close_pass(p);
     return st;
 }
 

@@ -7,25 +7,8 @@
 #include "tensor/fit.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { BLOCK = 32 };
-
-/* The largest magnitude; of a NaN the NaN, which is above infinity. Without their signs floats are in the order of their
- * bits. */
-static float magnitude(const float *x)
-{
-    int32_t top = 0;
-    float f;
-    for (int j = 0; j < BLOCK; j++) {
-        int32_t u;
-        memcpy(&u, x + j, sizeof u);
-        u &= INT32_MAX;
-        top = u > top ? u : top;
-    }
-    memcpy(&f, &top, sizeof f);
-    return f;
-}
 
 /* To the nearest integer, ties away from 0, as roundf has it: |v| < 2^31. */
 static int32_t nearest(float v)
@@ -39,7 +22,7 @@ static void q8_0_encode(const float *x, const float *importance, int64_t n, void
 {
     ft_block_q8_0 *b = out;
     for (int64_t i = 0; i < n / BLOCK; i++, x += BLOCK) {
-        float top = magnitude(x), d = top / 127, inverse = d != 0 ? 1 / d : 0;
+        float top = ft_largest_magnitude(x, BLOCK), d = top / 127, inverse = d != 0 ? 1 / d : 0;
         b[i].d = isfinite(top) ? ft_f32_to_f16(d) : FT_HALF_NAN;
         if (!isfinite(top) || !isfinite(inverse))
             inverse = 0;

@@ -86,6 +86,22 @@ bool ft_tensor_finite(const ft_tensor *t, int64_t *row);
 /* Values rows [r0, r1) of t as f32 into x. */
 void ft_tensor_decode_rows(const ft_tensor *t, int64_t r0, int64_t r1, float *x);
 
+/* The largest magnitude of x [n]; of a NaN the NaN, which is above infinity: without their signs floats are in the order of
+ * their bits. */
+static inline float ft_largest_magnitude(const float *x, int64_t n)
+{
+    union {
+        uint32_t u;
+        float f;
+    } top = {0}, v;
+    for (int64_t i = 0; i < n; i++) {
+        v.f = x[i];
+        v.u &= INT32_MAX;
+        top.u = v.u > top.u ? v.u : top.u;
+    }
+    return top.f;
+}
+
 /* Bits a weight, with the scales. */
 static inline double ft_dtype_bits(const ft_dtype *d)
 {

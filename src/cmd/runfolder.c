@@ -151,6 +151,19 @@ ft_status ft_run_prepare(const ft_plan *p, const char *recipe_path, bool resume,
                    recipe_path);
 }
 
+void ft_run_drop_empty(const char *dir)
+{
+    ft_names names;
+    char *lock = ft_path_join(dir, ".lock");
+    if (!lock || !ft_is_dir(dir) || ft_list_dir(&names, dir, NULL) != FT_OK)
+        goto done;
+    if (!names.n && unlink(lock) == 0)
+        (void)rmdir(dir); /* stays where the user has hidden something */
+    ft_names_free(&names);
+done:
+    ft_free(lock);
+}
+
 ft_status ft_run_write_recipe(const ft_plan *p)
 {
     char *path = ft_path_join(p->output_dir, "recipe.yaml");

@@ -16,6 +16,8 @@ ft_status ft_run_prepare(const ft_plan *p, const char *recipe_path, bool resume,
 ft_status ft_run_clear(const char *dir);
 /* Before the work: FT_EINPUT when an adapter, model or export could not be written where it belongs. */
 ft_status ft_run_check_places(const ft_plan *p);
+/* Takes a folder away again that holds nothing: that of a run which failed before it wrote anything. Its lock goes with it. */
+void ft_run_drop_empty(const char *dir);
 /* recipe.yaml: the resolved recipe. */
 ft_status ft_run_write_recipe(const ft_plan *p);
 

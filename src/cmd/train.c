@@ -295,12 +295,13 @@ static ft_status run(const ft_args *a)
 {
     session s = {.args = a, .lock = {.fd = -1}};
     ft_plan *p = &s.job.plan;
-    bool resume = ft_args_given(a, "resume");
+    bool resume = ft_args_given(a, "resume"), made = false;
     ft_status st = FT_OK;
     if (resume && ft_args_given(a, "overwrite"))
         return ft_fail(FT_EINPUT, "--resume and --overwrite exclude each other\ntype: fettle train --help");
     s.job.meter = ft_meter_new(ft_args_given(a, "json"), true);
     FT_TRY(ft_job_open(&s.job, a));
+    made = !ft_exists(p->output_dir);
     FT_TRY(ft_mkdirs(p->output_dir));
     FT_TRY(ft_lock_dir(&s.lock, p->output_dir));
     FT_TRY(ft_run_prepare(p, ft_args_text(a, "RECIPE"), resume, ft_args_given(a, "overwrite")));
@@ -314,6 +315,8 @@ static ft_status run(const ft_args *a)
     if (st == FT_ESTOPPED || (st != FT_OK && st != FT_EINPUT && ft_run_state_of(p->output_dir) == FT_RUN_BEGUN))
         st = say_how_to_go_on(&s, st);
 done:
+    if (st != FT_OK && made)
+        ft_run_drop_empty(p->output_dir);
     ft_lock_release(&s.lock);
     ft_outcome_free(&s.outcome);
     ft_job_close(&s.job);

@@ -20,6 +20,8 @@ typedef struct evaluation {
     ft_meter meter;
     char *prompt_template, *completion_template; /* NULL: not given */
     ft_out *predictions; /* NULL: not asked for */
+    ft_model *reference; /* likewise */
+    double kl;           /* of the model's next tokens from the reference's */
     ft_status write_status;
 } evaluation;
 
@@ -89,6 +91,15 @@ static ft_status build_rows(evaluation *e)
     FT_RETURN(ft_labels_encode(&e->labeling.labels, &e->data, e->opened.tok, &o));
     ft_labeling_check(&e->labeling, ft_args_text(e->args, "data"), &e->rows);
     return FT_OK;
+}
+
+/* The model that MODEL is compared with. */
+static ft_status open_reference(evaluation *e)
+{
+    const char *path = ft_args_text(e->args, "reference");
+    if (path && of_vectors(e))
+        return ft_fail(FT_EINPUT, "--reference compares next tokens, and these rows are for vectors");
+    return path ? ft_context(ft_model_open(&e->reference, path, NULL), "--reference") : FT_OK;
 }
 
 /* What was asked for; else what the rows allow: text has no answer to generate. */
@@ -161,6 +172,10 @@ static ft_status score(evaluation *e, ft_scores *scores)
         o.max_new_tokens = ft_args_int(e->args, "max-new-tokens");
     if (e->predictions)
         o.on_text = on_text;
+    if (e->reference) {
+        o.reference = e->reference;
+        o.kl = &e->kl;
+    }
     if (e->labeling.labels.n) {
         o.labels = &e->labeling.labels;
         o.confidence = &e->labeling.confidence;
@@ -192,6 +207,8 @@ static ft_status put_result(const evaluation *e, const ft_scores *s)
     ft_result_int(o, "supervised_tokens", s->supervised_tokens);
     ft_result_int(o, "generated_tokens", s->generated_tokens);
     ft_result_scores(o, s);
+    if (e->reference)
+        ft_result_real(o, "kl", e->kl);
     if (ft_dataset_is_text(&e->data) && !ft_args_given(e->args, "max-rows") && !isnan(ft_scores_get(s, "loss", NAN)))
         ft_result_real(o, "bits_per_byte", bits_per_byte(e, s));
     ft_result_real(o, "time_s", s->seconds);
@@ -208,6 +225,7 @@ static ft_status eval_rows(const ft_args *a)
     FT_TRY(read_labels(&e));
     FT_TRY(ft_opened_open(&e.opened, a));
     FT_TRY(choose_metrics(&e));
+    FT_TRY(open_reference(&e));
     FT_TRY(build_rows(&e));
     if (predictions)
         FT_TRY(ft_out_open(&e.predictions, predictions));
@@ -223,6 +241,7 @@ done:
     ft_rows_free(&e.rows);
     ft_dataset_free(&e.data);
     ft_labeling_free(&e.labeling);
+    ft_model_free(e.reference);
     ft_opened_close(&e.opened);
     ft_free(e.prompt_template);
     ft_free(e.completion_template);
@@ -234,6 +253,8 @@ static ft_status run(const ft_args *a)
     bool ids = ft_args_given(a, "token-ids"), logits = ft_args_given(a, "logits");
     if (logits && !ids)
         return ft_fail(FT_EINPUT, "--logits needs --token-ids\ntype: fettle eval --help");
+    if (ids && ft_args_given(a, "reference"))
+        return ft_fail(FT_EINPUT, "--reference needs --data\ntype: fettle eval --help");
     if (ids == ft_args_given(a, "data"))
         return ft_fail(FT_EINPUT, ids ? "--data and --token-ids exclude each other\ntype: fettle eval --help"
                                       : "--data FILE is missing\ntype: fettle eval --help");
@@ -265,6 +286,8 @@ static const ft_cmd_option options[] = {
     {"generate", FT_ARG_FLAG, .help = "generate the answers though the run has labels"},
     {"predictions", FT_ARG_FILE, .argument = "OUT.jsonl",
      .help = "write prompt, expected and generated text of every row, of labels also confidence and whether it abstained"},
+    {"reference", FT_ARG_FILE, .argument = "MODEL",
+     .help = "a model of the same tokens, as MODEL is given: kl is how far MODEL's next tokens are from its own, in nats"},
     {"max-rows", FT_ARG_INT, .argument = "N", .min = 1, .max = 1e12, .help = "score the first N rows only"},
     {"max-new-tokens", FT_ARG_INT, .argument = "N", .min = 1, .max = 1048576,
      .help = "the most tokens to generate for a row (default: twice the longest expected answer and 8)"},
@@ -296,5 +319,6 @@ const ft_cmd ft_cmd_eval = {
     .options = options,
     .example = "fettle eval data/base --data data/defects/test.jsonl --metrics loss,exact_match\n"
                "fettle eval runs/defects-lora/export/defects-lora-q8_0.gguf --data data/defects/test.jsonl --json\n"
+               "fettle eval llamacpp-q4_k_m.gguf --data data/defects/test.jsonl --reference runs/defects-lora\n"
                "fettle eval data/base --token-ids ids.txt --logits logits.safetensors",
     .run = run};

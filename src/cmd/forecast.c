@@ -52,6 +52,44 @@ static ft_status count_scores(ft_forecast *f, const ft_job *j)
     return FT_OK;
 }
 
+/* What the system maps at once of a file of which one byte is read, where the rest is in its cache. */
+enum { MAPPED_AT_ONCE_BYTES = 1 << 16 };
+
+static void mark_read(char *read, const ft_tensor *t, const ft_rows *rows, size_t n)
+{
+    size_t bytes = ft_tensor_row_bytes(t);
+    for (size_t i = 0; i < n; i++)
+        for (int32_t k = 0; k < rows->p[i].n; k++) {
+            if (rows->p[i].ids[k] >= ft_tensor_rows(t))
+                continue; /* training refuses it by name */
+            size_t begin = (size_t)rows->p[i].ids[k] * bytes;
+            for (size_t at = begin / MAPPED_AT_ONCE_BYTES; at <= (begin + bytes - 1) / MAPPED_AT_ONCE_BYTES; at++)
+                read[at] = 1;
+        }
+}
+
+/* Of an embedding in a mapped file only the rows of tokens become memory: those of the rows that are trained on and scored. */
+static ft_status count_unread(ft_forecast *f, const ft_job *j)
+{
+    const ft_train_options *o = &j->plan.train_options;
+    const ft_rows *scored[] = {ft_job_choosing(j), ft_job_scored(j)};
+    const ft_tensor *t = f->needs.prefix_place == FT_PREFIX_DISK ? NULL /* it is hashed */ : ft_model_mapped_embedding(j->model);
+    size_t steps = (size_t)(f->needs.steps * o->micro_batch_size * o->gradient_accumulation_steps);
+    size_t pieces = t ? ft_tensor_bytes(t) / MAPPED_AT_ONCE_BYTES + 1 : 0;
+    char *read = ft_alloc(pieces, 1);
+    if (!read)
+        return FT_ENOMEM;
+    if (t)
+        mark_read(read, t, &j->train_rows, FT_MIN(steps, j->train_rows.n));
+    for (size_t i = 0; t && i < FT_COUNT(scored); i++)
+        if (scored[i])
+            mark_read(read, t, scored[i], scored[i]->n);
+    for (size_t i = 0; i + 1 < pieces; i++)
+        f->unread_bytes += read[i] ? 0 : MAPPED_AT_ONCE_BYTES;
+    ft_free(read);
+    return FT_OK;
+}
+
 /* What trains is held twice from the start: weights and gradients. */
 static size_t loaded_bytes(const ft_train_needs *n)
 {
@@ -61,7 +99,8 @@ static size_t loaded_bytes(const ft_train_needs *n)
 static void add_up(ft_forecast *f)
 {
     const ft_train_needs *n = &f->needs;
-    size_t model = f->program_bytes + f->file_bytes + n->weight_bytes + n->adapter_bytes + n->gradient_bytes;
+    size_t weights = f->file_bytes + n->weight_bytes - f->unread_bytes;
+    size_t model = f->program_bytes + weights + n->adapter_bytes + n->gradient_bytes;
     size_t step = n->moment_bytes + n->activation_bytes + n->temporary_bytes + n->logits_bytes + n->buffer_bytes;
     if (n->prefix_place == FT_PREFIX_MEMORY)
         step += n->prefix_bytes;
@@ -80,6 +119,7 @@ ft_status ft_forecast_make(ft_forecast *out, const ft_job *j, bool outline)
     if (outline && !j->plan.has_adapter && j->plan.base_model)
         out->file_bytes = model_bytes(j->model, NULL);
     FT_RETURN(count_scores(out, j));
+    FT_RETURN(count_unread(out, j));
     count_exports(out, j);
     count_checkpoints(out, &j->plan);
     if (out->needs.prefix_place == FT_PREFIX_DISK)

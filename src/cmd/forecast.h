@@ -10,6 +10,7 @@ typedef struct ft_forecast {
     size_t program_bytes; /* resident without model and training: program, libraries, rows, tokenizer */
     size_t file_bytes;    /* of a base that is copied to f32: its file stays mapped */
     ft_train_needs needs;
+    size_t unread_bytes;  /* of the weights in the file: rows of the embedding whose tokens the run does not see */
     size_t score_bytes;   /* of an evaluation */
     size_t shipped_bytes; /* the largest exported model, opened again beside the first */
     size_t total_bytes;   /* the highest, at training or when exported models are scored */

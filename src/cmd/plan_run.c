@@ -87,7 +87,7 @@ static void put_memory(json_t *o, const ft_forecast *f)
     const ft_train_needs *n = &f->needs;
     json_t *m = ft_result_object(o, "memory");
     ft_result_int(m, "program_and_rows_bytes", (int64_t)f->program_bytes);
-    ft_result_int(m, "weights_bytes", (int64_t)(n->weight_bytes + f->file_bytes));
+    ft_result_int(m, "weights_bytes", (int64_t)(n->weight_bytes + f->file_bytes - f->unread_bytes));
     ft_result_int(m, "adapter_bytes", (int64_t)n->adapter_bytes);
     ft_result_int(m, "gradients_bytes", (int64_t)n->gradient_bytes);
     ft_result_int(m, "moments_bytes", (int64_t)n->moment_bytes);

@@ -452,6 +452,13 @@ ft_param *ft_model_head(ft_model *m)
     return ft_weight__live(m->outer[FT_W_HEAD]);
 }
 
+const ft_tensor *ft_model_mapped_embedding(const ft_model *m)
+{
+    const ft_weight *w = m->outer[FT_W_EMBED];
+    bool mapped = m->source && !w->owned && w->stored->is_float; /* the scales of stored blocks are all looked at */
+    return mapped && w != m->outer[FT_W_HEAD] && !w->saved ? &w->p.t : NULL;
+}
+
 float ft_model_softcap(const ft_model *m)
 {
     return m->config.final_softcap;

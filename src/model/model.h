@@ -145,6 +145,9 @@ ft_var *ft_model_from(ft_model *m, ft_tape *t, ft_var *x, int64_t k, const ft_se
 typedef void (*ft_linear_fn)(void *ctx, const ft_param *weight, const float *x, int64_t T, int64_t in);
 void ft_model_watch(ft_model *m, ft_linear_fn fn, void *ctx);
 ft_param *ft_model_head(ft_model *m); /* [V, C], NULL for an encoder */
+/* The embedding where it stays in the mapped file and nothing is read of it but the rows of tokens; NULL where it is the head
+ * too, is trained, or was read whole. */
+const ft_tensor *ft_model_mapped_embedding(const ft_model *m);
 float ft_model_softcap(const ft_model *m);
 
 /* FLOPs of a training step a token, in rows of `tokens` tokens that are all supervised; recomputation is not counted.

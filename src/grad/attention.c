@@ -16,6 +16,7 @@ enum { FEW_QUERIES = 4 }; /* below it, dot products beat GEMM */
 typedef struct saved {
     ft_attention_spec spec;
     const ft_segments *seg;
+    const int64_t *query_start;
     const float *lse;
 } saved;
 
@@ -23,8 +24,8 @@ typedef struct saved {
 
 typedef struct block {
     const float *q, *keys, *values;
-    float *out, *lse;            /* lse: stride H */
-    int64_t rows, first, n_keys; /* first: position of the first query */
+    float *out, *lse;                     /* lse: stride H */
+    int64_t segment, first, rows, n_keys; /* rows of q from `first` on */
 } block;
 
 static void scores_of(const ft_attention_job *j, const block *b, int64_t at, int64_t n, float *s)
@@ -87,12 +88,15 @@ static void run_block(const ft_attention_job *j, const block *b, float *scratch)
         m[r] = -INFINITY;
         l[r] = 0;
     }
-    ft_span all = ft_attention_span(j->spec, b->first, b->first + b->rows, b->n_keys);
+    int64_t from = ft_attention_position(j, b->segment, b->first);
+    int64_t last = ft_attention_position(j, b->segment, b->first + b->rows - 1);
+    ft_span all = ft_attention_span(j->spec, from, last + 1, b->n_keys);
     for (int64_t at = all.first; at < all.end; at += FT_KEY_BLOCK) {
         int64_t n = FT_MIN((int64_t)FT_KEY_BLOCK, all.end - at);
         scores_of(j, b, at, n, scratch);
         for (int64_t r = 0; r < b->rows; r++) {
-            ft_span see = ft_attention_span(j->spec, b->first + r, b->first + r + 1, b->n_keys);
+            int64_t i = ft_attention_position(j, b->segment, b->first + r);
+            ft_span see = ft_attention_span(j->spec, i, i + 1, b->n_keys);
             soften_row(j, b, r, ft_attention_cut(see, at, n), n, scratch + r * FT_KEY_BLOCK, &m[r], &l[r]);
         }
         mix_values(j, b, at, n, scratch);
@@ -111,8 +115,8 @@ static void forward_tile(void *ctx, int64_t tile)
     int64_t i = tile / K, kv_head = tile % K, s = 0;
     while (i >= j->block_start[s + 1])
         s++;
-    int64_t in_segment = (i - j->block_start[s]) * FT_QUERY_BLOCK, n = j->seg->start[s + 1] - j->seg->start[s];
-    int64_t row = j->seg->start[s] + in_segment, past = ft_attention_past(j, s);
+    int64_t n = j->seg->start[s + 1] - j->seg->start[s];
+    int64_t row = j->query_start[s] + (i - j->block_start[s]) * FT_QUERY_BLOCK;
     int64_t keys = j->seg->start[s] * j->kv_width + kv_head * D;
     if (j->kv)
         keys = ((j->seg->slot ? j->seg->slot[s] : s) * K + kv_head) * j->kv->capacity * D;
@@ -122,9 +126,10 @@ static void forward_tile(void *ctx, int64_t tile)
                    .values = j->values + keys,
                    .out = j->out + row * j->q_width + h * D,
                    .lse = j->lse ? j->lse + row * H + h : NULL,
-                   .rows = FT_MIN((int64_t)FT_QUERY_BLOCK, n - in_segment),
-                   .first = past + in_segment,
-                   .n_keys = past + n};
+                   .segment = s,
+                   .first = row,
+                   .rows = FT_MIN((int64_t)FT_QUERY_BLOCK, j->query_start[s + 1] - row),
+                   .n_keys = ft_attention_past(j, s) + n};
         run_block(j, &b, j->scratch + (size_t)ft_thread_id() * j->scratch_floats);
     }
 }
@@ -138,7 +143,7 @@ static bool shapes_fit(ft_tape *t, const ft_var *q, const ft_var *k, const ft_va
     if (q == k || k == v || q == v)
         ft_grad__fail(t, &ft_grad__attention, FT_EINPUT, "q, k and v must be three variables");
     else if (!heads || q->cols != a->heads * a->head_dim || k->cols != a->kv_heads * a->head_dim ||
-             v->cols != k->cols || k->rows != q->rows || v->rows != q->rows)
+             v->cols != k->cols || v->rows != k->rows)
         ft_grad__fail(t, &ft_grad__attention, FT_EINPUT,
                       "q %s, k %s, v %s do not fit %lld heads, %lld kv heads of %lld", ft_grad__shape(q, sq),
                       ft_grad__shape(k, sk), ft_grad__shape(v, sv), (long long)a->heads, (long long)a->kv_heads,
@@ -186,30 +191,43 @@ static void append(const ft_kv *kv, const ft_segments *seg, const ft_attention_s
     }
 }
 
-/* Query blocks before each segment. */
-static const int64_t *count_blocks(ft_tape *t, const ft_segments *seg)
+/* Rows of q before each segment. */
+static const int64_t *count_queries(ft_tape *t, const ft_segments *seg, int64_t rows)
 {
-    int64_t *start = ft_grad__alloc(t, (size_t)seg->n + 1, sizeof *start);
+    int64_t *start = ft_grad__alloc(t, (size_t)seg->n + 1, sizeof *start), i = 0;
+    for (int64_t s = 0; start && s <= seg->n; s++) {
+        while (i < rows && ft_grad__token(seg, i) < seg->start[s])
+            i++;
+        start[s] = i;
+    }
+    return start;
+}
+
+/* Query blocks before each segment. */
+static const int64_t *count_blocks(ft_tape *t, const int64_t *query_start, int64_t n)
+{
+    int64_t *start = ft_grad__alloc(t, (size_t)n + 1, sizeof *start);
     if (!start)
         return NULL;
     start[0] = 0;
-    for (int64_t s = 0; s < seg->n; s++)
-        start[s + 1] = start[s] + (seg->start[s + 1] - seg->start[s] + FT_QUERY_BLOCK - 1) / FT_QUERY_BLOCK;
+    for (int64_t s = 0; s < n; s++)
+        start[s + 1] = start[s] + (query_start[s + 1] - query_start[s] + FT_QUERY_BLOCK - 1) / FT_QUERY_BLOCK;
     return start;
 }
 
 /* Multiply-adds of one product over all (query, key) pairs in sight. */
-static double pairs_of(const ft_attention_spec *a, const ft_segments *seg)
+static double pairs_of(const ft_attention_job *j)
 {
     double pairs = 0;
-    for (int64_t s = 0; s < seg->n; s++) {
-        int64_t past = seg->past ? seg->past[s] : 0, n = past + seg->start[s + 1] - seg->start[s];
-        for (int64_t i = past; i < n; i++) {
-            ft_span see = ft_attention_span(a, i, i + 1, n);
+    for (int64_t s = 0; s < j->seg->n; s++) {
+        int64_t n = ft_attention_past(j, s) + j->seg->start[s + 1] - j->seg->start[s];
+        for (int64_t row = j->query_start[s]; row < j->query_start[s + 1]; row++) {
+            int64_t i = ft_attention_position(j, s, row);
+            ft_span see = ft_attention_span(j->spec, i, i + 1, n);
             pairs += (double)(see.end - see.first);
         }
     }
-    return pairs * (double)(a->heads * a->head_dim);
+    return pairs * (double)j->q_width;
 }
 
 static void backward(ft_tape *t, const ft_node *n)
@@ -221,6 +239,7 @@ static void backward(ft_tape *t, const ft_node *n)
                           .room = t->scratch,
                           .spec = &s->spec,
                           .seg = s->seg,
+                          .query_start = s->query_start,
                           .q_width = q->cols,
                           .kv_width = k->cols,
                           .q = q->v,
@@ -239,7 +258,7 @@ static void backward(ft_tape *t, const ft_node *n)
 /* The forward pass into y; lse may be NULL. */
 static void run(ft_tape *t, ft_attention_job *j)
 {
-    j->block_start = count_blocks(t, j->seg);
+    j->block_start = count_blocks(t, j->query_start, j->seg->n);
     j->scratch_floats = FT_QUERY_BLOCK * FT_KEY_BLOCK;
     j->scratch = ft_grad__lend(t, (size_t)ft_threads() * j->scratch_floats);
     if (t->status == FT_OK)
@@ -252,13 +271,14 @@ ft_var *ft_op_attention(ft_tape *t, ft_var *q, ft_var *k, ft_var *v, const ft_at
 {
     const ft_op *op = &ft_grad__attention;
     if (!ft_grad__ready(t, op, (ft_var *[]){q, k, v}, 3) || !shapes_fit(t, q, k, v, spec) ||
-        !ft_grad__check_segments(t, op, seg, q->rows) || !(kv ? cache_fits(t, kv, seg, k->cols) : nothing_past(t, seg)))
+        !ft_grad__check_segments(t, op, seg, k->rows) || !ft_grad__check_read(t, op, seg, q->rows) || !(kv ? cache_fits(t, kv, seg, k->cols) : nothing_past(t, seg)))
         return NULL;
     bool wanted = ft_grad__wanted(t, &(ft_node){.in = {q, k, v}});
     if (wanted && kv)
         return ft_grad__fail(t, op, FT_EUNSUPPORTED, "has no backward rule through a cache");
     ft_var *y = ft_grad__var(t, NULL, q->rows, q->cols);
     saved *s = ft_grad__alloc(t, 1, sizeof *s);
+    const int64_t *query_start = count_queries(t, seg, q->rows);
     float *lse = wanted ? ft_grad__alloc(t, (size_t)(q->rows * spec->heads), sizeof *lse) : NULL;
     if (t->status != FT_OK)
         return NULL;
@@ -269,6 +289,7 @@ ft_var *ft_op_attention(ft_tape *t, ft_var *q, ft_var *k, ft_var *v, const ft_at
                           .room = t->scratch,
                           .spec = spec,
                           .seg = seg,
+                          .query_start = query_start,
                           .q_width = q->cols,
                           .kv_width = k->cols,
                           .key_step = kv ? spec->head_dim : k->cols,
@@ -279,10 +300,11 @@ ft_var *ft_op_attention(ft_tape *t, ft_var *q, ft_var *k, ft_var *v, const ft_at
                           .out = y->v,
                           .lse = lse};
     run(t, &j);
-    double once = 2 * pairs_of(spec, seg);
+    double once = 2 * pairs_of(&j);
     ft_grad__count(t, 2 * once, wanted ? 4 * once : 0);
     if (wanted) {
-        *s = (saved){.spec = *spec, .seg = ft_grad__keep_segments(t, seg), .lse = lse};
+        *s = (saved){
+            .spec = *spec, .seg = ft_grad__keep_segments(t, seg), .query_start = query_start, .lse = lse};
         q->kept = k->kept = v->kept = y->kept = true;
     }
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {q, k, v}, .saved = s}) ? y : NULL;
@@ -308,6 +330,18 @@ const ft_op ft_grad__attention = {
                               .kv_heads = 1,
                               .head_dim = 8,
                               .segments = 2,
+                              .bidirectional = true,
+                              .window = 5,
+                              .softcap = 2},
+                             {.T = 90, .heads = 4, .kv_heads = 2, .head_dim = 8, .segments = 4, .unread = 10},
+                             {.T = 200, .heads = 2, .kv_heads = 1, .head_dim = 4, .segments = 1, .unread = 1},
+                             {.T = 60, .heads = 6, .kv_heads = 2, .head_dim = 8, .segments = 6, .unread = 9, .window = 7},
+                             {.T = 40,
+                              .heads = 2,
+                              .kv_heads = 1,
+                              .head_dim = 8,
+                              .segments = 2,
+                              .unread = 3,
                               .bidirectional = true,
                               .window = 5,
                               .softcap = 2},

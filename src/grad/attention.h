@@ -1,8 +1,8 @@
 /* Inside the grad room: what attention forward and backward share.
  *
- * The query rows of a segment are cut into blocks of FT_QUERY_BLOCK. The keys that a block can see, [lo, hi), are
+ * The query rows of a segment, all its tokens or those of them that are read, are cut into blocks of FT_QUERY_BLOCK. The keys that a block can see, [lo, hi), are
  * walked in blocks of at most FT_KEY_BLOCK; a tile of scores is [FT_QUERY_BLOCK, FT_KEY_BLOCK] and stays in cache.
- * Within a tile, query i (absolute position past + i) sees keys [first, end): causal end = i + 1, window first = i -
+ * Within a tile, the query at position i (of its row) sees keys [first, end): causal end = i + 1, window first = i -
  * window + 1; without causality a window reaches as far ahead as behind.
  */
 #ifndef FETTLE_GRAD_ATTENTION_H
@@ -18,14 +18,15 @@ typedef struct ft_attention_job {
     float *room; /* that products work in */
     const ft_attention_spec *spec;
     const ft_segments *seg;
+    const int64_t *query_start; /* [seg->n + 1]: rows of q before segment s */
     const int64_t *block_start; /* [seg->n + 1]: query blocks before segment s */
     int64_t q_width, kv_width;  /* H D, K D */
     int64_t key_step;           /* forward: from a key to the next one, kv_width or the cache's D */
-    const float *q;             /* [T, q_width] */
+    const float *q;             /* [Q, q_width], Q = T or seg->n_read */
     const float *keys, *values; /* [T, kv_width], or the cache's */
     const ft_kv *kv;            /* NULL: keys and values of the step itself */
-    float *out;                 /* [T, q_width] */
-    float *lse;                 /* [T, H]: log sum exp of the scores of a query; NULL: not wanted */
+    float *out;                 /* [Q, q_width] */
+    float *lse;                 /* [Q, H]: log sum exp of the scores of a query; NULL: not wanted */
     float *scratch;             /* per thread */
     size_t scratch_floats;      /* of one thread */
     /* backward alone */
@@ -42,6 +43,12 @@ typedef struct ft_span {
 static inline int64_t ft_attention_past(const ft_attention_job *j, int64_t s)
 {
     return j->seg->past ? j->seg->past[s] : 0;
+}
+
+/* Where row i of q, which is of segment s, stands in its row. */
+static inline int64_t ft_attention_position(const ft_attention_job *j, int64_t s, int64_t i)
+{
+    return ft_attention_past(j, s) + ft_grad__token(j->seg, i) - j->seg->start[s];
 }
 
 /* Keys that the queries at positions [a, b) of a segment with n keys can see between them. */

@@ -15,7 +15,8 @@ enum { FEW_TILES = 8 };
 
 typedef struct pass {
     const ft_attention_job *j;
-    int64_t row, n; /* the segment's first token, its tokens */
+    int64_t segment, row, n; /* its first token, its tokens */
+    int64_t query, queries;  /* its first row of q, its rows there */
     int64_t head, kv_head;
     float *dk, *dv; /* token 0 of the segment under this head, or NULL; rows of ld floats */
     int64_t ld;
@@ -25,7 +26,13 @@ typedef struct pass {
 
 static const float *q_at(const pass *p, const float *base, int64_t i)
 {
-    return base + (p->row + i) * p->j->q_width + p->head * p->j->spec->head_dim;
+    return base + (p->query + i) * p->j->q_width + p->head * p->j->spec->head_dim;
+}
+
+/* Where the head's own share of dk or dv begins. */
+static float *part_of(const pass *p, float *parts)
+{
+    return parts ? parts + p->row * p->j->q_width + p->head * p->j->spec->head_dim : NULL;
 }
 
 static int64_t kv_at(const pass *p, int64_t i)
@@ -44,8 +51,9 @@ static void make_tile(pass *p, int64_t i0, int64_t rows, int64_t at, int64_t n)
             j->kv_width, false, p->dp, FT_KEY_BLOCK, j->room);
     for (int64_t r = 0; r < rows; r++) {
         float *s = p->s + r * FT_KEY_BLOCK, *dp = p->dp + r * FT_KEY_BLOCK;
-        ft_span see = ft_attention_cut(ft_attention_span(a, i0 + r, i0 + r + 1, p->n), at, n);
-        float lse = j->lse[(p->row + i0 + r) * a->heads + p->head];
+        int64_t i = ft_attention_position(j, p->segment, p->query + i0 + r);
+        ft_span see = ft_attention_cut(ft_attention_span(a, i, i + 1, p->n), at, n);
+        float lse = j->lse[(p->query + i0 + r) * a->heads + p->head];
         if (a->softcap > 0)
             j->k->softcap(s + see.first, a->softcap, see.end - see.first);
         j->k->scores_grad(s + see.first, dp + see.first, lse, p->d[r], a->scale, a->softcap, see.end - see.first);
@@ -60,10 +68,12 @@ static void make_tile(pass *p, int64_t i0, int64_t rows, int64_t at, int64_t n)
 static void query_block(pass *p, int64_t i0)
 {
     const ft_attention_job *j = p->j;
-    int64_t D = j->spec->head_dim, rows = FT_MIN((int64_t)FT_QUERY_BLOCK, p->n - i0);
+    int64_t D = j->spec->head_dim, rows = FT_MIN((int64_t)FT_QUERY_BLOCK, p->queries - i0);
+    int64_t first = ft_attention_position(j, p->segment, p->query + i0);
+    int64_t last = ft_attention_position(j, p->segment, p->query + i0 + rows - 1);
     for (int64_t r = 0; r < rows; r++)
         p->d[r] = j->k->dot(q_at(p, j->dout, i0 + r), q_at(p, j->out, i0 + r), D);
-    ft_span all = ft_attention_span(j->spec, i0, i0 + rows, p->n);
+    ft_span all = ft_attention_span(j->spec, first, last + 1, p->n);
     for (int64_t at = all.first; at < all.end; at += FT_KEY_BLOCK) {
         int64_t n = FT_MIN((int64_t)FT_KEY_BLOCK, all.end - at);
         make_tile(p, i0, rows, at, n);
@@ -87,7 +97,7 @@ static void clear(const pass *p, float *x)
 
 static void run_head(pass *p)
 {
-    for (int64_t i0 = 0; i0 < p->n; i0 += FT_QUERY_BLOCK)
+    for (int64_t i0 = 0; i0 < p->queries; i0 += FT_QUERY_BLOCK)
         query_block(p, i0);
 }
 
@@ -95,8 +105,11 @@ static pass pass_of(const ft_attention_job *j, int64_t s)
 {
     float *room = j->scratch + (size_t)ft_thread_id() * j->scratch_floats;
     return (pass){.j = j,
+                  .segment = s,
                   .row = j->seg->start[s],
                   .n = j->seg->start[s + 1] - j->seg->start[s],
+                  .query = j->query_start[s],
+                  .queries = j->query_start[s + 1] - j->query_start[s],
                   .s = room,
                   .dp = room + FT_QUERY_BLOCK * FT_KEY_BLOCK};
 }
@@ -126,8 +139,8 @@ static void head_tile(void *ctx, int64_t i)
     p.head = i % H;
     p.kv_head = p.head / (H / j->spec->kv_heads);
     p.ld = j->q_width;
-    p.dk = j->dk_parts ? (float *)q_at(&p, j->dk_parts, 0) : NULL;
-    p.dv = j->dv_parts ? (float *)q_at(&p, j->dv_parts, 0) : NULL;
+    p.dk = part_of(&p, j->dk_parts);
+    p.dv = part_of(&p, j->dv_parts);
     if (p.dk)
         clear(&p, p.dk);
     if (p.dv)

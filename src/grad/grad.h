@@ -46,13 +46,16 @@ typedef struct ft_var {
 
 /* Ragged rows: segment s holds tokens start[s] .. start[s+1]-1 of the step; attention and positions restart there.
  * In decoding, past[s] tokens of the row stand in the cache already, in slot[s]; NULL pointers mean 0 and s. total[s]
- * counts all tokens of the row known so far, where it is fed in pieces; NULL: past and present ones. */
+ * counts all tokens of the row known so far, where it is fed in pieces; NULL: past and present ones.
+ * read: what comes of these tokens alone is wanted: [n_read] tokens of the step, ascending; NULL: of all. */
 typedef struct ft_segments {
     int64_t n;
     const int64_t *start; /* [n + 1], start[0] = 0, start[n] = T */
     const int64_t *past;  /* [n] or NULL */
     const int64_t *slot;  /* [n] or NULL */
     const int64_t *total; /* [n] or NULL */
+    const int64_t *read;  /* [n_read] or NULL */
+    int64_t n_read;
 } ft_segments;
 
 /* Keys (after rope) and values of earlier tokens, one layer: [slots, K, capacity, D] each, so that a head reads its own
@@ -142,18 +145,22 @@ ft_var *ft_op_embedding(ft_tape *t, ft_param *table, const int32_t *ids, int64_t
 /* y = x W^T (+ bias): x [T, in], w [out, in] of any dtype, bias [out] f32 or NULL. */
 ft_var *ft_op_linear(ft_tape *t, ft_var *x, ft_param *w, ft_param *bias);
 /* y + scale * (dropout(x) A^T) B^T: x [T, in], y [T, out], a [R, in], b [out, R]. dropout in [0, 1), in recorded steps
- * only: masks by (seed, step, site, element), so that a replay makes the same; site numbers the adapters of a model. */
+ * only: masks by (seed, step, site, element), so that a replay makes the same; site numbers the adapters of a model.
+ * token [T]: which tokens of the micro-batch the rows are, so that a token has one mask whatever is read beside it;
+ * NULL: row i is token i. It lives until the backward walk. */
 ft_var *ft_op_lora(ft_tape *t, ft_var *y, ft_var *x, ft_param *a, ft_param *b, float scale, float dropout,
-                   uint32_t site);
+                   uint32_t site, const int64_t *token);
 /* y = x / sqrt(mean(x^2) + eps) * (w + plus); x [T, C] with C a multiple of w's length: each group of that length is
  * normed by itself (per-head norms). plus is 0 or 1 (gemma). */
 ft_var *ft_op_rmsnorm(ft_tape *t, ft_var *x, ft_param *w, float eps, float plus);
 /* y = (x - mean) / sqrt(variance + eps) * w + bias, row by row; w and bias [C] of f32. */
 ft_var *ft_op_layernorm(ft_tape *t, ft_var *x, ft_param *w, ft_param *bias, float eps);
-/* Turns each head of x [T, heads * head_dim] by its position past[s] + i. */
+/* Turns each head of x [T, heads * head_dim] by its position past[s] + i; with seg->read x is [n_read, heads * head_dim],
+ * the rows of these tokens. */
 ft_var *ft_op_rope(ft_tape *t, ft_var *x, int64_t heads, int64_t head_dim, const ft_rope *rope, const ft_segments *seg);
 /* q [T, H D], k and v [T, K D] -> [T, H D]; grouped queries (head h reads kv head h / (H / K)); online softmax in
- * tiles. kv != NULL (decoding, no records): appends k, v to the cache and attends over past and present. */
+ * tiles. With seg->read q and the result are [n_read, H D], of these tokens; k and v are of all.
+ * kv != NULL (decoding, no records): appends k, v to the cache and attends over past and present. */
 ft_var *ft_op_attention(ft_tape *t, ft_var *q, ft_var *k, ft_var *v, const ft_attention_spec *spec,
                         const ft_segments *seg, ft_kv *kv);
 /* act(gate) * up, both [T, F]. */

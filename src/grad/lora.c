@@ -12,7 +12,8 @@ typedef struct saved {
     float *h; /* [T, R] = dropout(x) A^T */
     float scale;
     ft_dropout dropout; /* drop 0 in a step that is not recorded */
-    int64_t first;      /* token of the optimizer step that row 0 is */
+    int64_t first;      /* token of the optimizer step that the micro-batch begins with */
+    const int64_t *token; /* [T] or NULL: of the micro-batch, which row i is */
 } saved;
 
 typedef struct job {
@@ -33,13 +34,26 @@ static float *own_scratch(const job *j)
     return j->scratch + ft_thread_id() * TILE * (j->in + j->R);
 }
 
+/* to (+)= the masks of rows [r, r + rows) times from, as many tokens at once as lie one behind the other. */
+static void drop(const job *j, float *to, const float *from, int64_t r, int64_t rows, bool add)
+{
+    const int64_t *token = j->s->token;
+    for (int64_t i = 0, n; i < rows; i += n) {
+        int64_t at = token ? token[r + i] : r + i;
+        for (n = 1; i + n < rows && (!token || token[r + i + n] == at + n);)
+            n++;
+        j->k->dropout(to + i * j->in, from + i * j->in, &j->s->dropout, (uint64_t)((j->s->first + at) * j->in),
+                      n * j->in, add);
+    }
+}
+
 /* The tile's rows of x after dropout: x itself when there is none. */
 static const float *dropped(const job *j, int64_t r, int64_t rows, float *room)
 {
     const float *x = j->x + r * j->in;
     if (!j->s->dropout.drop)
         return x;
-    j->k->dropout(room, x, &j->s->dropout, (uint64_t)((j->s->first + r) * j->in), rows * j->in, false);
+    drop(j, room, x, r, rows, false);
     return room;
 }
 
@@ -76,7 +90,7 @@ static void backward_tile(void *ctx, int64_t tile)
         return;
     }
     ft_gemm(j->e, false, false, rows, j->in, j->R, 1, dh, j->R, j->a, j->in, false, room, j->in, j->room);
-    j->k->dropout(dx, room, &j->s->dropout, (uint64_t)((j->s->first + r) * j->in), rows * j->in, j->add_dx);
+    drop(j, dx, room, r, rows, j->add_dx);
 }
 
 static int64_t tiles_of(int64_t T)
@@ -156,7 +170,7 @@ static void count(ft_tape *t, const job *j, const ft_var *x, bool trains)
 }
 
 ft_var *ft_op_lora(ft_tape *t, ft_var *y, ft_var *x, ft_param *a, ft_param *b, float scale, float dropout,
-                   uint32_t site)
+                   uint32_t site, const int64_t *token)
 {
     const ft_op *op = &ft_grad__lora;
     if (!ft_grad__ready(t, op, (ft_var *[]){y, x}, 2) || !shapes_fit(t, y, x, a, b))
@@ -183,6 +197,7 @@ ft_var *ft_op_lora(ft_tape *t, ft_var *y, ft_var *x, ft_param *a, ft_param *b, f
     *s = (saved){.h = h,
                  .scale = scale,
                  .first = t->first_token,
+                 .token = token,
                  .dropout = ft_dropout_of(t->seed, t->step, site, t->record ? dropout : 0)};
     if (!t->dry && out->v != old)
         ft_copy_all(out->v, old, out->rows * out->cols);
@@ -205,4 +220,5 @@ const ft_op ft_grad__lora = {
                                   {.T = 5, .in = 33, .out = 17, .rank = 4},
                                   {.T = 300, .in = 35, .out = 20, .rank = 16, .dropout = 0.25f},
                                   {.T = 131, .in = 64, .out = 7, .rank = 3, .dropout = 0.5f},
+                                  {.T = 140, .in = 19, .out = 7, .rank = 3, .dropout = 0.5f, .unread = 3},
                                   {0}}};

@@ -110,13 +110,14 @@ static void tile(void *ctx, int64_t i)
     const job *j = ctx;
     int64_t s = 0, half = j->table->rot / 2, width = j->heads * j->head_dim;
     int64_t first = i * FT_ROW_TILE, end = FT_MIN(j->T, first + FT_ROW_TILE);
-    for (int64_t token = first; token < end; token++) {
+    for (int64_t row = first; row < end; row++) {
+        int64_t token = ft_grad__token(j->seg, row);
         while (token >= j->seg->start[s + 1])
             s++;
         int64_t position = token - j->seg->start[s] + (j->seg->past ? j->seg->past[s] : 0);
         const ft_rope_table *table = tokens_of(j->seg, s) > j->beyond ? j->table_beyond : j->table;
         const float *turn = table->turns + position * j->table->rot;
-        j->k->rope(j->y + token * width, j->x + token * width, turn, turn + half, j->table->rot, j->heads, j->head_dim,
+        j->k->rope(j->y + row * width, j->x + row * width, turn, turn + half, j->table->rot, j->heads, j->head_dim,
                    j->back, j->add);
     }
 }
@@ -186,7 +187,7 @@ ft_var *ft_op_rope(ft_tape *t, ft_var *x, int64_t heads, int64_t head_dim, const
 {
     const ft_op *op = &ft_grad__rope;
     if (!ft_grad__ready(t, op, &x, 1) || !shapes_fit(t, x, heads, head_dim, rope) ||
-        !ft_grad__check_segments(t, op, seg, x->rows))
+        !ft_grad__check_read(t, op, seg, x->rows))
         return NULL;
     const float *old;
     saved *s = ft_grad__alloc(t, 1, sizeof *s);
@@ -219,4 +220,5 @@ const ft_op ft_grad__rope = {
                                   {.T = 40, .heads = 3, .head_dim = 22, .rank = 22, .segments = 3},
                                   {.T = 7, .heads = 2, .head_dim = 64, .rank = 40, .segments = 2},
                                   {.T = 40, .heads = 2, .head_dim = 8, .rank = 6, .segments = 3, .window = 12},
+                                  {.T = 90, .heads = 2, .head_dim = 8, .rank = 6, .segments = 4, .unread = 10, .window = 12},
                                   {0}}};

@@ -310,21 +310,42 @@ bool ft_grad__check_segments(ft_tape *t, const ft_op *op, const ft_segments *seg
     return t->status == FT_OK;
 }
 
+bool ft_grad__check_read(ft_tape *t, const ft_op *op, const ft_segments *seg, int64_t rows)
+{
+    if (!seg || !seg->read)
+        return ft_grad__check_segments(t, op, seg, rows);
+    int64_t T = seg->start[seg->n], before = -1;
+    if (!ft_grad__check_segments(t, op, seg, T))
+        return false;
+    if (seg->n_read != rows)
+        ft_grad__fail(t, op, FT_EINPUT, "%lld tokens are read, there are %lld rows", (long long)seg->n_read,
+                      (long long)rows);
+    for (int64_t i = 0; t->status == FT_OK && i < rows; before = seg->read[i++])
+        if (seg->read[i] <= before || seg->read[i] >= T)
+            ft_grad__fail(t, op, FT_EINPUT, "token %lld of %lld is read behind token %lld", (long long)seg->read[i],
+                          (long long)T, (long long)before);
+    return t->status == FT_OK;
+}
+
+/* NULL for NULL. */
+static const int64_t *keep(ft_tape *t, const int64_t *p, int64_t n)
+{
+    int64_t *copy = p ? ft_grad__alloc(t, (size_t)n, sizeof *copy) : NULL;
+    return copy ? memcpy(copy, p, (size_t)n * sizeof *copy) : NULL;
+}
+
 const ft_segments *ft_grad__keep_segments(ft_tape *t, const ft_segments *seg)
 {
-    size_t n = (size_t)seg->n;
     ft_segments *copy = ft_grad__alloc(t, 1, sizeof *copy);
-    int64_t *start = ft_grad__alloc(t, 3 * n + 1, sizeof *start), *past = start ? start + n + 1 : NULL;
-    if (!copy || !start)
+    if (!copy)
         return NULL;
-    memcpy(start, seg->start, (n + 1) * sizeof *start);
-    if (seg->past)
-        memcpy(past, seg->past, n * sizeof *past);
-    if (seg->total)
-        memcpy(past + n, seg->total, n * sizeof *past);
-    *copy = (ft_segments){
-        .n = seg->n, .start = start, .past = seg->past ? past : NULL, .total = seg->total ? past + n : NULL};
-    return copy;
+    *copy = (ft_segments){.n = seg->n,
+                          .start = keep(t, seg->start, seg->n + 1),
+                          .past = keep(t, seg->past, seg->n),
+                          .total = keep(t, seg->total, seg->n),
+                          .read = keep(t, seg->read, seg->n_read),
+                          .n_read = seg->n_read};
+    return t->status == FT_OK ? copy : NULL;
 }
 
 /* ---- records ---- */

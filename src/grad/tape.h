@@ -21,6 +21,7 @@ typedef struct ft_op_case {
     int64_t T, in, out, rank, vocab;           /* letters of grad.h; in = C or F where there is one width */
     int64_t heads, kv_heads, head_dim, window; /* in = heads * head_dim for attention and rope */
     int64_t segments;                          /* T is cut into so many, of different lengths */
+    int64_t unread;                            /* tokens i with i % (2 unread) < unread are not read; 0: all are */
     const ft_dtype *dtype;                     /* of the frozen weight; NULL: f32 and trainable */
     float dropout, softcap, plus;
     bool bias, bidirectional;
@@ -153,10 +154,17 @@ void ft_grad__scatter_add(ft_tape *t, float *dst, const int64_t *index, int64_t 
 void ft_grad__linear_dx(ft_tape *t, float *dx, const float *dy, int64_t T, const ft_param *w, bool add);
 /* w's gradient += dy^T x, likewise. */
 void ft_grad__linear_dw(ft_tape *t, const ft_param *w, const float *dy, const float *x, int64_t T);
-/* A copy of seg with its start, past and total in the tape's memory; NULL on failure. */
+/* A copy of seg with its start, past, total and read in the tape's memory; NULL on failure. */
 const ft_segments *ft_grad__keep_segments(ft_tape *t, const ft_segments *seg);
 /* Segments cover T tokens in order. */
 bool ft_grad__check_segments(ft_tape *t, const ft_op *op, const ft_segments *seg, int64_t T);
+/* So many rows are the tokens that are read of the segments: seg->read, ascending, or all. */
+bool ft_grad__check_read(ft_tape *t, const ft_op *op, const ft_segments *seg, int64_t rows);
+/* Which token of the step row i of those is. */
+static inline int64_t ft_grad__token(const ft_segments *seg, int64_t i)
+{
+    return seg->read ? seg->read[i] : i;
+}
 
 /* The arithmetic of an op goes through here, or stands behind `if (!t->dry)`: a dry step takes all its memory and makes
  * all its records, but no array is read or written. */

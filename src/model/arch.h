@@ -227,7 +227,10 @@ extern const ft_weight_spec ft_decoder_weights[];
 /* The block of any decoder: what it has no weights for it leaves out (norms, biases). */
 ft_var *ft_decoder_block(ft_tape *t, ft_var *x, void *pass, int64_t layer);
 ft_var *ft_decoder_embed(ft_tape *t, const ft_pass *p, const int32_t *ids, int64_t T);
-/* q, k, v [T, ...] of the layer, turned, to the heads' output [T, H D]. */
+/* The rows of x [T, ...] that a block's queries, and all behind them, are for: in the last block those of the tokens that
+ * are read. */
+ft_var *ft_model__read(ft_tape *t, const ft_pass *p, ft_var *x, int64_t layer);
+/* q [those, ...], k, v [T, ...] of the layer, turned, to the heads' output [those, H D]. */
 ft_var *ft_model__attend(ft_tape *t, const ft_pass *p, ft_var *q, ft_var *k, ft_var *v, int64_t layer);
 /* "Is hidden_act (or the key that the family has instead) the one the family was made for?" */
 ft_status ft_config__check_act(const ft_config *c, const char *key, const char *expected, const char *where);

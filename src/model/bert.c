@@ -87,11 +87,11 @@ static ft_var *block(ft_tape *t, ft_var *x, void *pass, int64_t layer)
 {
     const ft_pass *p = pass;
     ft_weight *const *w = p->m->layers[layer].w;
-    ft_var *q = ft_model__linear(t, p, x, w[FT_W_Q], w[FT_W_Q_BIAS]);
+    ft_var *stream = ft_model__read(t, p, x, layer), *q = ft_model__linear(t, p, stream, w[FT_W_Q], w[FT_W_Q_BIAS]);
     ft_var *k = ft_model__linear(t, p, x, w[FT_W_K], w[FT_W_K_BIAS]);
     ft_var *v = ft_model__linear(t, p, x, w[FT_W_V], w[FT_W_V_BIAS]);
     ft_var *y = ft_model__linear(t, p, ft_model__attend(t, p, q, k, v, layer), w[FT_W_O], w[FT_W_O_BIAS]);
-    x = norm(t, p, ft_op_add(t, x, y), w[FT_W_ATTN_POST_NORM], w[FT_W_ATTN_POST_NORM_BIAS]);
+    x = norm(t, p, ft_op_add(t, stream, y), w[FT_W_ATTN_POST_NORM], w[FT_W_ATTN_POST_NORM_BIAS]);
     y = ft_op_gelu(t, ft_model__linear(t, p, x, w[FT_W_UP], w[FT_W_UP_BIAS]));
     y = ft_model__linear(t, p, y, w[FT_W_DOWN], w[FT_W_DOWN_BIAS]);
     return norm(t, p, ft_op_add(t, x, y), w[FT_W_FFN_POST_NORM], w[FT_W_FFN_POST_NORM_BIAS]);

@@ -208,18 +208,41 @@ static ft_status take(decoder *d, slot *s, int32_t id)
     return FT_OK;
 }
 
+/* What the step's tokens give: the hidden states of those that ask; where none does, of one of them, for nobody. */
+static ft_var *forward(decoder *d)
+{
+    ft_segments seg = {.n = d->segments,
+                       .start = d->start,
+                       .past = d->past,
+                       .slot = d->at,
+                       .total = d->total,
+                       .read = d->last,
+                       .n_read = FT_MAX(d->asked, (int64_t)1)};
+    if (!d->asked)
+        d->last[0] = d->tokens - 1;
+    ft_tape_begin(d->tape, false, 0, 0);
+    return ft_model_forward(d->m, d->tape, d->ids, d->tokens, &seg, d->kv, 0);
+}
+
+/* The logits of n rows of these, from row `first` on. */
+static ft_var *logits(decoder *d, ft_var *hidden, int64_t first, int64_t n)
+{
+    int64_t index[LOGIT_ROWS];
+    for (int64_t i = 0; i < n; i++)
+        index[i] = first + i;
+    return ft_op_logits(d->tape, ft_op_rows(d->tape, hidden, index, n), ft_model_head(d->m), ft_model_softcap(d->m));
+}
+
 /* New tokens from the hidden states of the rows that ask, a few rows of logits at a time. */
 static ft_status choose(decoder *d, ft_var *hidden)
 {
-    ft_param *head = ft_model_head(d->m);
     for (int64_t i = 0; i < d->asked; i += LOGIT_ROWS) {
         int64_t n = FT_MIN((int64_t)LOGIT_ROWS, d->asked - i);
         ft_tape_mark mark = ft_tape_now(d->tape);
-        ft_var *rows = ft_op_rows(d->tape, hidden, d->last + i, n);
-        ft_var *logits = ft_op_logits(d->tape, rows, head, ft_model_softcap(d->m));
-        if (!logits)
+        const ft_var *x = logits(d, hidden, i, n);
+        if (!x)
             return ft_tape_status(d->tape);
-        ft_parallel(n, choose_one, &(choice){.d = d, .logits = logits->v, .first = i});
+        ft_parallel(n, choose_one, &(choice){.d = d, .logits = x->v, .first = i});
         ft_tape_rewind(d->tape, mark, NULL);
         for (int64_t k = 0; k < n; k++)
             FT_RETURN(take(d, d->asking[i + k], d->chosen[k]));
@@ -229,12 +252,8 @@ static ft_status choose(decoder *d, ft_var *hidden)
 
 static ft_status run_step(decoder *d)
 {
-    ft_segments seg = {.n = d->segments, .start = d->start, .past = d->past, .slot = d->at, .total = d->total};
-    ft_tape_begin(d->tape, false, 0, 0);
-    ft_var *hidden = ft_model_forward(d->m, d->tape, d->ids, d->tokens, &seg, d->kv, 0);
-    if (!hidden)
-        return ft_tape_status(d->tape);
-    return choose(d, hidden);
+    ft_var *hidden = forward(d);
+    return hidden ? choose(d, hidden) : ft_tape_status(d->tape);
 }
 
 ft_status ft_decode(ft_model *m, ft_decode_request *requests, size_t n, const ft_decode_options *o)
@@ -260,16 +279,12 @@ done:
 /* The first step has the most tokens: prompts are read before anything is made behind them. */
 static ft_status dry_step(decoder *d)
 {
-    ft_segments seg;
     ft_tape_dry(d->tape, true);
     if (!plan_step(d))
         return FT_OK;
-    seg = (ft_segments){.n = d->segments, .start = d->start, .past = d->past, .slot = d->at, .total = d->total};
-    ft_tape_begin(d->tape, false, 0, 0);
-    ft_var *hidden = ft_model_forward(d->m, d->tape, d->ids, d->tokens, &seg, d->kv, 0);
+    ft_var *hidden = forward(d);
     if (hidden && d->asked)
-        ft_op_logits(d->tape, ft_op_rows(d->tape, hidden, d->last, FT_MIN((int64_t)LOGIT_ROWS, d->asked)),
-                     ft_model_head(d->m), ft_model_softcap(d->m));
+        logits(d, hidden, 0, FT_MIN((int64_t)LOGIT_ROWS, d->asked));
     return ft_tape_status(d->tape);
 }
 

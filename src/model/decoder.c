@@ -5,6 +5,8 @@
  *
  * Each family has some of the norms: one without weights is left out. q, k and v may come out of one matrix, gate and
  * up likewise. What else differs (window, turning, caps, scales) stands in the config.
+ *
+ * Where some tokens alone are read, the last block makes keys and values of all of them, and everything else of those.
  */
 #include "model/adapter.h"
 #include "model/specs.h"
@@ -46,6 +48,12 @@ ft_var *ft_model__norm(ft_tape *t, const ft_pass *p, ft_var *x, ft_weight *w)
     return w ? ft_op_rmsnorm(t, x, ft_weight__live(w), c->norm_eps, c->norm_plus) : x;
 }
 
+/* Which token each row of x is, NULL: row i is token i. */
+static const int64_t *tokens_of(const ft_pass *p, const ft_var *x)
+{
+    return x && x->rows == p->seg.n_read ? p->seg.read : NULL;
+}
+
 ft_var *ft_model__linear(ft_tape *t, const ft_pass *p, ft_var *x, ft_weight *w, ft_weight *bias)
 {
     if (p->m->watch && x)
@@ -53,7 +61,7 @@ ft_var *ft_model__linear(ft_tape *t, const ft_pass *p, ft_var *x, ft_weight *w, 
     const ft_adapter *adapter = p->m->adapter;
     ft_param *last = ft_weight__live(bias), *first = w->adapted && adapter->spec.dora ? NULL : last;
     ft_var *y = ft_op_linear(t, x, ft_weight__live(w), first);
-    return w->adapted ? adapter->kind->apply(t, y, x, adapter, w->adapted, first ? NULL : last) : y;
+    return w->adapted ? adapter->kind->apply(t, y, x, adapter, w->adapted, first ? NULL : last, tokens_of(p, x)) : y;
 }
 
 ft_var *ft_decoder_embed(ft_tape *t, const ft_pass *p, const int32_t *ids, int64_t T)
@@ -61,9 +69,26 @@ ft_var *ft_decoder_embed(ft_tape *t, const ft_pass *p, const int32_t *ids, int64
     return ft_op_embedding(t, ft_weight__live(p->m->outer[FT_W_EMBED]), ids, T, p->m->config.embedding_scale);
 }
 
+/* The segments with the tokens that a block gives. */
+static ft_segments given(const ft_pass *p, int64_t layer)
+{
+    ft_segments seg = p->seg;
+    if (layer + 1 < p->m->config.num_hidden_layers)
+        seg.read = NULL;
+    return seg;
+}
+
+ft_var *ft_model__read(ft_tape *t, const ft_pass *p, ft_var *x, int64_t layer)
+{
+    ft_segments seg = given(p, layer);
+    return seg.read ? ft_op_rows(t, x, seg.read, seg.n_read) : x;
+}
+
 ft_var *ft_model__attend(ft_tape *t, const ft_pass *p, ft_var *q, ft_var *k, ft_var *v, int64_t layer)
 {
     const ft_model *m = p->m;
+    ft_segments all = p->seg, some = given(p, layer);
+    all.read = NULL;
     const ft_config *c = &m->config;
     const ft_layer_config *l = &c->layers[layer];
     ft_attention_spec spec = {.heads = c->num_attention_heads,
@@ -75,13 +100,13 @@ ft_var *ft_model__attend(ft_tape *t, const ft_pass *p, ft_var *q, ft_var *k, ft_
                               .causal = !c->arch->encoder};
     if (l->rope != FT_TURN_NOT) {
         const ft_rope *rope = l->rope == FT_TURN ? &m->rope : &m->rope_local;
-        q = ft_op_rope(t, q, c->num_attention_heads, c->head_dim, rope, &p->seg);
-        k = ft_op_rope(t, k, c->num_key_value_heads, c->head_dim, rope, &p->seg);
+        q = ft_op_rope(t, q, c->num_attention_heads, c->head_dim, rope, &some);
+        k = ft_op_rope(t, k, c->num_key_value_heads, c->head_dim, rope, &all);
     }
-    return ft_op_attention(t, q, k, v, &spec, &p->seg, p->kv ? &p->kv[layer] : NULL);
+    return ft_op_attention(t, q, k, v, &spec, &some, p->kv ? &p->kv[layer] : NULL);
 }
 
-/* x [T, C], normed where the family does -> [T, C] */
+/* x [T, C], normed where the family does -> [T, C], or [n_read, C] */
 static ft_var *attention(ft_tape *t, const ft_pass *p, ft_var *x, int64_t layer)
 {
     const ft_config *c = &p->m->config;
@@ -90,11 +115,11 @@ static ft_var *attention(ft_tape *t, const ft_pass *p, ft_var *x, int64_t layer)
     ft_var *q, *k, *v;
     if (w[FT_W_QKV]) {
         ft_var *all = ft_model__linear(t, p, x, w[FT_W_QKV], NULL);
-        q = ft_op_columns(t, all, 0, wide);
+        q = ft_op_columns(t, ft_model__read(t, p, all, layer), 0, wide);
         k = ft_op_columns(t, all, wide, narrow);
         v = ft_op_columns(t, all, wide + narrow, narrow);
     } else {
-        q = ft_model__linear(t, p, x, w[FT_W_Q], w[FT_W_Q_BIAS]);
+        q = ft_model__linear(t, p, ft_model__read(t, p, x, layer), w[FT_W_Q], w[FT_W_Q_BIAS]);
         k = ft_model__linear(t, p, x, w[FT_W_K], w[FT_W_K_BIAS]);
         v = ft_model__linear(t, p, x, w[FT_W_V], w[FT_W_V_BIAS]);
     }
@@ -131,6 +156,8 @@ ft_var *ft_decoder_block(ft_tape *t, ft_var *x, void *pass, int64_t layer)
 {
     const ft_pass *p = pass;
     ft_weight *const *w = p->m->layers[layer].w;
-    x = join(t, p, x, attention(t, p, ft_model__norm(t, p, x, w[FT_W_ATTN_NORM]), layer), w[FT_W_ATTN_POST_NORM]);
+    ft_var *stream = ft_model__read(t, p, x, layer);
+    x = attention(t, p, ft_model__norm(t, p, x, w[FT_W_ATTN_NORM]), layer);
+    x = join(t, p, stream, x, w[FT_W_ATTN_POST_NORM]);
     return join(t, p, x, mlp(t, p, ft_model__norm(t, p, x, w[FT_W_FFN_NORM]), layer), w[FT_W_FFN_POST_NORM]);
 }

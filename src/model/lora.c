@@ -53,11 +53,12 @@ static const float *norms_of(ft_tape *t, ft_adapted *at)
     return norm;
 }
 
-static ft_var *apply(ft_tape *t, ft_var *y, ft_var *x, const ft_adapter *adapter, ft_adapted *at, ft_param *bias)
+static ft_var *apply(ft_tape *t, ft_var *y, ft_var *x, const ft_adapter *adapter, ft_adapted *at, ft_param *bias,
+                     const int64_t *token)
 {
-    y = ft_op_lora(t, y, x, &at->a, &at->b, at->scale, (float)adapter->spec.dropout, at->site);
+    y = ft_op_lora(t, y, x, &at->a, &at->b, at->scale, (float)adapter->spec.dropout, at->site, token);
     if (at->start_a.t.data)
-        y = ft_op_lora(t, y, x, &at->start_a, &at->start_b, -at->scale, 0, at->site);
+        y = ft_op_lora(t, y, x, &at->start_a, &at->start_b, -at->scale, 0, at->site, token);
     const float *norm = y && adapter->spec.dora ? norms_of(t, at) : NULL;
     return norm ? ft_op_dora(t, y, &at->magnitude, norm, bias) : y;
 }

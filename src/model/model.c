@@ -15,6 +15,8 @@
 
 #include <string.h>
 
+enum { READ_SHARE = 16 }; /* of the tokens have to be unread for gathering the others to pay */
+
 /* ---- opening ---- */
 
 static ft_status read_hf_config(ft_model *m, const char *path)
@@ -520,6 +522,10 @@ static ft_pass *new_pass(ft_model *m, ft_tape *t, const ft_segments *seg, ft_kv 
     p->seg.past = keep(t, seg->past, seg->n, &ok);
     p->seg.slot = keep(t, seg->slot, seg->n, &ok);
     p->seg.total = keep(t, seg->total, seg->n, &ok);
+    if (seg->n_read < seg->start[seg->n]) {
+        p->seg.read = keep(t, seg->read, seg->n_read, &ok);
+        p->seg.n_read = seg->n_read;
+    }
     return ok ? p : NULL;
 }
 
@@ -565,6 +571,20 @@ static ft_var *frozen(ft_tape *t, ft_var *x, void *pass, int64_t end)
     return walk(t, x, pass, 0, end, 0, &mark);
 }
 
+void ft_model_read_targets(ft_segments *seg, int64_t *read, int32_t *targets)
+{
+    int64_t n = 0, T = seg->start[seg->n];
+    for (int64_t i = 0; i < T; i++)
+        if (targets[i] >= 0)
+            read[n++] = i;
+    if (!n || n > T - T / READ_SHARE)
+        return;
+    for (int64_t i = 0; i < n; i++)
+        targets[i] = targets[read[i]];
+    seg->read = read;
+    seg->n_read = n;
+}
+
 ft_var *ft_model_enter(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, int64_t k)
 {
     ft_pass *p = new_pass(m, t, seg, NULL);
@@ -580,7 +600,8 @@ ft_var *ft_model_from(ft_model *m, ft_tape *t, ft_var *x, int64_t k, const ft_se
     ft_pass *p = new_pass(m, t, seg, NULL);
     if (!p || !x)
         return NULL;
-    x = walk(t, x, p, k, m->config.num_hidden_layers, checkpointed, NULL);
+    int64_t L = m->config.num_hidden_layers;
+    x = k < L ? walk(t, x, p, k, L, checkpointed, NULL) : ft_model__read(t, p, x, L - 1);
     return finish(t, p, x);
 }
 

@@ -118,11 +118,16 @@ bool ft_model_is_encoder(const ft_model *m);
 /* For work on next tokens: FT_EUNSUPPORTED for an encoder. */
 ft_status ft_model_check_head(const ft_model *m);
 /* Hidden states after the final norm [T, C], what the head takes, for ids [T] (which live until the backward walk; seg
- * is copied). kv: per-layer caches [num_hidden_layers] or NULL. checkpointed: so many blocks, from the first one that
+ * is copied); of the tokens seg->read alone [n_read, C], which spares the last block all but keys and values of the
+ * others. kv: per-layer caches [num_hidden_layers] or NULL. checkpointed: so many blocks, from the first one that
  * is recorded, keep no activations and are run again in backward. */
 enum { FT_ALL_BLOCKS = 1 << 30 };
 ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, ft_kv *kv,
                          int64_t checkpointed);
+/* For a loss over the tokens with a target (targets [T], -1: none): seg reads these alone, which stand in read [T], and their
+ * targets move to targets[0 ..]. Where there are none, or so many that leaving out the others would not pay, all stays as
+ * it is. */
+void ft_model_read_targets(ft_segments *seg, int64_t *read, int32_t *targets);
 /* The per-layer caches of ft_model_forward. dry: their shape alone, for a dry tape. Freed by the caller. */
 ft_status ft_model_cache_new(ft_kv **out, const ft_model *m, int64_t slots, int64_t capacity, bool dry);
 void ft_model_cache_free(ft_kv *kv, const ft_model *m); /* kv may be NULL */

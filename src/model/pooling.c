@@ -225,20 +225,23 @@ ft_status ft_pooling__of_gguf(ft_model *m)
 /* ---- over the hidden states ---- */
 
 /* The first or the last token of every segment. */
-static ft_var *ends(ft_tape *t, ft_var *x, const ft_segments *seg, bool last)
+static const int64_t *ends(ft_tape *t, const ft_segments *seg, bool last)
 {
     int64_t *index = ft_tape_alloc(t, (size_t)seg->n, sizeof *index);
     for (int64_t s = 0; index && s < seg->n; s++)
         index[s] = last ? seg->start[s + 1] - 1 : seg->start[s];
-    return index ? ft_op_rows(t, x, index, seg->n) : NULL;
+    return index;
 }
 
 ft_var *ft_model_vectors(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg,
                          int64_t checkpointed)
 {
-    ft_pool kind = m->pooling.kind;
-    ft_var *x = ft_model_forward(m, t, ids, T, seg, NULL, checkpointed);
-    return kind == FT_POOL_MEAN ? ft_op_mean(t, x, seg) : ends(t, x, seg, kind == FT_POOL_LAST);
+    ft_segments some = *seg;
+    if (m->pooling.kind == FT_POOL_MEAN)
+        return ft_op_mean(t, ft_model_forward(m, t, ids, T, seg, NULL, checkpointed), seg);
+    some.n_read = seg->n;
+    some.read = ends(t, seg, m->pooling.kind == FT_POOL_LAST);
+    return some.read ? ft_model_forward(m, t, ids, T, &some, NULL, checkpointed) : NULL;
 }
 
 /* ---- writing ---- */

@@ -86,7 +86,7 @@ ft_status ft_score__divergence_add(ft_score__divergence *d, ft_model *m, ft_tape
         if (targets[i] >= 0)
             d->index[n++] = i;
     ft_tape_begin(d->tape, false, 0, 0);
-    ft_var *p = ft_model_forward(d->reference, d->tape, ids, x->rows, seg, NULL, 0);
+    ft_var *p = ft_model_forward(d->reference, d->tape, ids, seg->start[seg->n], seg, NULL, 0);
     if (!p)
         return ft_tape_status(d->tape);
     for (int64_t i = 0; i < n; i += most)

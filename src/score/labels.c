@@ -242,14 +242,17 @@ static void take_one(void *ctx, int64_t i)
         p->p[c * p->n_slots + slot] = (double)x[p->nodes[c].id] - most - log(sum);
 }
 
-/* The children of all that is asked for, a few rows of logits at a time. */
+/* The children of all that is asked for, whose hidden states these are, a few rows of logits at a time. */
 static ft_status take(pass *p, ft_var *hidden)
 {
     taking t = {.p = p};
+    int64_t index[LOGIT_ROWS];
     for (int64_t i = 0; i < p->asked; i += LOGIT_ROWS) {
         int64_t n = FT_MIN((int64_t)LOGIT_ROWS, p->asked - i);
         ft_tape_mark mark = ft_tape_now(p->tape);
-        ft_var *rows = ft_op_rows(p->tape, hidden, p->ask_at + i, n);
+        for (int64_t k = 0; k < n; k++)
+            index[k] = i + k;
+        ft_var *rows = ft_op_rows(p->tape, hidden, index, n);
         ft_var *logits = ft_op_logits(p->tape, rows, ft_model_head(p->m), ft_model_softcap(p->m));
         if (!logits)
             return ft_tape_status(p->tape);
@@ -268,7 +271,15 @@ static ft_status take(pass *p, ft_var *hidden)
 
 static ft_status run_step(pass *p)
 {
-    ft_segments seg = {.n = p->segments, .start = p->start, .past = p->past, .slot = p->slot, .total = p->total};
+    ft_segments seg = {.n = p->segments,
+                       .start = p->start,
+                       .past = p->past,
+                       .slot = p->slot,
+                       .total = p->total,
+                       .read = p->ask_at,
+                       .n_read = FT_MAX(p->asked, (int64_t)1)};
+    if (!p->asked)
+        p->ask_at[0] = p->tokens - 1; /* for nobody: prompts are cut here */
     if (ft_stop_requested())
         return ft_fail(FT_ESTOPPED, "stopped by a signal while labels were scored");
     ft_tape_begin(p->tape, false, 0, 0);

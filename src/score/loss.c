@@ -1,7 +1,7 @@
 /* The loss pass: rows end to end, sorted by length, as many as fit into tokens_per_batch, without records.
  *
  * The last token of a row predicts nothing, so a row of n tokens is a segment of n - 1. Position i has the target
- * ids[i + 1] where mask[i + 1] is set, else -1. Rows of one token sort last and make no segment. Memory: one batch of ids, targets and segments, and the tape's step.
+ * ids[i + 1] where mask[i + 1] is set, else -1; where it pays, the targets are those of the positions that are read. Rows of one token sort last and make no segment. Memory: one batch of ids, targets and segments, and the tape's step.
  */
 #include "score/passes.h"
 
@@ -11,6 +11,7 @@ enum { DEFAULT_BATCH_TOKENS = 1024 };
 
 typedef struct batch {
     int32_t *ids, *targets, *argmax; /* [cap] */
+    int64_t *read;                   /* [cap] */
     int64_t *start;                  /* [rows + 1] */
     int64_t n, cap;                  /* tokens in it, room */
     int64_t segments, supervised;
@@ -31,12 +32,13 @@ static void add_row(batch *b, const ft_row *r)
         b->start[++b->segments] = b->n;
 }
 
-static ft_status run_batch(ft_loss *sum, ft_model *m, ft_tape *tape, const batch *b)
+static ft_status run_batch(ft_loss *sum, ft_model *m, ft_tape *tape, batch *b)
 {
     if (!b->supervised)
         return FT_OK;
     ft_tape_begin(tape, false, 0, 0);
     ft_segments seg = {.n = b->segments, .start = b->start};
+    ft_model_read_targets(&seg, b->read, b->targets);
     ft_var *x = ft_model_forward(m, tape, b->ids, b->n, &seg, NULL, 0);
     if (!x)
         return ft_tape_status(tape);
@@ -81,8 +83,9 @@ static ft_status make_room(batch *b, const ft_rows *rows, size_t n, const ft_sco
     b->ids = ft_alloc((size_t)b->cap, sizeof *b->ids);
     b->targets = ft_alloc((size_t)b->cap, sizeof *b->targets);
     b->argmax = ft_alloc((size_t)b->cap, sizeof *b->argmax);
+    b->read = ft_alloc((size_t)b->cap, sizeof *b->read);
     b->start = ft_alloc(n + 1, sizeof *b->start);
-    return b->ids && b->targets && b->argmax && b->start ? FT_OK : FT_ENOMEM;
+    return b->ids && b->targets && b->argmax && b->read && b->start ? FT_OK : FT_ENOMEM;
 }
 
 static void batch_free(batch *b)
@@ -90,6 +93,7 @@ static void batch_free(batch *b)
     ft_free(b->ids);
     ft_free(b->targets);
     ft_free(b->argmax);
+    ft_free(b->read);
     ft_free(b->start);
 }
 

@@ -29,7 +29,7 @@ typedef struct ft_score__divergence {
 } ft_score__divergence;
 /* FT_EINPUT when the two have not the same number of tokens. positions: of a batch at most. */
 ft_status ft_score__divergence_open(ft_score__divergence *d, ft_model *reference, ft_model *m, int64_t positions);
-/* x [T, C]: m's hidden states for ids [T] on t; targets [T], -1 where nothing is supervised. */
+/* x: m's hidden states for ids [T] on t, [T, C] or [seg->n_read, C]; targets of these, -1 where nothing is supervised. */
 ft_status ft_score__divergence_add(ft_score__divergence *d, ft_model *m, ft_tape *t, ft_var *x, const int32_t *ids,
                                    const int32_t *targets, const ft_segments *seg);
 void ft_score__divergence_close(ft_score__divergence *d);

@@ -1,6 +1,7 @@
 /* Ragged micro-batches: no padding; segments keep the rows apart. */
 #include "train/batch.h"
 #include "base/rng.h"
+#include "model/model.h"
 
 #include <string.h>
 
@@ -40,11 +41,12 @@ ft_status ft_batch_init(ft_batch *b, const ft_rows *rows, int64_t max_rows)
     *b = (ft_batch){.cap = longest * max_rows};
     b->ids = ft_alloc((size_t)b->cap, sizeof *b->ids);
     b->targets = ft_alloc((size_t)b->cap, sizeof *b->targets);
+    b->read = ft_alloc((size_t)b->cap, sizeof *b->read);
     b->start = ft_alloc(segments + 1, sizeof *b->start);
     b->first = ft_alloc((size_t)max_rows + 1, sizeof *b->first);
     b->number = ft_alloc(segments, sizeof *b->number);
     b->score = ft_alloc((size_t)max_rows, sizeof *b->score);
-    if (b->ids && b->targets && b->start && b->first && b->number && b->score)
+    if (b->ids && b->targets && b->read && b->start && b->first && b->number && b->score)
         return FT_OK;
     ft_batch_free(b);
     return FT_ENOMEM;
@@ -54,6 +56,7 @@ void ft_batch_free(ft_batch *b)
 {
     ft_free(b->ids);
     ft_free(b->targets);
+    ft_free(b->read);
     ft_free(b->start);
     ft_free(b->first);
     ft_free(b->number);
@@ -87,6 +90,17 @@ void ft_batch_fill(ft_batch *b, const ft_rows *rows, const int64_t *which, int64
     b->T = b->supervised = b->segments = 0;
     for (b->rows = 0; b->rows < n; b->rows++)
         (rows->vectors ? add_texts : add_tokens)(b, &rows->p[which[b->rows]]);
+    b->seg = (ft_segments){.n = b->segments, .start = b->start};
+    if (!rows->vectors)
+        ft_model_read_targets(&b->seg, b->read, b->targets);
+}
+
+void ft_batch_read(ft_batch *b, int64_t n)
+{
+    b->seg.read = b->read;
+    b->seg.n_read = FT_MIN(n, b->T);
+    for (int64_t i = 0; i < b->seg.n_read; i++)
+        b->read[i] = i;
 }
 
 int64_t ft_batch_supervised(const ft_rows *rows, const int64_t *which, int64_t n)

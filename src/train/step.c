@@ -40,6 +40,7 @@ struct ft_stepper {
     size_t n_tiles;
     int64_t total_steps, warmup_steps;
     double run_tokens; /* of all steps */
+    int64_t most_read; /* supervised tokens of a micro-batch */
     /* of the running step */
     int64_t step;
     double lr, grad_scale;
@@ -192,15 +193,14 @@ ft_prefix *ft_stepper_prefix(ft_stepper *s)
 static ft_status forward(ft_var **out, ft_stepper *s, const int64_t *rows, int64_t n)
 {
     const ft_batch *b = &s->batch;
-    const ft_segments seg = {.n = b->segments, .start = b->start};
     int64_t C = ft_model_config(s->model)->hidden_size;
     int64_t checkpointed = s->o->gradient_checkpointing;
     if (s->o->objective.loss) {
-        *out = ft_model_vectors(s->model, s->tape, b->ids, b->T, &seg, checkpointed);
+        *out = ft_model_vectors(s->model, s->tape, b->ids, b->T, &b->seg, checkpointed);
         return ft_tape_status(s->tape);
     }
     if (!s->prefix) {
-        *out = ft_model_forward(s->model, s->tape, b->ids, b->T, &seg, NULL, checkpointed);
+        *out = ft_model_forward(s->model, s->tape, b->ids, b->T, &b->seg, NULL, checkpointed);
         return ft_tape_status(s->tape);
     }
     float *x = ft_tape_alloc(s->tape, (size_t)(b->T * C), sizeof *x);
@@ -209,7 +209,7 @@ static ft_status forward(ft_var **out, ft_stepper *s, const int64_t *rows, int64
     if (!ft_tape_is_dry(s->tape))
         FT_RETURN(ft_prefix_states(s->prefix, rows, n, x));
     ft_var *states = ft_leaf(s->tape, x, b->T, C, false);
-    *out = ft_model_from(s->model, s->tape, states, ft_prefix_blocks(s->prefix), &seg, checkpointed);
+    *out = ft_model_from(s->model, s->tape, states, ft_prefix_blocks(s->prefix), &b->seg, checkpointed);
     return ft_tape_status(s->tape);
 }
 
@@ -224,6 +224,8 @@ static ft_status vector_loss(ft_stepper *s, ft_var *y, double weight, ft_loss *l
 static ft_status micro_step(ft_stepper *s, const int64_t *rows, int64_t n, int64_t first, double weight, ft_loss *loss)
 {
     ft_batch_fill(&s->batch, s->rows, rows, n);
+    if (ft_tape_is_dry(s->tape) && !s->rows->vectors)
+        ft_batch_read(&s->batch, s->most_read);
     ft_var *x = NULL;
     ft_tape_begin(s->tape, true, s->o->seed, (uint64_t)s->step);
     ft_tape_first_token(s->tape, first);
@@ -242,8 +244,8 @@ static int64_t tokens_of(const ft_stepper *s, const int64_t *rows, int64_t n)
     return tokens;
 }
 
-/* Looks for the micro-batch of most tokens in the run (of equals the first), and counts the run's tokens. Its rows go
- * into largest[micro_batch_size], their number is returned. A very long run is judged by its beginning. */
+/* Looks for the micro-batch of most tokens in the run (of equals the first) and for the most supervised ones of any, and
+ * counts the run's tokens. Its rows go into largest[micro_batch_size], their number is returned. A very long run is judged by its beginning. */
 static int64_t find_largest(ft_stepper *s, int64_t *largest)
 {
     int64_t most = -1, found = 0, size = s->o->micro_batch_size, seen = 0, step = 0, n;
@@ -254,6 +256,7 @@ static int64_t find_largest(ft_stepper *s, int64_t *largest)
         for (int64_t at = 0; at < n; at += size) {
             int64_t k = FT_MIN(size, n - at), tokens = tokens_of(s, rows + at, k);
             s->run_tokens += (double)tokens;
+            s->most_read = FT_MAX(s->most_read, ft_batch_supervised(s->rows, rows + at, k));
             if (tokens <= most)
                 continue;
             most = tokens;
@@ -397,7 +400,7 @@ static ft_status measure(ft_stepper *s, ft_train_needs *out)
     out->activation_bytes = t.kept_bytes;
     out->logits_bytes = t.logits_bytes;
     out->temporary_bytes = t.temporary_bytes - FT_MIN(t.logits_bytes, t.temporary_bytes);
-    out->buffer_bytes = t.table_bytes + (size_t)b->cap * (sizeof *b->ids + sizeof *b->targets) +
+    out->buffer_bytes = t.table_bytes + (size_t)b->cap * (sizeof *b->ids + sizeof *b->targets + sizeof *b->read) +
                         out->gradient_bytes / sizeof(float) / TILE * sizeof(tile) +
                         (size_t)s->order.n * sizeof *s->order.row;
     out->steps = s->total_steps;

@@ -22,6 +22,7 @@ typedef struct problem {
     int64_t out; /* elements of the result */
     ft_segments seg;
     int64_t start[8];
+    int64_t *read;  /* [T] seg.read where the case leaves some out */
     int32_t *ids;   /* [T] 0 .. vocab-1; targets: every third one is -1 */
     int64_t *index; /* [out rows of the case] */
     double *mask;   /* lora: [T, in], what dropout multiplies with */
@@ -42,6 +43,8 @@ typedef struct proof {
 
 #define PROOF_WEIGHT 0.125 /* head_loss: the factor on its gradient */
 #define PROOF_EPS    1e-5f
+/* Tokens of the case that are read. */
+int64_t proof_read(const problem *p);
 ft_rope proof_rope_of(const ft_op_case *c);
 ft_attention_spec proof_spec_of(const ft_op_case *c);
 

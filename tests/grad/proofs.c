@@ -1,6 +1,11 @@
 /* The ops in plain f64, written from their formulas, not from the code under test. */
 #include "proof.h"
 
+int64_t proof_read(const problem *p)
+{
+    return p->seg.read ? p->seg.n_read : p->c->T;
+}
+
 static double *row_of(double *x, int64_t r, int64_t cols)
 {
     return x + r * cols;
@@ -100,11 +105,11 @@ static void lora_shape(problem *p)
 {
     const ft_op_case *c = p->c;
     p->n = 4;
-    p->in[0] = (input){c->T, c->out, false, NULL};
-    p->in[1] = (input){c->T, c->in, false, NULL};
+    p->in[0] = (input){proof_read(p), c->out, false, NULL};
+    p->in[1] = (input){proof_read(p), c->in, false, NULL};
     p->in[2] = (input){c->rank, c->in, true, NULL};
     p->in[3] = (input){c->out, c->rank, true, NULL};
-    p->out = c->T * c->out;
+    p->out = proof_read(p) * c->out;
 }
 
 static ft_var *lora_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
@@ -115,18 +120,19 @@ static ft_var *lora_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
         ft_kernel_paths[0]->dropout(&kept, &one, &d, (uint64_t)i, 1, false);
         p->mask[i] = kept;
     }
-    return ft_op_lora(t, x[0], x[1], &w[2], &w[3], (float)lora_scale, p->c->dropout, LORA_SITE);
+    return ft_op_lora(t, x[0], x[1], &w[2], &w[3], (float)lora_scale, p->c->dropout, LORA_SITE, p->seg.read);
 }
 
 static void lora_reference(const problem *p, double *const *in, double *out)
 {
-    int64_t T = p->c->T, n = p->c->in, R = p->c->rank, O = p->c->out;
+    int64_t T = proof_read(p), n = p->c->in, R = p->c->rank, O = p->c->out;
     double h[16];
     for (int64_t t = 0; t < T; t++) {
+        const double *mask = p->mask + (p->seg.read ? p->seg.read[t] : t) * n;
         for (int64_t r = 0; r < R; r++) {
             h[r] = 0;
             for (int64_t i = 0; i < n; i++)
-                h[r] += in[1][t * n + i] * p->mask[t * n + i] * in[2][r * n + i];
+                h[r] += in[1][t * n + i] * mask[i] * in[2][r * n + i];
         }
         for (int64_t o = 0; o < O; o++) {
             double sum = 0;
@@ -249,8 +255,8 @@ ft_rope proof_rope_of(const ft_op_case *c)
 static void rope_shape(problem *p)
 {
     p->n = 1;
-    p->in[0] = (input){p->c->T, p->c->heads * p->c->head_dim, false, NULL};
-    p->out = p->c->T * p->in[0].cols;
+    p->in[0] = (input){proof_read(p), p->c->heads * p->c->head_dim, false, NULL};
+    p->out = p->in[0].rows * p->in[0].cols;
 }
 
 static ft_var *rope_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
@@ -263,20 +269,22 @@ static void rope_reference(const problem *p, double *const *in, double *out)
 {
     ft_rope rope = proof_rope_of(p->c);
     int64_t D = p->c->head_dim, width = p->c->heads * D, half = rope.rot / 2;
-    for (int64_t s = 0; s < p->seg.n; s++) {
+    for (int64_t row = 0, s = 0; row < proof_read(p); row++) {
+        int64_t t = p->seg.read ? p->seg.read[row] : row;
+        while (t >= p->seg.start[s + 1])
+            s++;
         bool beyond = rope.beyond && p->seg.start[s + 1] - p->seg.start[s] > rope.beyond;
         const float *inv_freq = beyond ? rope.inv_freq_beyond : rope.inv_freq;
-        for (int64_t t = p->seg.start[s]; t < p->seg.start[s + 1]; t++)
-            for (int64_t at = t * width; at < (t + 1) * width; at++) {
-                int64_t i = at % D;
-                double angle = (double)(t - p->seg.start[s]) * inv_freq[i % half], c = cos(angle), sn = sin(angle);
-                if (i >= rope.rot)
-                    out[at] = in[0][at];
-                else if (i < half)
-                    out[at] = rope.factor * (in[0][at] * c - in[0][at + half] * sn);
-                else
-                    out[at] = rope.factor * (in[0][at] * c + in[0][at - half] * sn);
-            }
+        for (int64_t at = row * width; at < (row + 1) * width; at++) {
+            int64_t i = at % D;
+            double angle = (double)(t - p->seg.start[s]) * inv_freq[i % half], c = cos(angle), sn = sin(angle);
+            if (i >= rope.rot)
+                out[at] = in[0][at];
+            else if (i < half)
+                out[at] = rope.factor * (in[0][at] * c - in[0][at + half] * sn);
+            else
+                out[at] = rope.factor * (in[0][at] * c + in[0][at - half] * sn);
+        }
     }
 }
 
@@ -299,9 +307,9 @@ static void attention_shape(problem *p)
 {
     const ft_op_case *c = p->c;
     p->n = 3;
-    p->in[0] = (input){c->T, c->heads * c->head_dim, false, NULL};
+    p->in[0] = (input){proof_read(p), c->heads * c->head_dim, false, NULL};
     p->in[1] = p->in[2] = (input){c->T, c->kv_heads * c->head_dim, false, NULL};
-    p->out = c->T * p->in[0].cols;
+    p->out = p->in[0].rows * p->in[0].cols;
 }
 
 static ft_var *attention_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
@@ -317,12 +325,13 @@ static bool sees(const ft_op_case *c, int64_t i, int64_t j)
     return !c->window || (i - j < c->window && j - i < c->window);
 }
 
-static void attend_one(const problem *p, double *const *in, double *out, int64_t s, int64_t i, int64_t h)
+/* Row `row` of q, which is token i of segment s, under head h. */
+static void attend_one(const problem *p, double *const *in, double *out, int64_t row, int64_t s, int64_t i, int64_t h)
 {
     ft_attention_spec a = proof_spec_of(p->c);
     int64_t D = a.head_dim, from = p->seg.start[s], n = p->seg.start[s + 1] - from, kv = a.kv_heads * D;
-    const double *q = in[0] + ((from + i) * a.heads + h) * D;
-    double *y = out + ((from + i) * a.heads + h) * D, total = 0;
+    const double *q = in[0] + (row * a.heads + h) * D;
+    double *y = out + (row * a.heads + h) * D, total = 0;
     int64_t at = h / (a.heads / a.kv_heads) * D;
     memset(y, 0, (size_t)D * sizeof *y);
     for (int64_t j = 0; j < n; j++) {
@@ -343,10 +352,13 @@ static void attend_one(const problem *p, double *const *in, double *out, int64_t
 
 static void attention_reference(const problem *p, double *const *in, double *out)
 {
-    for (int64_t s = 0; s < p->seg.n; s++)
-        for (int64_t i = 0; i < p->seg.start[s + 1] - p->seg.start[s]; i++)
-            for (int64_t h = 0; h < p->c->heads; h++)
-                attend_one(p, in, out, s, i, h);
+    for (int64_t row = 0, s = 0; row < proof_read(p); row++) {
+        int64_t t = p->seg.read ? p->seg.read[row] : row;
+        while (t >= p->seg.start[s + 1])
+            s++;
+        for (int64_t h = 0; h < p->c->heads; h++)
+            attend_one(p, in, out, row, s, t - p->seg.start[s], h);
+    }
 }
 
 const proof proof_attention = {&ft_grad__attention, attention_shape, attention_run, attention_reference};

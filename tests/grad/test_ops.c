@@ -50,6 +50,11 @@ static void make_problem(problem *p, const proof *f, const ft_op_case *c)
     for (int64_t s = 0; s <= p->seg.n; s++)
         p->start[s] = c->T * s * (s + 1) / (p->seg.n * (p->seg.n + 1));
     int64_t rows = FT_MAX(c->T, c->out);
+    p->read = ft_alloc((size_t)c->T, sizeof *p->read);
+    for (int64_t i = 0; c->unread && i < c->T; i++)
+        if (i % (2 * c->unread) >= c->unread)
+            p->read[p->seg.n_read++] = i;
+    p->seg.read = c->unread ? p->read : NULL;
     p->ids = ft_alloc((size_t)rows, sizeof *p->ids);
     p->index = ft_alloc((size_t)rows, sizeof *p->index);
     p->mask = ft_alloc((size_t)(c->T * FT_MAX(c->in, (int64_t)1)), sizeof *p->mask);
@@ -105,6 +110,7 @@ static void free_all(problem *p, numbers *a)
     ft_free(a->push);
     ft_free(p->ids);
     ft_free(p->index);
+    ft_free(p->read);
     ft_free(p->mask);
 }
 

@@ -6,6 +6,24 @@ const char *const golden_cases[] = {"llama3-scaled", "mistral-window",   "qwen2"
                                     "phi3-longrope", "gemma2",           "gemma3",   "smollm3-nope",
                                     "stories260K",   "tinystories-656k", "calib-5m", NULL};
 
+const char *const small_families[] = {
+    "{\"model_type\": \"mistral\", \"sliding_window\": 5}",
+    "{\"model_type\": \"qwen2\", \"use_sliding_window\": true, \"max_window_layers\": 1, \"sliding_window\": 6}",
+    "{\"model_type\": \"qwen3\", \"head_dim\": 12}",
+    "{\"model_type\": \"phi3\", \"sliding_window\": 20, \"original_max_position_embeddings\": 12, "
+    "\"partial_rotary_factor\": 0.75, \"rope_scaling\": {\"type\": \"longrope\", "
+    "\"short_factor\": [1, 1.5, 2], \"long_factor\": [1, 5, 11]}}",
+    "{\"model_type\": \"gemma2\", \"sliding_window\": 5, \"query_pre_attn_scalar\": 7, "
+    "\"attn_logit_softcapping\": 4, \"final_logit_softcapping\": 9}",
+    "{\"model_type\": \"gemma3_text\", \"sliding_window\": 5, \"sliding_window_pattern\": 2, "
+    "\"query_pre_attn_scalar\": 7, \"rope_theta\": 1e6, \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": "
+    "8}}",
+    "{\"model_type\": \"smollm3\", \"no_rope_layers\": [1, 0]}",
+    "{\"model_type\": \"granite\", \"embedding_multiplier\": 3, \"attention_multiplier\": 0.25, "
+    "\"residual_multiplier\": 0.5, \"logits_scaling\": 2}",
+    "{\"model_type\": \"olmo2\"}",
+    NULL};
+
 void write_text(const char *dir, const char *name, const char *text)
 {
     ck_assert_ok(ft_write_file(ft_test_path(dir, name), text, strlen(text)));

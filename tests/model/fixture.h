@@ -11,6 +11,8 @@ void write_text(const char *dir, const char *name, const char *text);
 const char *config_dir(const char *config);
 /* The config of a small untied model with grouped queries; members of `more` (JSON, may be NULL) are put over it. */
 const char *small_config(const char *more);
+/* What makes of it every other family of decoders, with windows, caps, norms and scales; NULL at the end. */
+extern const char *const small_families[];
 /* A random model of that config, never NULL. */
 ft_model *random_model(const char *more);
 /* Writes the model's weights as dir/model.safetensors beside a config.json; skip: a weight to leave out; extra: a

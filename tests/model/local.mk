@@ -1,7 +1,7 @@
 # tests of the model room
 if HAVE_CHECK
 MODEL_TESTS = tests/model/test_golden tests/model/test_golden_own tests/model/test_config tests/model/test_weights tests/model/test_adapter \
-	tests/model/test_decode tests/model/test_frozen tests/model/test_pooling tests/model/test_random tests/model/test_sample
+	tests/model/test_decode tests/model/test_frozen tests/model/test_pooling tests/model/test_random tests/model/test_read tests/model/test_sample
 check_PROGRAMS += $(MODEL_TESTS)
 TESTS += $(MODEL_TESTS)
 check_LTLIBRARIES += tests/libftmodeltest.la
@@ -36,6 +36,9 @@ tests_model_test_pooling_LDADD = $(MODEL_TEST_LIBS)
 tests_model_test_sample_SOURCES = %D%/test_sample.c
 tests_model_test_sample_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_model_test_sample_LDADD = $(MODEL_TEST_LIBS)
+tests_model_test_read_SOURCES = %D%/test_read.c
+tests_model_test_read_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_model_test_read_LDADD = $(MODEL_TEST_LIBS)
 tests_model_test_random_SOURCES = %D%/test_random.c
 tests_model_test_random_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_model_test_random_LDADD = $(MODEL_TEST_LIBS)

@@ -114,7 +114,8 @@ ft_status ft_forecast_make(ft_forecast *out, const ft_job *j, bool outline)
     if (out->limit_bytes <= 0)
         out->limit_bytes = 0.8 * (double)ft_total_ram_bytes();
     FT_RETURN(ft_train_measure(&out->needs, j->model, &j->train_rows, &j->plan.train_options));
-    size_t loaded = outline ? 0 : loaded_bytes(&out->needs);
+    /* an outline has no weights, its adapter is there as ever */
+    size_t loaded = outline && !out->needs.adapter_bytes ? 0 : loaded_bytes(&out->needs);
     out->program_bytes = resident > loaded ? resident - loaded : 0;
     if (outline && !j->plan.has_adapter && j->plan.base_model)
         out->file_bytes = model_bytes(j->model, NULL);

@@ -5,7 +5,8 @@
  *             beside W and not in it, so that the base stays what it was: the model as it is, and an exported adapter (of
  *             twice the rank, A and B beside their start) goes onto the unchanged base
  *   loftq     A and B the first singular vectors of what holding W in fewer bits lost (Li et al. 2023, with one round: the base
- *             is then held as any other that is quantized): nearer to the model than its base is
+ *             is then held as any other that is quantized, and more rounds were of no use behind the first epoch,
+ *             docs/quantization.md): nearer to the model than its base is
  */
 #include "model/adapter.h"
 

@@ -14,17 +14,17 @@
 //     the difference when nothing is rounded. Not for models past SMALL bytes.
 //
 // How many places had another token is told for each file, and a file where more than half of them have fails. The types are
-// the usual ones, with FT_FULL set all of them, and three for models past LARGE bytes in F16, which take a minute a type.
+// the usual ones, with FT_FULL set all of them for models below SMALL bytes in F16; three for those past LARGE, which take a
+// minute a type.
 import {execFileSync} from "node:child_process";
 import {closeSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync} from "node:fs";
 import {basename, join} from "node:path";
 
 const [fettle, llamaIds, library, scratch, ...models] = process.argv.slice(2);
-const TYPES = ["q8_0", "q6_k", "q4_k_m", "q4_0", "iq4_xs", "q3_k_m", "q2_k"].concat(!process.env.FT_FULL ? []
-    : ["q5_k_m", "q5_k_s", "q5_1", "q5_0", "q4_k_s", "q4_1", "iq4_nl", "q3_k_l", "q3_k_s", "mxfp4"]);
-const LARGE = 2 ** 30, OF_LARGE = ["q8_0", "q4_k_m", "q2_k"];
+const USUAL = ["q8_0", "q6_k", "q4_k_m", "q4_0", "iq4_xs", "q3_k_m", "q2_k"], FEW = ["q8_0", "q4_k_m", "q2_k"];
+const ALL = [...USUAL, "q5_k_m", "q5_k_s", "q5_1", "q5_0", "q4_k_s", "q4_1", "iq4_nl", "q3_k_l", "q3_k_s", "mxfp4"];
 const PROMPTS = ["Once upon a time", "The pump was not", "Lily and Tom went to the park"];
-const COUNT = 20, TIE = 0.03, BOUND = 0.05, EXACT = 1e-4, SMALL = 1 << 26;
+const COUNT = 20, TIE = 0.03, BOUND = 0.05, EXACT = 1e-4, SMALL = 2 ** 26, LARGE = 2 ** 30;
 let passed = 0, failed = 0;
 
 function check(holds, what, detail) {
@@ -123,8 +123,13 @@ function compare(name, gguf, type) {
     console.log(`${name} ${type}: ${other} of ${COUNT * PROMPTS.length} tokens other ones, at most ${widest.toExponential(1)} behind; logits differ by ${off.toExponential(1)}${exact}`);
 }
 
+function typesOf(model) {
+    const {size} = statSync(join(model, "model.safetensors"));
+    return size > LARGE ? FEW : size < SMALL && process.env.FT_FULL ? ALL : USUAL;
+}
+
 for (const model of models)
-    for (const type of statSync(join(model, "model.safetensors")).size > LARGE ? OF_LARGE : TYPES) {
+    for (const type of typesOf(model)) {
         const gguf = join(scratch, "model.gguf");
         try {
             run(fettle, "quantize", model, gguf, "--type", type);

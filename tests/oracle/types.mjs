@@ -3,15 +3,17 @@
 //   node types.mjs FETTLE LLAMA_IDS LIBLLAMA SCRATCH_DIR MODEL...      run by test_types
 //
 // llama.cpp rounds what it multiplies with quantized weights to 8 bits, fettle does not, so logits differ by a part of the
-// largest one (up to 0.017 on tinystories-656k, 128 wide, and 0.032 on data/base, 256 wide), and a choice between two tokens that lie closer
-// than that may fall either way. Therefore:
+// largest one (up to 0.017 on tinystories-656k, 128 wide, 0.035 on data/base, 256 wide, and 0.052 on random weights of Llama 3.2
+// 1B's shape), and a choice between two tokens that lie closer than that may fall either way. Therefore, with wider
+// limits for models past LARGE bytes in F16:
 //
 //   - llama.cpp goes on with 20 tokens; fettle looks at all 20 places behind the same tokens. At each of them llama.cpp's token
 //     must be fettle's best, or one whose logit is nearer to the best than TIE of the largest |logit|.
 //   - `fettle generate` must give the same tokens up to the first such near tie.
 //   - The logits of the prompts differ by less than BOUND of the largest.
-//   - The file's weights written out in F32 give in llama.cpp what fettle has on the quantized file, to EXACT: what is left of
-//     the difference when nothing is rounded. Not for models past SMALL bytes.
+//   - The file's weights written out in F32 give in llama.cpp what fettle has on the quantized file, to REST: what is left of the
+//     difference when nothing is rounded. For models past SMALL bytes they are written in F16, to which llama.cpp rounds
+//     activations then too.
 //
 // How many places had another token is told for each file, and a file where more than half of them have fails. The types are
 // the usual ones, with FT_FULL set all of them for models below SMALL bytes in F16; three for those past LARGE, which take a
@@ -24,7 +26,7 @@ const [fettle, llamaIds, library, scratch, ...models] = process.argv.slice(2);
 const USUAL = ["q8_0", "q6_k", "q4_k_m", "q4_0", "iq4_xs", "q3_k_m", "q2_k"], FEW = ["q8_0", "q4_k_m", "q2_k"];
 const ALL = [...USUAL, "q5_k_m", "q5_k_s", "q5_1", "q5_0", "q4_k_s", "q4_1", "iq4_nl", "q3_k_l", "q3_k_s", "mxfp4"];
 const PROMPTS = ["Once upon a time", "The pump was not", "Lily and Tom went to the park"];
-const COUNT = 20, TIE = 0.03, BOUND = 0.05, EXACT = 1e-4, SMALL = 2 ** 26, LARGE = 2 ** 30;
+const COUNT = 20, SMALL = 2 ** 26, LARGE = 2 ** 30;
 let passed = 0, failed = 0;
 
 function check(holds, what, detail) {
@@ -93,7 +95,7 @@ const gaps = (logits, prompt, tokens) => tokens.map((id, i) => {
     return (best(x) - x[id]) / largest(x);
 });
 
-function compare(name, gguf, type) {
+function compare(name, gguf, type, {TIE, BOUND, plain, REST}) {
     const made = PROMPTS.map(text => JSON.parse(run(fettle, "generate", gguf, "--prompt", text, "--max-new-tokens", String(COUNT), "--json")));
     const prompts = made.map(m => m.prompt_ids), theirs = llamaGreedy(gguf, prompts);
     const logits = fettleLogits(gguf, prompts.map((p, i) => [...p, ...theirs[i].slice(0, -1)]));
@@ -112,32 +114,27 @@ function compare(name, gguf, type) {
     check(other * 2 < COUNT * PROMPTS.length, `${name} ${type}: other tokens`, `${other} of ${COUNT * PROMPTS.length} places`);
     const mine = fettleLogits(gguf, prompts), off = distance(mine, llamaLogits(gguf, prompts));
     check(off < BOUND, `${name} ${type}: logits`, `${off} of the largest`);
-    let exact = "";
-    if (statSync(gguf).size < SMALL) {
-        const plain = join(scratch, "plain.gguf");
-        run(fettle, "quantize", gguf, plain, "--type", "f32");
-        const rest = distance(mine, llamaLogits(plain, prompts));
-        check(rest < EXACT, `${name} ${type}: logits of the same weights in F32`, `${rest} of the largest`);
-        exact = `, of the same weights in F32 ${rest.toExponential(1)}`;
-    }
-    console.log(`${name} ${type}: ${other} of ${COUNT * PROMPTS.length} tokens other ones, at most ${widest.toExponential(1)} behind; logits differ by ${off.toExponential(1)}${exact}`);
+    const same = join(scratch, "plain.gguf");
+    run(fettle, "quantize", gguf, same, "--type", plain);
+    const rest = distance(mine, llamaLogits(same, prompts));
+    rmSync(same);
+    check(rest < REST, `${name} ${type}: logits of the same weights in ${plain}`, `${rest} of the largest`);
+    console.log(`${name} ${type}: ${other} of ${COUNT * PROMPTS.length} tokens other ones, at most ${widest.toExponential(1)} behind; logits differ by ${off.toExponential(1)}, of the same weights in ${plain} ${rest.toExponential(1)}`);
 }
 
-function typesOf(model) {
-    const {size} = statSync(join(model, "model.safetensors"));
-    return size > LARGE ? FEW : size < SMALL && process.env.FT_FULL ? ALL : USUAL;
-}
-
-for (const model of models)
-    for (const type of typesOf(model)) {
+for (const model of models) {
+    const {size} = statSync(join(model, "model.safetensors")), small = size < SMALL, large = size > LARGE;
+    const limits = {TIE: large ? 0.06 : 0.03, BOUND: large ? 0.08 : 0.05, plain: small ? "f32" : "f16", REST: small ? 1e-4 : 1e-2};
+    for (const type of large ? FEW : small && process.env.FT_FULL ? ALL : USUAL) {
         const gguf = join(scratch, "model.gguf");
         try {
             run(fettle, "quantize", model, gguf, "--type", type);
-            compare(basename(model), gguf, type);
+            compare(basename(model), gguf, type, limits);
         } catch (e) {
             check(false, `${basename(model)} ${type}`, e.stderr || e.message);
         }
         rmSync(gguf, {force: true});
     }
+}
 console.log(`${passed} passed, ${failed} failed, 0 skipped`);
 process.exit(failed ? 1 : 0);

@@ -242,9 +242,9 @@ static void backward(ft_tape *t, const ft_node *n)
                           .query_start = s->query_start,
                           .q_width = q->cols,
                           .kv_width = k->cols,
-                          .q = q->v,
-                          .keys = k->v,
-                          .values = v->v,
+                          .q = ft_grad__value(t, q),
+                          .keys = ft_grad__value(t, k),
+                          .values = ft_grad__value(t, v),
                           .out = y->v,
                           .lse = (float *)s->lse,
                           .dout = y->g};

@@ -1,4 +1,5 @@
-/* ft_block: a stretch of the tape as one record. With checkpointing only its output stays; backward runs it again.
+/* ft_block: a stretch of the tape. Without checkpointing its records stay, and what they can make again is given back
+ * when the block ends. With checkpointing it is one record, only its output stays, and backward runs it again.
  *
  * The second run sees the same inputs and the same dropout keys (seed, step, site), so it makes the same bits, and its
  * records are walked in the same order as they would have been without checkpointing. It takes place in the memory of all
@@ -13,13 +14,28 @@ typedef struct saved {
     ft_arena_mark after; /* behind its output */
 } saved;
 
+static ft_var *run(ft_tape *t, ft_var *x, ft_block_fn body, void *ctx, int64_t layer)
+{
+    bool within = t->in_block;
+    size_t first = t->n_nodes;
+    t->in_block = true;
+    ft_var *out = body(t, x, ctx, layer);
+    t->in_block = within;
+    for (size_t i = first; i < t->n_nodes; i++)
+        if (t->nodes[i].out != out)
+            ft_grad__forget(t, t->nodes[i].out);
+    return out;
+}
+
 static void backward(ft_tape *t, const ft_node *n)
 {
     const saved *s = n->saved;
     size_t first = t->n_nodes;
+    if (!ft_grad__value(t, n->in[0]))
+        return;
     ft_arena_release(t->values.arena, s->after); /* what came later has been walked */
     t->replaying = true;
-    ft_var *out = s->body(t, n->in[0], s->ctx, s->layer);
+    ft_var *out = run(t, n->in[0], s->body, s->ctx, s->layer);
     if (out && out->needs_grad) {
         out->g = n->out->g;
         n->out->g = NULL;
@@ -34,7 +50,7 @@ ft_var *ft_block(ft_tape *t, ft_var *x, ft_block_fn body, void *ctx, int64_t lay
     if (!ft_grad__ready(t, &ft_grad__block, &x, 1))
         return NULL;
     if (!checkpoint || !t->record || t->replaying || t->suspended)
-        return body(t, x, ctx, layer);
+        return run(t, x, body, ctx, layer);
     saved *s = ft_grad__alloc(t, 1, sizeof *s);
     if (!s)
         return NULL;

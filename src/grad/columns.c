@@ -42,6 +42,20 @@ static void backward(ft_tape *t, const ft_node *n)
         ft_grad__run(t, ft_grad__row_tiles(j.rows), tile, &j);
 }
 
+static void run_forward(ft_tape *t, const ft_node *n)
+{
+    const int64_t *first = n->saved;
+    ft_var *x = n->in[0];
+    job j = {.wide = (float *)ft_grad__value(t, x),
+             .narrow = n->out->v,
+             .rows = x->rows,
+             .cols = x->cols,
+             .first = *first,
+             .n = n->out->cols};
+    if (t->status == FT_OK)
+        ft_grad__run(t, ft_grad__row_tiles(j.rows), tile, &j);
+}
+
 ft_var *ft_op_columns(ft_tape *t, ft_var *x, int64_t first, int64_t n)
 {
     const ft_op *op = &ft_grad__columns;
@@ -52,18 +66,20 @@ ft_var *ft_op_columns(ft_tape *t, ft_var *x, int64_t first, int64_t n)
         return ft_grad__fail(t, op, FT_EINPUT, "x is %s, %lld columns from %lld on are asked for",
                              ft_grad__shape(x, shape), (long long)n, (long long)first);
     int64_t *saved = ft_grad__alloc(t, 1, sizeof *saved);
-    ft_var *y = ft_grad__var(t, NULL, x->rows, n);
+    ft_var *y = ft_grad__result(t, x->rows, n);
     if (!y || !saved)
         return NULL;
     *saved = first;
-    job j = {.wide = x->v, .narrow = y->v, .rows = x->rows, .cols = x->cols, .first = first, .n = n};
-    ft_grad__run(t, ft_grad__row_tiles(j.rows), tile, &j);
-    return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}, .saved = saved}) ? y : NULL;
+    ft_node record = {.op = op, .out = y, .in = {x}, .saved = saved};
+    run_forward(t, &record);
+    x->kept |= y->passing;
+    return ft_grad__record(t, record) ? y : NULL;
 }
 
 const ft_op ft_grad__columns = {
     .name = "columns",
-    .saves = "nothing",
+    .saves = "x, where it is made again",
     .flops = "none",
     .backward = backward,
+    .remake = run_forward,
     .cases = (const ft_op_case[]){{.T = 1, .in = 1, .out = 1}, {.T = 35, .in = 70, .out = 33}, {0}}};

@@ -46,18 +46,36 @@ static void magnitude_tile(void *ctx, int64_t tile)
         j->dm[o] += (float)(sum[o - first] / (double)j->norm[o]);
 }
 
+static job job_of(ft_tape *t, const ft_node *n)
+{
+    const ft_param *magnitude = n->param[0], *bias = n->param[1];
+    return (job){.y = ft_grad__value(t, n->in[0]),
+                 .z = n->out->v,
+                 .dz = n->out->g,
+                 .magnitude = magnitude->t.data,
+                 .norm = n->saved,
+                 .bias = bias ? bias->t.data : NULL,
+                 .dm = magnitude->grad,
+                 .T = n->out->rows,
+                 .out = n->out->cols};
+}
+
+static void run_forward(ft_tape *t, const ft_node *n)
+{
+    job j = job_of(t, n);
+    if (t->status == FT_OK)
+        ft_grad__run(t, ft_grad__row_tiles(j.T), forward_tile, &j);
+}
+
 static void backward(ft_tape *t, const ft_node *n)
 {
     ft_var *y = n->in[0], *z = n->out;
     const ft_param *magnitude = n->param[0], *bias = n->param[1];
-    job j = {.y = y->v,
-             .dz = z->g,
-             .magnitude = magnitude->t.data,
-             .norm = n->saved,
-             .dm = magnitude->grad,
-             .T = y->rows,
-             .out = y->cols};
-    if ((j.dy = ft_grad__of(t, y, &j.add)))
+    job j = job_of(t, n);
+    j.dy = ft_grad__of(t, y, &j.add);
+    if (t->status != FT_OK)
+        return;
+    if (j.dy)
         ft_grad__run(t, ft_grad__row_tiles(j.T), backward_tile, &j);
     if (magnitude->trainable)
         ft_grad__run(t, (j.out + COLUMNS - 1) / COLUMNS, magnitude_tile, &j);
@@ -78,24 +96,19 @@ ft_var *ft_op_dora(ft_tape *t, ft_var *y, ft_param *magnitude, const float *norm
         return NULL;
     if (!is_vector_of(magnitude, y->cols) || !is_vector_of(bias, y->cols))
         return ft_grad__fail(t, op, FT_EINPUT, "y %s does not fit %s and its bias", ft_grad__shape(y, shape), magnitude->name);
-    ft_var *z = ft_grad__var(t, NULL, y->rows, y->cols);
+    ft_var *z = ft_grad__result(t, y->rows, y->cols);
     if (!z)
         return NULL;
-    job j = {.y = y->v,
-             .z = z->v,
-             .magnitude = magnitude->t.data,
-             .norm = norm,
-             .bias = bias ? bias->t.data : NULL,
-             .T = y->rows,
-             .out = y->cols};
-    ft_grad__run(t, ft_grad__row_tiles(j.T), forward_tile, &j);
-    y->kept |= t->record && magnitude->trainable;
-    return ft_grad__record(t, (ft_node){.op = op, .out = z, .in = {y}, .param = {magnitude, bias}, .saved = norm}) ? z : NULL;
+    ft_node n = {.op = op, .out = z, .in = {y}, .param = {magnitude, bias}, .saved = norm};
+    run_forward(t, &n);
+    y->kept |= z->passing || ft_grad__wanted(t, &n);
+    return ft_grad__record(t, n) ? z : NULL;
 }
 
 const ft_op ft_grad__dora = {
     .name = "dora",
-    .saves = "y, where the magnitude trains; the norms",
+    .saves = "y, the norms",
     .flops = "none",
     .backward = backward,
+    .remake = run_forward,
     .cases = (const ft_op_case[]){{.T = 1, .out = 1}, {.T = 35, .out = 77, .bias = true}, {.T = 300, .out = 65}, {0}}};

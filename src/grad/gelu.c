@@ -23,12 +23,28 @@ static void backward_tile(void *ctx, int64_t tile)
     j->k->gelu_grad(j->dx + at, j->dy + at, j->x + at, rows * j->n, j->add);
 }
 
+static job job_of(ft_tape *t, const ft_node *n)
+{
+    return (job){.k = ft_kernels_active(),
+                 .x = ft_grad__value(t, n->in[0]),
+                 .y = n->out->v,
+                 .dy = n->out->g,
+                 .rows = n->out->rows,
+                 .n = n->out->cols};
+}
+
+static void run_forward(ft_tape *t, const ft_node *n)
+{
+    job j = job_of(t, n);
+    if (t->status == FT_OK)
+        ft_grad__run(t, ft_grad__row_tiles(j.rows), forward_tile, &j);
+}
+
 static void backward(ft_tape *t, const ft_node *n)
 {
-    ft_var *x = n->in[0];
-    job j = {.k = ft_kernels_active(), .x = x->v, .dy = n->out->g, .rows = x->rows, .n = x->cols};
-    j.dx = ft_grad__of(t, x, &j.add);
-    if (j.dx)
+    job j = job_of(t, n);
+    j.dx = ft_grad__of(t, n->in[0], &j.add);
+    if (j.dx && t->status == FT_OK)
         ft_grad__run(t, ft_grad__row_tiles(j.rows), backward_tile, &j);
 }
 
@@ -37,13 +53,13 @@ ft_var *ft_op_gelu(ft_tape *t, ft_var *x)
     const ft_op *op = &ft_grad__gelu;
     if (!ft_grad__ready(t, op, &x, 1))
         return NULL;
-    ft_var *y = ft_grad__var(t, NULL, x->rows, x->cols);
+    ft_var *y = ft_grad__result(t, x->rows, x->cols);
     if (!y)
         return NULL;
-    job j = {.k = ft_kernels_active(), .x = x->v, .y = y->v, .rows = x->rows, .n = x->cols};
-    ft_grad__run(t, ft_grad__row_tiles(j.rows), forward_tile, &j);
-    x->kept |= t->record && x->needs_grad;
-    return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}}) ? y : NULL;
+    ft_node n = {.op = op, .out = y, .in = {x}};
+    run_forward(t, &n);
+    x->kept |= y->passing || ft_grad__wanted(t, &n);
+    return ft_grad__record(t, n) ? y : NULL;
 }
 
 const ft_op ft_grad__gelu = {
@@ -51,4 +67,5 @@ const ft_op ft_grad__gelu = {
     .saves = "x",
     .flops = "none",
     .backward = backward,
+    .remake = run_forward,
     .cases = (const ft_op_case[]){{.T = 1, .in = 1}, {.T = 35, .in = 33}, {.T = 2, .in = 300}, {0}}};

@@ -26,17 +26,30 @@ static void backward_tile(void *ctx, int64_t tile)
         j->add_gate, j->add_up);
 }
 
-static void backward(ft_tape *t, const ft_node *n)
+static job job_of(ft_tape *t, const ft_node *n)
 {
     const ft_gate *act = n->saved;
+    return (job){.k = ft_kernels_active(),
+                 .act = *act,
+                 .gate = ft_grad__value(t, n->in[0]),
+                 .up = ft_grad__value(t, n->in[1]),
+                 .y = n->out->v,
+                 .dy = n->out->g,
+                 .rows = n->out->rows,
+                 .n = n->out->cols};
+}
+
+static void run_forward(ft_tape *t, const ft_node *n)
+{
+    job j = job_of(t, n);
+    if (t->status == FT_OK)
+        ft_grad__run(t, ft_grad__row_tiles(j.rows), forward_tile, &j);
+}
+
+static void backward(ft_tape *t, const ft_node *n)
+{
     ft_var *gate = n->in[0], *up = n->in[1];
-    job j = {.k = ft_kernels_active(),
-             .act = *act,
-             .gate = gate->v,
-             .up = up->v,
-             .dy = n->out->g,
-             .rows = gate->rows,
-             .n = gate->cols};
+    job j = job_of(t, n);
     j.dgate = ft_grad__of(t, gate, &j.add_gate);
     j.dup = ft_grad__of(t, up, &j.add_up);
     if (t->status == FT_OK)
@@ -52,29 +65,24 @@ ft_var *ft_op_glu(ft_tape *t, ft_var *gate, ft_var *up, ft_gate act)
     if (gate == up || gate->rows != up->rows || gate->cols != up->cols)
         return ft_grad__fail(t, op, FT_EINPUT, "gate is %s, up is %s: two of one shape are needed",
                              ft_grad__shape(gate, a), ft_grad__shape(up, b));
-    ft_var *y = ft_grad__var(t, NULL, gate->rows, gate->cols);
+    ft_var *y = ft_grad__result(t, gate->rows, gate->cols);
     ft_gate *saved = ft_grad__alloc(t, 1, sizeof *saved);
     if (!y || !saved)
         return NULL;
     *saved = act;
-    job j = {.k = ft_kernels_active(),
-             .act = act,
-             .gate = gate->v,
-             .up = up->v,
-             .y = y->v,
-             .rows = gate->rows,
-             .n = gate->cols};
-    ft_grad__run(t, ft_grad__row_tiles(j.rows), forward_tile, &j);
-    bool needed = t->record && (gate->needs_grad || up->needs_grad);
+    ft_node n = {.op = op, .out = y, .in = {gate, up}, .saved = saved};
+    run_forward(t, &n);
+    bool needed = y->passing || ft_grad__wanted(t, &n);
     gate->kept |= needed;
     up->kept |= needed;
-    return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {gate, up}, .saved = saved}) ? y : NULL;
+    return ft_grad__record(t, n) ? y : NULL;
 }
 
 const ft_op ft_grad__glu = {.name = "glu",
                             .saves = "gate, up",
                             .flops = "none",
                             .backward = backward,
+                            .remake = run_forward,
                             .cases = (const ft_op_case[]){{.T = 1, .in = 1},
                                                           {.T = 35, .in = 33},
                                                           {.T = 2, .in = 300},

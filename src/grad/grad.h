@@ -41,6 +41,7 @@ typedef struct ft_var {
     int64_t rows, cols;
     bool needs_grad;
     bool kept;    /* a backward rule reads v again: no later op may take its memory over */
+    bool passing; /* v is there while its block runs, and is made again where backward reads it */
     int32_t node; /* the record that made it, -1: a leaf */
 } ft_var;
 
@@ -195,8 +196,9 @@ ft_status ft_op_head_loss(ft_tape *t, ft_var *x, ft_param *w, const int32_t *tar
 /* logits [n, V] of x [n, C] for decoding; the caller keeps n small. */
 ft_var *ft_op_logits(ft_tape *t, ft_var *x, ft_param *w, float cap);
 
-/* Runs body(t, x, ctx, layer), one block from input to output. checkpoint: its records are dropped and the block is run
- * again in the backward walk (same dropout masks); else it is run as it stands. The walk gives the memory of what came
+/* Runs body(t, x, ctx, layer), one block from input to output; of what it makes between them nothing may be read outside.
+ * checkpoint: its records are dropped and the block is run again in the backward walk (same dropout masks); else norms,
+ * gates and the like alone are made again there. The walk gives the memory of what came
  * after a checkpointed block to its second run: values made after it are gone when ft_tape_backward returns. */
 typedef ft_var *(*ft_block_fn)(ft_tape *t, ft_var *x, void *ctx, int64_t layer);
 ft_var *ft_block(ft_tape *t, ft_var *x, ft_block_fn body, void *ctx, int64_t layer, bool checkpoint);

@@ -5,6 +5,7 @@ enum { PARTS = 64 }; /* at most so many partial sums of dw and dbias */
 
 typedef struct saved {
     float *mean, *inv; /* [T] */
+    float eps;
 } saved;
 
 typedef struct job {
@@ -47,20 +48,37 @@ static void backward_tile(void *ctx, int64_t tile)
                              j->inv[r], n, j->add_dx);
 }
 
-static void backward(ft_tape *t, const ft_node *n)
+static job job_of(ft_tape *t, const ft_node *n)
 {
     const saved *s = n->saved;
     ft_var *x = n->in[0];
-    ft_param *w = n->param[0], *bias = n->param[1];
     job j = {.k = ft_kernels_active(),
-             .x = x->v,
-             .w = w->t.data,
+             .x = ft_grad__value(t, x),
+             .w = n->param[0]->t.data,
+             .bias = n->param[1]->t.data,
+             .y = n->out->v,
              .dy = n->out->g,
              .mean = s->mean,
              .inv = s->inv,
+             .eps = s->eps,
              .rows = x->rows,
              .n = x->cols};
     plan(&j);
+    return j;
+}
+
+static void run_forward(ft_tape *t, const ft_node *n)
+{
+    job j = job_of(t, n);
+    if (t->status == FT_OK)
+        ft_grad__run(t, parts_of(&j), forward_tile, &j);
+}
+
+static void backward(ft_tape *t, const ft_node *n)
+{
+    ft_var *x = n->in[0];
+    ft_param *w = n->param[0], *bias = n->param[1];
+    job j = job_of(t, n);
     j.dx = ft_grad__of(t, x, &j.add_dx);
     if (w->trainable || bias->trainable)
         j.parts = ft_grad__lend(t, (size_t)(parts_of(&j) * 2 * j.n));
@@ -97,25 +115,15 @@ ft_var *ft_op_layernorm(ft_tape *t, ft_var *x, ft_param *w, ft_param *bias, floa
     if (!ft_grad__ready(t, op, &x, 1) || !vectors_fit(t, x, w, bias))
         return NULL;
     saved *s = ft_grad__alloc(t, 1, sizeof *s);
-    ft_var *y = ft_grad__var(t, NULL, x->rows, x->cols);
+    ft_var *y = ft_grad__result(t, x->rows, x->cols);
     float *stats = ft_grad__alloc(t, 2 * (size_t)x->rows, sizeof *stats);
     if (!s || !y || !stats)
         return NULL;
-    *s = (saved){.mean = stats, .inv = stats + x->rows};
-    job j = {.k = ft_kernels_active(),
-             .x = x->v,
-             .w = w->t.data,
-             .bias = bias->t.data,
-             .y = y->v,
-             .mean = s->mean,
-             .inv = s->inv,
-             .rows = x->rows,
-             .n = x->cols,
-             .eps = eps};
-    plan(&j);
-    ft_grad__run(t, parts_of(&j), forward_tile, &j);
-    x->kept |= t->record && (x->needs_grad || w->trainable || bias->trainable);
-    return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}, .param = {w, bias}, .saved = s}) ? y : NULL;
+    *s = (saved){.mean = stats, .inv = stats + x->rows, .eps = eps};
+    ft_node n = {.op = op, .out = y, .in = {x}, .param = {w, bias}, .saved = s};
+    run_forward(t, &n);
+    x->kept |= y->passing || ft_grad__wanted(t, &n);
+    return ft_grad__record(t, n) ? y : NULL;
 }
 
 const ft_op ft_grad__layernorm = {
@@ -123,4 +131,5 @@ const ft_op ft_grad__layernorm = {
     .saves = "x, mean and 1 / deviation of each row",
     .flops = "none",
     .backward = backward,
+    .remake = run_forward,
     .cases = (const ft_op_case[]){{.T = 1, .in = 2}, {.T = 70, .in = 33}, {.T = 3, .in = 576}, {0}}};

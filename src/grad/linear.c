@@ -28,8 +28,9 @@ static void backward(ft_tape *t, const ft_node *n)
     float *dx = ft_grad__of(t, x, &add);
     if (dx)
         ft_grad__linear_dx(t, dx, y->g, x->rows, w, add);
-    if (w->trainable)
-        ft_grad__linear_dw(t, w, y->g, x->v, x->rows);
+    const float *values = w->trainable ? ft_grad__value(t, x) : NULL;
+    if (values)
+        ft_grad__linear_dw(t, w, y->g, values, x->rows);
     if (!t->dry && ft_grad__trains(bias))
         ft_linear_grad_bias(bias->grad, y->g, x->rows, y->cols);
 }

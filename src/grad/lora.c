@@ -123,7 +123,7 @@ static void backward(ft_tape *t, const ft_node *n)
              .e = t->engine,
              .room = t->scratch,
              .s = n->saved,
-             .x = x->v,
+             .x = ft_grad__value(t, x),
              .a = a->t.data,
              .b = b->t.data,
              .dy = n->out->g,

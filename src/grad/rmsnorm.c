@@ -5,7 +5,7 @@ enum { PARTS = 64 }; /* at most so many partial sums of dw */
 
 typedef struct saved {
     float *inv; /* [groups] */
-    float plus;
+    float eps, plus;
 } saved;
 
 typedef struct job {
@@ -47,21 +47,39 @@ static void backward_tile(void *ctx, int64_t tile)
                            j->add_dx);
 }
 
-static void backward(ft_tape *t, const ft_node *n)
+static job job_of(ft_tape *t, const ft_node *n)
 {
     const saved *s = n->saved;
     ft_var *x = n->in[0];
-    ft_param *w = n->param[0];
+    const ft_param *w = n->param[0];
     int64_t width = ft_tensor_count(&w->t);
     job j = {.k = ft_kernels_active(),
-             .x = x->v,
+             .x = ft_grad__value(t, x),
              .w = w->t.data,
+             .y = n->out->v,
              .dy = n->out->g,
              .inv = s->inv,
+             .eps = s->eps,
              .plus = s->plus,
              .groups = x->rows * x->cols / width,
              .n = width};
     plan(&j);
+    return j;
+}
+
+static void run_forward(ft_tape *t, const ft_node *n)
+{
+    job j = job_of(t, n);
+    if (t->status == FT_OK)
+        ft_grad__run(t, parts_of(&j), forward_tile, &j);
+}
+
+static void backward(ft_tape *t, const ft_node *n)
+{
+    ft_var *x = n->in[0];
+    ft_param *w = n->param[0];
+    int64_t width = ft_tensor_count(&w->t);
+    job j = job_of(t, n);
     j.dx = ft_grad__of(t, x, &j.add_dx);
     if (w->trainable)
         j.dw = ft_grad__lend(t, (size_t)(parts_of(&j) * width));
@@ -85,29 +103,22 @@ ft_var *ft_op_rmsnorm(ft_tape *t, ft_var *x, ft_param *w, float eps, float plus)
                              "x is %s, %s has %lld %s elements: a divisor of x's width in f32 is needed",
                              ft_grad__shape(x, shape), w->name, (long long)width, w->t.dtype->name);
     saved *s = ft_grad__alloc(t, 1, sizeof *s);
-    ft_var *y = ft_grad__var(t, NULL, x->rows, x->cols);
-    job j = {.k = ft_kernels_active(),
-             .x = x->v,
-             .w = w->t.data,
-             .groups = x->rows * x->cols / width,
-             .n = width,
-             .eps = eps,
-             .plus = plus};
-    j.inv = ft_grad__alloc(t, (size_t)j.groups, sizeof *j.inv);
-    if (!s || !y || !j.inv)
+    ft_var *y = ft_grad__result(t, x->rows, x->cols);
+    float *inv = ft_grad__alloc(t, (size_t)(x->rows * x->cols / width), sizeof *inv);
+    if (!s || !y || !inv)
         return NULL;
-    *s = (saved){.inv = j.inv, .plus = plus};
-    j.y = y->v;
-    plan(&j);
-    ft_grad__run(t, parts_of(&j), forward_tile, &j);
-    x->kept |= t->record && (x->needs_grad || w->trainable);
-    return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}, .param = {w}, .saved = s}) ? y : NULL;
+    *s = (saved){.inv = inv, .eps = eps, .plus = plus};
+    ft_node n = {.op = op, .out = y, .in = {x}, .param = {w}, .saved = s};
+    run_forward(t, &n);
+    x->kept |= y->passing || ft_grad__wanted(t, &n);
+    return ft_grad__record(t, n) ? y : NULL;
 }
 
 const ft_op ft_grad__rmsnorm = {.name = "rmsnorm",
                                 .saves = "x, 1 / rms of each group",
                                 .flops = "none",
                                 .backward = backward,
+                                .remake = run_forward,
                                 .cases = (const ft_op_case[]){{.T = 1, .in = 1, .heads = 1},
                                                               {.T = 70, .in = 33, .heads = 1, .plus = 1},
                                                               {.T = 3, .in = 576, .heads = 1},

@@ -1,7 +1,7 @@
 /* The tape: its life, the records, the walk backward.
  *
  * A gradient is lent by the pool when the first rule adds to it and given back as soon as the rule of the op that made
- * the variable has read it: nothing before that op can need it. Leaves keep theirs.
+ * the variable has read it: nothing before that op can need it. Leaves keep theirs. Values that are passing go the same way.
  */
 #include "grad/tape.h"
 #include "base/os.h"
@@ -79,7 +79,7 @@ void ft_tape_begin(ft_tape *t, bool record, uint64_t seed, uint64_t step)
     t->n_nodes = t->pool.n = 0;
     t->record = record;
     t->first_token = 0;
-    t->suspended = t->replaying = false;
+    t->suspended = t->replaying = t->in_block = false;
     t->seed = seed;
     t->step = step;
     t->engine = ft_engine_of(t->compute);
@@ -221,6 +221,24 @@ ft_var *ft_grad__var(ft_tape *t, float *v, int64_t rows, int64_t cols)
     return x;
 }
 
+ft_var *ft_grad__result(ft_tape *t, int64_t rows, int64_t cols)
+{
+    bool passing = t->record && t->in_block && !t->suspended;
+    float *v = passing ? ft_grad__lend(t, (size_t)rows * (size_t)cols) : NULL;
+    ft_var *x = passing && !v ? NULL : ft_grad__var(t, v, rows, cols);
+    if (x)
+        x->passing = passing;
+    return x;
+}
+
+void ft_grad__forget(ft_tape *t, ft_var *x)
+{
+    if (!x->passing)
+        return;
+    ft_grad__give_back(t, x->v);
+    x->v = NULL;
+}
+
 ft_var *ft_leaf(ft_tape *t, float *v, int64_t rows, int64_t cols, bool needs_grad)
 {
     if (t->status != FT_OK)
@@ -240,7 +258,7 @@ ft_var *ft_leaf(ft_tape *t, float *v, int64_t rows, int64_t cols, bool needs_gra
 
 ft_var *ft_grad__take_over(ft_tape *t, ft_var *x, const float **old)
 {
-    bool own = x->kept;
+    bool own = x->kept || x->passing;
     *old = x->v;
     ft_var *y = ft_grad__var(t, own ? NULL : x->v, x->rows, x->cols);
     if (y && !own)
@@ -370,10 +388,9 @@ bool ft_grad__push(ft_tape *t, ft_node n)
         t->nodes = more;
         t->cap_nodes = cap;
     }
-    n.out->needs_grad = true;
     n.out->node = (int32_t)t->n_nodes;
     t->nodes[t->n_nodes++] = n;
-    if (!t->replaying)
+    if (!t->replaying && n.out->needs_grad)
         t->stats.records++;
     return true;
 }
@@ -382,13 +399,14 @@ bool ft_grad__record(ft_tape *t, ft_node n)
 {
     if (t->status != FT_OK)
         return false;
-    if (!ft_grad__wanted(t, &n))
+    bool wanted = ft_grad__wanted(t, &n);
+    if (!wanted && !n.out->passing)
         return true;
     if (!n.op->backward) {
         ft_grad__fail(t, n.op, FT_EUNSUPPORTED, "has no backward rule, and something trainable lies below it");
         return false;
     }
-    n.out->needs_grad = true;
+    n.out->needs_grad = wanted;
     return t->suspended || ft_grad__push(t, n);
 }
 
@@ -430,17 +448,32 @@ void ft_grad__pass_on(ft_tape *t, ft_var *to, ft_var *from)
     from->g = NULL;
 }
 
+const float *ft_grad__value(ft_tape *t, ft_var *x)
+{
+    if (x->v || t->status != FT_OK)
+        return x->v;
+    ft_node n = t->nodes[x->node];
+    const ft_op *reader = t->clock ? ft_grad__ops[t->clock - t->times] : NULL;
+    if (!(x->v = ft_grad__lend(t, (size_t)x->rows * (size_t)x->cols)))
+        return NULL;
+    run_clock(t, n.op, true);
+    n.op->remake(t, &n);
+    run_clock(t, reader, true);
+    return x->v;
+}
+
 void ft_grad__walk(ft_tape *t, size_t first)
 {
     while (t->n_nodes > first && t->status == FT_OK) {
         ft_node n = t->nodes[t->n_nodes - 1]; /* a copy: a replayed block adds records of its own */
         t->n_nodes--;
-        if (!n.out->g)
-            continue; /* nothing of it reached a loss */
-        run_clock(t, n.op, true);
-        n.op->backward(t, &n);
-        ft_grad__give_back(t, n.out->g);
-        n.out->g = NULL;
+        if (n.out->g) { /* else nothing of it reached a loss */
+            run_clock(t, n.op, true);
+            n.op->backward(t, &n);
+            ft_grad__give_back(t, n.out->g);
+            n.out->g = NULL;
+        }
+        ft_grad__forget(t, n.out);
     }
 }
 

@@ -6,6 +6,10 @@
  *
  * Memory of a step: `values` is a bump arena (variables, activations, records), forgotten at ft_tape_begin and rewound
  * by marks; `pool` lends gradients and temporaries, which are used again as soon as they are given back.
+ *
+ * An op that is cheap beside a product may have a `remake`: inside a block of a recorded step its result is lent by the
+ * pool and given back when the block ends (`passing`). A backward rule that reads values asks ft_grad__value for them; it
+ * makes them again, once, and the walk gives them back behind the rule of the op that made them.
  */
 #ifndef FETTLE_GRAD_TAPE_H
 #define FETTLE_GRAD_TAPE_H
@@ -34,6 +38,7 @@ typedef struct ft_op {
     const char *saves;                              /* what is kept for backward besides the inputs' values */
     const char *flops;                              /* the formula that is counted */
     void (*backward)(ft_tape *t, const ft_node *n); /* NULL: nothing trainable may lie below */
+    void (*remake)(ft_tape *t, const ft_node *n);   /* n->out->v again, the same bits; NULL: results are kept */
     const ft_op_case *cases;                        /* at which the op is proven; ends with T = 0 */
 } ft_op;
 
@@ -68,8 +73,9 @@ ft_status ft_grad__arena_begin(ft_step_arena *a);
 
 typedef struct ft_pool_block {
     float *p;
-    size_t floats;
+    size_t floats; /* a multiple of 16 */
     bool lent;
+    bool used; /* some of it was lent before */
 } ft_pool_block;
 typedef struct ft_pool {
     ft_step_arena memory;
@@ -92,6 +98,7 @@ struct ft_tape {
     int64_t first_token; /* of the optimizer step: where dropout masks go on */
     bool record;         /* this step is recorded */
     bool suspended;      /* inside a checkpointed block: no records for now */
+    bool in_block;       /* inside any block */
     bool replaying;      /* running a block again: nothing is counted */
     bool dry;            /* nothing is computed: see ft_grad__run */
     uint64_t seed, step;
@@ -121,13 +128,20 @@ void *ft_grad__fail(ft_tape *t, const ft_op *op, ft_status kind, const char *fmt
 void *ft_grad__alloc(ft_tape *t, size_t n, size_t size);
 /* A new variable; v NULL: memory of its own. */
 ft_var *ft_grad__var(ft_tape *t, float *v, int64_t rows, int64_t cols);
+/* A new variable for the result of an op that can remake it. passing is set where it need not be kept: the op's inputs
+ * must be then. */
+ft_var *ft_grad__result(ft_tape *t, int64_t rows, int64_t cols);
+/* x's values for a backward rule or a remake; NULL on failure with the tape's status set. */
+const float *ft_grad__value(ft_tape *t, ft_var *x);
+/* Gives back what is passing. */
+void ft_grad__forget(ft_tape *t, ft_var *x);
 /* A variable of x's shape for a result: x's memory where that may be had (x->v is then NULL), else memory of its own
  * with nothing in it. *old is where x's values lie in either case. */
 ft_var *ft_grad__take_over(ft_tape *t, ft_var *x, const float **old);
 /* Adds the record `n` for its output; false (with the tape's status) when it cannot. Nothing is recorded when no input
- * needs a gradient and no param trains, or when the step is not recorded. */
+ * needs a gradient, no param trains and the output is not passing, or when the step is not recorded. */
 bool ft_grad__record(ft_tape *t, ft_node n);
-/* The record alone, for an output that is known to need a gradient. */
+/* The record alone. */
 bool ft_grad__push(ft_tape *t, ft_node n);
 /* Whether a record would be made. */
 bool ft_grad__wanted(const ft_tape *t, const ft_node *n);

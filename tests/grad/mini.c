@@ -74,7 +74,7 @@ ft_var *mini_forward(mini *m, ft_tape *t, const int32_t *ids, int64_t T)
 {
     ft_var *x = ft_op_embedding(t, &m->table, ids, T, 1);
     for (int i = 0; i < MINI_LAYERS; i++)
-        x = ft_block(t, x, block, m, i, m->checkpoint);
+        x = m->loose ? block(t, x, m, i) : ft_block(t, x, block, m, i, m->checkpoint);
     return ft_op_rmsnorm(t, x, &m->norm, 1e-5f, 0);
 }
 

@@ -27,6 +27,7 @@ typedef struct mini {
     ft_param *all[2 + 11 * MINI_LAYERS];
     int n;
     bool checkpoint;
+    bool loose; /* blocks are called as they are, without ft_block */
     float dropout;
     ft_segments seg;
     ft_kv *kv; /* [layers] or NULL */

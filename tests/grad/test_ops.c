@@ -149,12 +149,12 @@ static void check_tail(const char *op, const float *x, int64_t n)
     ck_assert_msg(poisoned(x + n, rest), "%s wrote past the end of %lld floats", op, (long long)n);
 }
 
-/* Whether the pool made this block for n floats, so that what lies behind it was never used. */
+/* Whether this block's memory is lent for the first time, so that what lies behind n floats was never used. */
 static bool own_block(const ft_tape *t, const float *g, int64_t n)
 {
     for (size_t i = 0; i < t->pool.n; i++)
         if (t->pool.blocks[i].p == g)
-            return t->pool.blocks[i].floats == (size_t)n;
+            return !t->pool.blocks[i].used && t->pool.blocks[i].floats < (size_t)n + 16;
     return false;
 }
 
@@ -234,6 +234,43 @@ static void run(outcome *o, const proof *f, problem *p, numbers *a, how h, bool 
         o->grad[i] = ft_alloc((size_t)n, sizeof(float));
         memcpy(o->grad[i], g, (size_t)n * sizeof(float));
     }
+    ft_tape_free(t);
+}
+
+/* x's values are given back and made again, in other memory. */
+static void check_again_made(ft_tape *t, const ft_op *op, ft_var *x)
+{
+    size_t n = (size_t)(x->rows * x->cols);
+    float *first = ft_alloc(n, sizeof *first);
+    ck_assert_msg(x->passing, "%s keeps its result", op->name);
+    memcpy(first, x->v, n * sizeof *first);
+    poison(x->v, (int64_t)n);
+    ft_grad__forget(t, x);
+    ck_assert_ptr_null(x->v);
+    ck_assert_ptr_nonnull(ft_grad__lend(t, n));
+    poison_memory(t);
+    ck_assert_ptr_nonnull(ft_grad__value(t, x));
+    ck_assert_msg(memcmp(x->v, first, n * sizeof *first) == 0, "%s makes other bits again", op->name);
+    ft_free(first);
+}
+
+static void check_remake(const proof *f, problem *p, numbers *a)
+{
+    ft_tape *t;
+    ft_var *x[MAX_INPUTS] = {0};
+    ft_param w[MAX_INPUTS] = {{0}};
+    ck_assert_ok(ft_tape_new(&t));
+    ft_tape_begin(t, true, 7, 3);
+    t->in_block = true;
+    for (int i = 0; i < p->n; i++) {
+        ft_tensor values = {.dtype = &ft_f32, .ndim = 2, .shape = {p->in[i].rows, p->in[i].cols}, .data = a->value[i]};
+        w[i] = (ft_param){.name = "w", .t = values};
+        x[i] = p->in[i].param ? NULL : ft_leaf(t, a->value[i], p->in[i].rows, p->in[i].cols, false);
+    }
+    ck_assert_ptr_nonnull(f->run(t, p, x, w));
+    ck_assert_uint_gt(t->n_nodes, 0);
+    for (size_t i = 0; i < t->n_nodes; i++)
+        check_again_made(t, f->op, t->nodes[i].out);
     ft_tape_free(t);
 }
 
@@ -364,6 +401,8 @@ static void check_on_this_path(const proof *f, problem *p, numbers *a, expectati
             check_gradient(f, p, e, i, o.grad[i], 1);
             check_gradient(f, p, e, i, twice.grad[i], 2);
         }
+    if (f->op->remake)
+        check_remake(f, p, a);
     free_outcome(&o);
     free_outcome(&twice);
 }

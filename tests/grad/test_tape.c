@@ -2,6 +2,7 @@
 #include "mini.h"
 
 #include "base/threads.h"
+#include "grad/tape.h"
 #include "kernel/kernel.h"
 
 static int64_t elements(const ft_param *p)
@@ -69,6 +70,33 @@ START_TEST(a_checkpointed_step_has_the_same_bits)
         ck_assert_msg(b.sum != 2 * a.sum, "another step has the same dropout masks");
         mini_free(&plain);
         mini_free(&replayed);
+        ft_tape_free(t);
+        ft_tape_free(u);
+    }
+}
+END_TEST
+
+START_TEST(what_is_made_again_has_the_same_bits)
+{
+    const size_t passing = MINI_LAYERS * (2 * MINI_C + MINI_F) * MINI_T * sizeof(float); /* two norms and a gate */
+    for (int full = 0; full < 2; full++) {
+        mini again, kept;
+        ft_loss a = {0}, b = {0};
+        ft_tape *t = new_tape(), *u = new_tape();
+        mini_new(&again, full);
+        mini_new(&kept, full);
+        again.dropout = kept.dropout = 0.2f;
+        kept.loose = true;
+        ck_assert_ok(mini_step(&again, t, &a, 4));
+        ck_assert_ok(mini_step(&kept, u, &b, 4));
+        ck_assert(a.sum == b.sum && gradient_size(&again) > 0);
+        same_gradients(&again, &kept);
+        ft_tape_stats s = ft_tape_stats_of(t), r = ft_tape_stats_of(u);
+        ck_assert_uint_eq(r.kept_bytes - s.kept_bytes, passing);
+        ck_assert_int_eq(s.records, r.records);
+        ck_assert(s.forward_flops == r.forward_flops && s.backward_flops == r.backward_flops);
+        mini_free(&again);
+        mini_free(&kept);
         ft_tape_free(t);
         ft_tape_free(u);
     }
@@ -217,6 +245,29 @@ START_TEST(memory_settles_after_growth)
     ft_tape_stats s = ft_tape_stats_of(t);
     ck_assert_uint_ge(s.peak_bytes, 30 * (size_t)1000003);
     ck_assert_uint_le(s.peak_bytes, 31 * (size_t)1000003);
+    ft_tape_free(t);
+}
+END_TEST
+
+START_TEST(the_pool_gives_back_joined_what_it_cut)
+{
+    ft_tape *t = new_tape();
+    ft_tape_begin(t, true, 1, 1);
+    float *large = ft_grad__lend(t, 1000), *next = ft_grad__lend(t, 20);
+    ck_assert_ptr_eq(next, large + 1008);
+    ft_grad__give_back(t, large);
+    float *a = ft_grad__lend(t, 300), *b = ft_grad__lend(t, 300), *c = ft_grad__lend(t, 300);
+    ck_assert(a == large && b == a + 304 && c == b + 304);
+    ck_assert_ptr_eq(ft_grad__lend(t, 96), c + 304);
+    ft_grad__give_back(t, b);
+    ck_assert_ptr_eq(ft_grad__lend(t, 10), b);
+    ft_grad__give_back(t, a);
+    ft_grad__give_back(t, b);
+    ck_assert_ptr_eq(ft_grad__lend(t, 608), a);
+    ft_grad__give_back(t, next);
+    ck_assert_ptr_eq(ft_grad__lend(t, 5000), next); /* what is free at the end grows */
+    ft_tape_stats s = ft_tape_stats_of(t);
+    ck_assert_uint_eq(s.temporary_bytes, (1008 + 5008) * sizeof(float));
     ft_tape_free(t);
 }
 END_TEST
@@ -465,7 +516,8 @@ END_TEST
 
 int main(void)
 {
-    FT_TESTS("grad/tape", a_checkpointed_step_has_the_same_bits, a_step_has_the_same_bits_for_any_team,
+    FT_TESTS("grad/tape", a_checkpointed_step_has_the_same_bits, what_is_made_again_has_the_same_bits,
+             the_pool_gives_back_joined_what_it_cut, a_step_has_the_same_bits_for_any_team,
              a_step_in_bf16_is_as_near_as_rounded_operands_let_it,
              the_loss_falls_as_the_gradient_says, a_steady_step_allocates_nothing, memory_settles_after_growth,
              without_records_nothing_has_a_gradient, argmax_goes_to_the_caller,

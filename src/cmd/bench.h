@@ -67,7 +67,9 @@ const char *ft_choice_bench_switch(size_t i);
     {"lora-r", FT_ARG_INT, .argument = "N", .fallback = "16", .min = 1, .max = 4096,                                   \
      .help = "rank of the adapter"},                                                                                   \
     {"checkpointing", FT_ARG_NAME, .argument = "on|off", .fallback = "off", .choice = ft_choice_bench_switch,          \
-     .help = "compute activations a second time instead of keeping them"}
+     .help = "compute activations a second time instead of keeping them"},                                             \
+    {"checkpointed", FT_ARG_INT, .argument = "N", .fallback = "0", .min = 0, .max = 4096,                              \
+     .help = "those of the first N blocks alone"}
 /* clang-format on */
 
 /* ---- options and results that all have ---- */

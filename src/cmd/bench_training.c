@@ -67,7 +67,7 @@ ft_status ft_bench_training_open(ft_bench_training *t, const ft_args *a, const c
                                     .schedule = ft_schedule_named("constant"),
                                     .max_grad_norm = 1,
                                     .compute = is(a, "compute", "bf16") ? FT_COMPUTE_BF16 : FT_COMPUTE_F32,
-                                    .gradient_checkpointing = is(a, "checkpointing", "on") ? FT_ALL_BLOCKS : 0};
+                                    .gradient_checkpointing = is(a, "checkpointing", "on") ? FT_ALL_BLOCKS : ft_args_int(a, "checkpointed")};
     FT_RETURN(ft_stepper_new(&t->stepper, t->model, &t->rows, &t->options));
     for (int i = 0; i < 2; i++) /* the second step runs in the memory that the first one found to be needed */
         FT_RETURN(ft_bench_training_step(t));
@@ -90,6 +90,8 @@ void ft_bench_training_put(json_t *o, const ft_bench_training *t, const ft_args 
         ft_result_text(o, echoed[i], ft_args_text(a, echoed[i]));
     ft_result_int(o, "seq", t->seq);
     ft_result_int(o, "batch", ft_args_int(a, "batch"));
+    if (ft_args_int(a, "checkpointed"))
+        ft_result_int(o, "checkpointed", ft_args_int(a, "checkpointed"));
     if (t->lora)
         ft_result_int(o, "lora_r", ft_args_int(a, "lora-r"));
 }

@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { CHUNK_FLOATS = 1 << 24, CHUNK_ROWS = 256, SMALLEST_CHUNK = 16 };
+enum { CHUNK_FLOATS = 1 << 24, CHUNK_ROWS = 160, SMALLEST_CHUNK = 16 };
 
 typedef struct job {
     const ft_kernels *k;

@@ -33,6 +33,21 @@ void ft_grad__scatter_add(ft_tape *t, float *dst, const int64_t *index, int64_t 
 
 /* ---- the op ---- */
 
+typedef struct gather {
+    float *y;
+    const float *x;
+    const int64_t *index;
+    int64_t n, cols;
+} gather;
+
+static void gather_tile(void *ctx, int64_t tile)
+{
+    const gather *g = ctx;
+    int64_t end = FT_MIN(g->n, (tile + 1) * FT_ROW_TILE);
+    for (int64_t i = tile * FT_ROW_TILE; i < end; i++)
+        memcpy(g->y + i * g->cols, g->x + g->index[i] * g->cols, (size_t)g->cols * sizeof *g->y);
+}
+
 static void backward(ft_tape *t, const ft_node *n)
 {
     bool add;
@@ -61,9 +76,9 @@ ft_var *ft_op_rows(ft_tape *t, ft_var *x, const int64_t *index, int64_t n)
             return ft_grad__fail(t, op, FT_EINPUT, "row %lld of %lld is asked for", (long long)index[i],
                                  (long long)x->rows);
         copy[i] = index[i];
-        if (!t->dry)
-            memcpy(y->v + i * x->cols, x->v + index[i] * x->cols, (size_t)x->cols * sizeof *y->v);
     }
+    gather g = {.y = y->v, .x = x->v, .index = copy, .n = n, .cols = x->cols};
+    ft_grad__run(t, ft_grad__row_tiles(n), gather_tile, &g);
     return ft_grad__record(t, (ft_node){.op = op, .out = y, .in = {x}, .saved = copy}) ? y : NULL;
 }
 

@@ -3,7 +3,7 @@
  *   per chunk:  rows of x gathered [n, C] -> logits [n, V] -> (softcap) -> log-softmax -> loss
  *               and, recorded:  dlogits over the logits -> dx rows scattered, dW += dlogits^T x
  *
- * A chunk holds at most CHUNK_FLOATS logits, so no [T, V] exists. The op is a root: its gradients are complete when it
+ * A chunk holds CHUNK_FLOATS logits, or more where that would be less than FEW_ROWS rows, so no [T, V] exists. The op is a root: its gradients are complete when it
  * returns, and the walk backward has nothing to do for it.
  */
 #include "grad/tape.h"
@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { CHUNK_FLOATS = 1 << 24, CHUNK_ROWS = 160, SMALLEST_CHUNK = 16 };
+enum { CHUNK_FLOATS = 30 << 18, MOST_FLOATS = 1 << 24, CHUNK_ROWS = 256, FEW_ROWS = 128, SMALLEST_CHUNK = 16 };
 
 typedef struct job {
     const ft_kernels *k;
@@ -66,10 +66,15 @@ typedef struct chunks {
     int32_t *target;
 } chunks;
 
+static int64_t rows_of_chunk(int64_t V)
+{
+    int64_t few = FT_MIN((int64_t)MOST_FLOATS / V, (int64_t)FEW_ROWS), n = FT_MAX((int64_t)CHUNK_FLOATS / V, few);
+    return FT_MAX(FT_MIN(n, (int64_t)CHUNK_ROWS), (int64_t)SMALLEST_CHUNK);
+}
+
 static bool begin(ft_tape *t, chunks *c, int64_t T, int64_t C, int64_t V)
 {
-    c->most = FT_MAX(FT_MIN((int64_t)CHUNK_FLOATS / V, (int64_t)CHUNK_ROWS), (int64_t)SMALLEST_CHUNK);
-    c->most = FT_MIN(c->most, T);
+    c->most = FT_MIN(rows_of_chunk(V), T);
     size_t n = (size_t)c->most;
     c->j.logits = ft_grad__lend(t, n * (size_t)V);
     if (c->j.cap > 0 && c->j.gradient)

@@ -63,7 +63,7 @@ static ft_status run_forward(void *ctx)
 {
     const work *w = ctx;
     const product *p = w->p;
-    ft_linear_forward(w->e, p->y, p->x, p->T, &p->w, NULL, p->scratch);
+    ft_linear_forward(w->e, p->y, p->x, p->T, &p->w, NULL, NULL, p->scratch);
     return FT_OK;
 }
 
@@ -71,7 +71,7 @@ static ft_status run_grad_x(void *ctx)
 {
     const work *w = ctx;
     const product *p = w->p;
-    ft_linear_grad_x(w->e, p->x, p->y, p->T, &p->w, false, p->scratch, p->parts);
+    ft_linear_grad_x(w->e, p->x, p->y, p->T, &p->w, NULL, false, p->scratch, p->parts);
     return FT_OK;
 }
 

@@ -11,8 +11,8 @@
  *
  * Ownership: the tape owns every ft_var and all it points to until the next ft_tape_begin. Parameters are the caller's.
  *
- * Memory: ft_op_lora takes over the memory of y, ft_op_rope and ft_op_scale that of x, ft_op_add that of b, wherever no
- * backward rule needs the old values and it is no leaf; that input's v is NULL afterwards, and a later op that reads it
+ * Memory: ft_op_rope and ft_op_scale take over the memory of x, ft_op_add that of b, wherever no backward rule needs the
+ * old values and it is no leaf; that input's v is NULL afterwards, and a later op that reads it
  * fails with FT_EINPUT.
  *
  * Errors: an op that cannot run returns NULL; ops take NULL inputs and return NULL, so a whole block needs one check.
@@ -145,12 +145,18 @@ ft_var *ft_leaf(ft_tape *t, float *v, int64_t rows, int64_t cols, bool needs_gra
 ft_var *ft_op_embedding(ft_tape *t, ft_param *table, const int32_t *ids, int64_t T, float scale);
 /* y = x W^T (+ bias): x [T, in], w [out, in] of any dtype, bias [out] f32 or NULL. */
 ft_var *ft_op_linear(ft_tape *t, ft_var *x, ft_param *w, ft_param *bias);
-/* y + scale * (dropout(x) A^T) B^T: x [T, in], y [T, out], a [R, in], b [out, R]. dropout in [0, 1), in recorded steps
- * only: masks by (seed, step, site, element), so that a replay makes the same; site numbers the adapters of a model.
- * token [T]: which tokens of the micro-batch the rows are, so that a token has one mask whatever is read beside it;
- * NULL: row i is token i. It lives until the backward walk. */
-ft_var *ft_op_lora(ft_tape *t, ft_var *y, ft_var *x, ft_param *a, ft_param *b, float scale, float dropout,
-                   uint32_t site, const int64_t *token);
+/* The same with scale * (dropout(x) A^T) B^T added: a [R, in], b [out, R]. dropout in [0, 1), in recorded steps only:
+ * masks by (seed, step, site, element), so that a replay makes the same; site numbers the adapters of a model. token [T]:
+ * which tokens of the micro-batch the rows are, so that a token has one mask whatever is read beside it; NULL: row i is
+ * token i. It lives until the backward walk. start_a and start_b, of any rank and frozen, are subtracted (NULL: none):
+ * - scale * (x start_a^T) start_b^T. */
+typedef struct ft_lora {
+    ft_param *a, *b, *start_a, *start_b;
+    float scale, dropout;
+    uint32_t site;
+    const int64_t *token;
+} ft_lora;
+ft_var *ft_op_lora(ft_tape *t, ft_var *x, ft_param *w, ft_param *bias, const ft_lora *lora);
 /* y = x / sqrt(mean(x^2) + eps) * (w + plus); x [T, C] with C a multiple of w's length: each group of that length is
  * normed by itself (per-head norms). plus is 0 or 1 (gemma). */
 ft_var *ft_op_rmsnorm(ft_tape *t, ft_var *x, ft_param *w, float eps, float plus);

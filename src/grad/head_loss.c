@@ -113,7 +113,7 @@ static void loss_of_chunk(ft_tape *t, chunks *c, int64_t n, const ft_var *x, ft_
     int64_t C = x->cols;
     for (int64_t i = 0; i < n; i++)
         memcpy(c->x + i * C, x->v + c->rows[i] * C, (size_t)C * sizeof *c->x);
-    ft_linear_forward(t->engine, c->j.logits, c->x, n, &w->t, NULL, t->scratch);
+    ft_linear_forward(t->engine, c->j.logits, c->x, n, &w->t, NULL, NULL, t->scratch);
     ft_parallel(n, row, &c->j);
     add_to_loss(c, n, loss);
 }
@@ -128,7 +128,7 @@ static void run_chunk(ft_tape *t, chunks *c, int64_t n, const ft_var *x, ft_para
         ft_grad__linear_dw(t, w, c->j.logits, c->x, n);
     if (!dx)
         return;
-    ft_grad__linear_dx(t, c->x, c->j.logits, n, w, false);
+    ft_grad__linear_dx(t, c->x, c->j.logits, n, w, NULL, false);
     ft_grad__scatter_add(t, dx, c->rows, n, c->x, x->cols, 1);
 }
 

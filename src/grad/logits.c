@@ -11,7 +11,7 @@ ft_var *ft_op_logits(ft_tape *t, ft_var *x, ft_param *w, float cap)
     if (!y)
         return NULL;
     if (!t->dry)
-        ft_linear_forward(t->engine, y->v, x->v, x->rows, &w->t, NULL, t->scratch);
+        ft_linear_forward(t->engine, y->v, x->v, x->rows, &w->t, NULL, NULL, t->scratch);
     if (!t->dry && cap > 0)
         ft_kernels_active()->softcap(y->v, cap, x->rows * V);
     ft_grad__count(t, 2.0 * (double)x->rows * (double)x->cols * (double)V, 0);

@@ -1,19 +1,24 @@
-/* lora: y + scale * (dropout(x) A^T) B^T, the low-rank update of a linear's output, written over y.
+/* lora: y = x W^T (+ bias) + scale * (dropout(x) A^T) B^T, a linear with a low-rank update beside it.
  *
- * Both directions run over tiles of tokens. The gradients of A and B are sums over all tokens: every tile makes its
+ *   h = scale dropout(x) A^T [T, R]      y  = [x, h] [W, B]^T       one product whose sum goes on over R
+ *   dh = scale dy B [T, R]               dx = [dy, dh] [W; A]       the same; with dropout dh A gets the mask by itself
+ *                                        dA = dh^T dropout(x),      dB = dy^T h
+ *
+ * The thin products run over tiles of tokens. The gradients of A and B are sums over all tokens: every tile makes its
  * part [R (in + out)], and the parts are added in order, so that the result does not depend on the number of threads.
  * The dropout mask is made again in backward (kernel/kernel.h); the part of x that survives is never kept.
+ *
+ * A second, frozen update may be subtracted (pissa's start): its h and dh are made when they are needed.
  */
 #include "grad/tape.h"
 
 enum { TILE = 128 }; /* tokens */
 
 typedef struct saved {
-    float *h; /* [T, R] = dropout(x) A^T */
-    float scale;
+    float *h; /* [T, R] */
+    ft_lora lora;
     ft_dropout dropout; /* drop 0 in a step that is not recorded */
     int64_t first;      /* token of the optimizer step that the micro-batch begins with */
-    const int64_t *token; /* [T] or NULL: of the micro-batch, which row i is */
 } saved;
 
 typedef struct job {
@@ -22,22 +27,42 @@ typedef struct job {
     float *room; /* that products work in */
     const saved *s;
     const float *x, *a, *b, *dy; /* dy: backward alone */
-    float *y, *dx;               /* y: forward; dx may be NULL */
-    bool add_dx;
-    float *parts;   /* [tiles, R (in + out)], NULL when neither A nor B trains */
-    float *scratch; /* [threads, TILE (in + R)] */
+    float *dh, *dx;              /* backward alone */
+    float *parts;                /* [tiles, R (in + out)], NULL when neither A nor B trains */
+    float *scratch;              /* [threads, TILE in] for x after dropout, NULL without */
     int64_t T, in, out, R;
 } job;
 
+static int64_t tiles_of(int64_t T)
+{
+    return (T + TILE - 1) / TILE;
+}
+
+static job job_of(ft_tape *t, const ft_var *x, int64_t out, const saved *s)
+{
+    return (job){.k = ft_kernels_active(),
+                 .e = t->engine,
+                 .room = t->scratch,
+                 .s = s,
+                 .x = x->v,
+                 .a = s->lora.a->t.data,
+                 .b = s->lora.b->t.data,
+                 .T = x->rows,
+                 .in = x->cols,
+                 .out = out,
+                 .R = ft_tensor_rows(&s->lora.a->t),
+                 .scratch = s->dropout.drop ? ft_grad__lend(t, (size_t)ft_threads() * TILE * (size_t)x->cols) : NULL};
+}
+
 static float *own_scratch(const job *j)
 {
-    return j->scratch + ft_thread_id() * TILE * (j->in + j->R);
+    return j->scratch + ft_thread_id() * TILE * j->in;
 }
 
 /* to (+)= the masks of rows [r, r + rows) times from, as many tokens at once as lie one behind the other. */
 static void drop(const job *j, float *to, const float *from, int64_t r, int64_t rows, bool add)
 {
-    const int64_t *token = j->s->token;
+    const int64_t *token = j->s->lora.token;
     for (int64_t i = 0, n; i < rows; i += n) {
         int64_t at = token ? token[r + i] : r + i;
         for (n = 1; i + n < rows && (!token || token[r + i + n] == at + n);)
@@ -48,59 +73,79 @@ static void drop(const job *j, float *to, const float *from, int64_t r, int64_t 
 }
 
 /* The tile's rows of x after dropout: x itself when there is none. */
-static const float *dropped(const job *j, int64_t r, int64_t rows, float *room)
+static const float *dropped(const job *j, int64_t r, int64_t rows)
 {
     const float *x = j->x + r * j->in;
     if (!j->s->dropout.drop)
         return x;
-    drop(j, room, x, r, rows, false);
-    return room;
+    drop(j, own_scratch(j), x, r, rows, false);
+    return own_scratch(j);
 }
 
-static void forward_tile(void *ctx, int64_t tile)
+/* ---- the second update: to [T, R] = scale x m, where m is stored [R, n] (turned) or [n, R] ---- */
+
+typedef struct thin {
+    const ft_engine *e;
+    float *room, *to, scale;
+    const float *x, *m;
+    int64_t T, n, R;
+    bool turned;
+} thin;
+
+static void thin_tile(void *ctx, int64_t tile)
 {
-    const job *j = ctx;
+    const thin *j = ctx;
     int64_t r = tile * TILE, rows = FT_MIN((int64_t)TILE, j->T - r);
-    const float *x = dropped(j, r, rows, own_scratch(j));
-    float *h = j->s->h + r * j->R;
-    ft_gemm(j->e, false, true, rows, j->R, j->in, 1, x, j->in, j->a, j->in, false, h, j->R, j->room);
-    ft_gemm(j->e, false, true, rows, j->out, j->R, j->s->scale, h, j->R, j->b, j->R, true, j->y + r * j->out, j->out,
-            j->room);
+    ft_gemm(j->e, false, j->turned, rows, j->R, j->n, j->scale, j->x + r * j->n, j->n, j->m, j->turned ? j->n : j->R,
+            false, j->to + r * j->R, j->R, j->room);
 }
+
+/* The update whose left side is x A^T (forward) or dy B, which is lent; NULL: there is none, or no memory. */
+static const ft_update *start_of(ft_tape *t, ft_update *u, const ft_lora *l, const float *x, int64_t T, bool back)
+{
+    if (!l->start_a)
+        return NULL;
+    const ft_tensor *a = &l->start_a->t, *b = &l->start_b->t;
+    int64_t R = ft_tensor_rows(a), n = back ? ft_tensor_rows(b) : ft_tensor_cols(a);
+    float *left = ft_grad__lend(t, (size_t)(T * R));
+    if (!left)
+        return NULL;
+    thin j = {.e = t->engine, .room = t->scratch, .to = left, .scale = -l->scale, .x = x, .m = back ? b->data : a->data,
+              .T = T, .n = n, .R = R, .turned = !back};
+    ft_grad__run(t, tiles_of(T), thin_tile, &j);
+    *u = (ft_update){.left = left, .right = back ? a->data : b->data, .R = R};
+    return u;
+}
+
+static void end_start(ft_tape *t, const ft_update *u)
+{
+    ft_grad__give_back(t, u ? (float *)u->left : NULL);
+}
+
+/* ---- backward ---- */
 
 static void backward_tile(void *ctx, int64_t tile)
 {
     const job *j = ctx;
     int64_t r = tile * TILE, rows = FT_MIN((int64_t)TILE, j->T - r);
-    float *room = own_scratch(j), *dh = room + TILE * j->in;
-    const float *dy = j->dy + r * j->out, scale = j->s->scale;
-    ft_gemm(j->e, false, false, rows, j->R, j->out, scale, dy, j->out, j->b, j->R, false, dh, j->R, j->room);
-    if (j->parts) {
-        float *da = j->parts + tile * j->R * (j->in + j->out), *db = da + j->R * j->in;
-        ft_gemm(j->e, true, false, j->R, j->in, rows, 1, dh, j->R, dropped(j, r, rows, room), j->in, false, da, j->in,
-                j->room);
-        ft_gemm(j->e, true, false, j->out, j->R, rows, scale, dy, j->out, j->s->h + r * j->R, j->R, false, db, j->R,
-                j->room);
-    }
-    if (!j->dx)
+    const float *dy = j->dy + r * j->out;
+    float *dh = j->dh + r * j->R;
+    ft_gemm(j->e, false, false, rows, j->R, j->out, j->s->lora.scale, dy, j->out, j->b, j->R, false, dh, j->R, j->room);
+    if (!j->parts)
         return;
-    float *dx = j->dx + r * j->in;
-    if (!j->s->dropout.drop) {
-        ft_gemm(j->e, false, false, rows, j->in, j->R, 1, dh, j->R, j->a, j->in, j->add_dx, dx, j->in, j->room);
-        return;
-    }
-    ft_gemm(j->e, false, false, rows, j->in, j->R, 1, dh, j->R, j->a, j->in, false, room, j->in, j->room);
-    drop(j, dx, room, r, rows, j->add_dx);
+    float *da = j->parts + tile * j->R * (j->in + j->out), *db = da + j->R * j->in;
+    ft_gemm(j->e, true, false, j->R, j->in, rows, 1, dh, j->R, dropped(j, r, rows), j->in, false, da, j->in, j->room);
+    ft_gemm(j->e, true, false, j->out, j->R, rows, 1, dy, j->out, j->s->h + r * j->R, j->R, false, db, j->R, j->room);
 }
 
-static int64_t tiles_of(int64_t T)
+/* dx += dropout(dh A) */
+static void dropped_dx_tile(void *ctx, int64_t tile)
 {
-    return (T + TILE - 1) / TILE;
-}
-
-static float *lend_scratch(ft_tape *t, const job *j)
-{
-    return ft_grad__lend(t, (size_t)ft_threads() * TILE * (size_t)(j->in + j->R));
+    const job *j = ctx;
+    int64_t r = tile * TILE, rows = FT_MIN((int64_t)TILE, j->T - r);
+    float *room = own_scratch(j);
+    ft_gemm(j->e, false, false, rows, j->in, j->R, 1, j->dh + r * j->R, j->R, j->a, j->in, false, room, j->in, j->room);
+    drop(j, j->dx + r * j->in, room, r, rows, true);
 }
 
 static void add_parts(const job *j, const ft_param *a, const ft_param *b)
@@ -115,110 +160,136 @@ static void add_parts(const job *j, const ft_param *a, const ft_param *b)
     }
 }
 
+static void backward_x(ft_tape *t, job *j, const ft_param *w, bool add)
+{
+    ft_update start, own = {.left = j->dh, .right = j->a, .R = j->R};
+    const ft_update *first = start_of(t, &start, &j->s->lora, j->dy, j->T, true);
+    own.next = first;
+    ft_grad__linear_dx(t, j->dx, j->dy, j->T, w, j->s->dropout.drop ? first : &own, add);
+    if (j->s->dropout.drop)
+        ft_grad__run(t, tiles_of(j->T), dropped_dx_tile, j);
+    end_start(t, first);
+}
+
 static void backward(ft_tape *t, const ft_node *n)
 {
-    ft_var *y = n->in[0], *x = n->in[1];
-    const ft_param *a = n->param[0], *b = n->param[1];
-    job j = {.k = ft_kernels_active(),
-             .e = t->engine,
-             .room = t->scratch,
-             .s = n->saved,
-             .x = ft_grad__value(t, x),
-             .a = a->t.data,
-             .b = b->t.data,
-             .dy = n->out->g,
-             .T = x->rows,
-             .in = x->cols,
-             .out = n->out->cols,
-             .R = ft_tensor_rows(&a->t)};
-    bool trains = a->trainable || b->trainable;
-    j.dx = ft_grad__of(t, x, &j.add_dx);
+    ft_var *x = n->in[0], *y = n->out;
+    const ft_param *w = n->param[0], *bias = n->param[1], *a = n->param[2], *b = n->param[3];
+    job j = job_of(t, x, y->cols, n->saved);
+    bool add, trains = a->trainable || b->trainable;
+    j.x = trains ? ft_grad__value(t, x) : NULL;
+    j.dy = y->g;
+    j.dx = ft_grad__of(t, x, &add);
+    j.dh = ft_grad__lend(t, (size_t)(j.T * j.R));
     if (trains)
         j.parts = ft_grad__lend(t, (size_t)(tiles_of(j.T) * j.R * (j.in + j.out)));
-    j.scratch = lend_scratch(t, &j);
     if (t->status == FT_OK) {
         ft_grad__run(t, tiles_of(j.T), backward_tile, &j);
         if (trains && !t->dry)
             add_parts(&j, a, b);
-        ft_grad__pass_on(t, y, n->out);
+        if (j.dx)
+            backward_x(t, &j, w, add);
+        ft_grad__linear_params(t, w, bias, x, y);
     }
     ft_grad__give_back(t, j.parts);
+    ft_grad__give_back(t, j.dh);
     ft_grad__give_back(t, j.scratch);
 }
 
-static bool shapes_fit(ft_tape *t, const ft_var *y, const ft_var *x, const ft_param *a, const ft_param *b)
+/* ---- forward ---- */
+
+static void h_tile(void *ctx, int64_t tile)
 {
-    char sx[96], sy[96], sa[96], sb[96];
+    const job *j = ctx;
+    int64_t r = tile * TILE, rows = FT_MIN((int64_t)TILE, j->T - r);
+    ft_gemm(j->e, false, true, rows, j->R, j->in, j->s->lora.scale, dropped(j, r, rows), j->in, j->a, j->in, false,
+            j->s->h + r * j->R, j->R, j->room);
+}
+
+/* A [R, in] and B [out, R] of f32. */
+static bool pair_fits(ft_tape *t, const ft_param *a, const ft_param *b, int64_t in, int64_t out)
+{
+    char sa[96], sb[96];
     const ft_op *op = &ft_grad__lora;
-    if (!ft_grad__check_weight(t, op, a, x->cols) || !ft_grad__check_weight(t, op, b, ft_tensor_rows(&a->t)))
+    if (!ft_grad__check_weight(t, op, a, in) || !ft_grad__check_weight(t, op, b, ft_tensor_rows(&a->t)))
         return false;
     if (a->t.dtype != &ft_f32 || b->t.dtype != &ft_f32)
         ft_grad__fail(t, op, FT_EINPUT, "%s is %s and %s is %s, both must be f32", a->name, a->t.dtype->name, b->name,
                       b->t.dtype->name);
-    else if (x == y || x->rows != y->rows || ft_tensor_rows(&b->t) != y->cols)
-        ft_grad__fail(t, op, FT_EINPUT, "x %s and y %s do not fit A %s and B %s", ft_grad__shape(x, sx),
-                      ft_grad__shape(y, sy), ft_shape_text(a->t.ndim, a->t.shape, sa),
-                      ft_shape_text(b->t.ndim, b->t.shape, sb));
+    else if (ft_tensor_rows(&b->t) != out)
+        ft_grad__fail(t, op, FT_EINPUT, "A %s and B %s do not fit a weight of %lld rows",
+                      ft_shape_text(a->t.ndim, a->t.shape, sa), ft_shape_text(b->t.ndim, b->t.shape, sb), (long long)out);
+    return t->status == FT_OK;
+}
+
+static bool fits(ft_tape *t, const ft_lora *l, int64_t in, int64_t out)
+{
+    if (!pair_fits(t, l->a, l->b, in, out) || (l->start_a && !pair_fits(t, l->start_a, l->start_b, in, out)))
+        return false;
+    if (!(l->dropout >= 0 && l->dropout < 1))
+        ft_grad__fail(t, &ft_grad__lora, FT_EINPUT, "dropout %g is not in [0, 1)", (double)l->dropout);
     return t->status == FT_OK;
 }
 
 /* dh, dA and dB cost as much as their forward products, dx as much as h. */
-static void count(ft_tape *t, const job *j, const ft_var *x, bool trains)
+static void count(ft_tape *t, const ft_var *x, const ft_lora *l, int64_t out)
 {
-    double a = 2.0 * (double)(j->T * j->R) * (double)j->in, b = 2.0 * (double)(j->T * j->R) * (double)j->out;
-    ft_grad__count(t, a + b, b + (trains ? a + b : 0) + (x->needs_grad ? a : 0));
+    double a = 2.0 * (double)x->rows * (double)x->cols, b = 2.0 * (double)x->rows * (double)out;
+    double R = (double)ft_tensor_rows(&l->a->t), S = l->start_a ? (double)ft_tensor_rows(&l->start_a->t) : 0;
+    bool trains = l->a->trainable || l->b->trainable;
+    ft_grad__count(t, (R + S) * (a + b), R * (b + (trains ? a + b : 0)) + (x->needs_grad ? R * a + S * (a + b) : 0));
 }
 
-ft_var *ft_op_lora(ft_tape *t, ft_var *y, ft_var *x, ft_param *a, ft_param *b, float scale, float dropout,
-                   uint32_t site, const int64_t *token)
+static void forward(ft_tape *t, const ft_var *x, const ft_var *y, const ft_param *w, const ft_param *bias, const saved *s)
+{
+    job j = job_of(t, x, y->cols, s);
+    ft_update start, own = {.left = s->h, .right = j.b, .R = j.R};
+    own.next = start_of(t, &start, &s->lora, x->v, j.T, false);
+    if (t->status == FT_OK && !t->dry) {
+        ft_parallel(tiles_of(j.T), h_tile, &j);
+        ft_linear_forward(t->engine, y->v, x->v, j.T, &w->t, bias ? bias->t.data : NULL, &own, t->scratch);
+    }
+    end_start(t, own.next);
+    ft_grad__give_back(t, j.scratch);
+}
+
+ft_var *ft_op_lora(ft_tape *t, ft_var *x, ft_param *w, ft_param *bias, const ft_lora *l)
 {
     const ft_op *op = &ft_grad__lora;
-    if (!ft_grad__ready(t, op, (ft_var *[]){y, x}, 2) || !shapes_fit(t, y, x, a, b))
+    if (!ft_grad__ready(t, op, &x, 1) || !ft_grad__linear_fits(t, op, x, w, bias))
         return NULL;
-    if (!(dropout >= 0 && dropout < 1))
-        return ft_grad__fail(t, op, FT_EINPUT, "dropout %g is not in [0, 1)", (double)dropout);
-    job j = {.k = ft_kernels_active(),
-             .e = t->engine,
-             .room = t->scratch,
-             .x = x->v,
-             .a = a->t.data,
-             .b = b->t.data,
-             .T = x->rows,
-             .in = x->cols,
-             .out = y->cols,
-             .R = ft_tensor_rows(&a->t)};
+    int64_t out = ft_tensor_rows(&w->t);
+    if (!fits(t, l, x->cols, out))
+        return NULL;
     saved *s = ft_grad__alloc(t, 1, sizeof *s);
-    float *h = ft_grad__alloc(t, (size_t)(j.T * j.R), sizeof *h);
-    const float *old;
-    ft_var *out = ft_grad__take_over(t, y, &old);
-    j.scratch = lend_scratch(t, &j);
+    float *h = ft_grad__alloc(t, (size_t)(x->rows * ft_tensor_rows(&l->a->t)), sizeof *h);
+    ft_var *y = ft_grad__var(t, NULL, x->rows, out);
     if (t->status != FT_OK)
         return NULL;
     *s = (saved){.h = h,
-                 .scale = scale,
+                 .lora = *l,
                  .first = t->first_token,
-                 .token = token,
-                 .dropout = ft_dropout_of(t->seed, t->step, site, t->record ? dropout : 0)};
-    if (!t->dry && out->v != old)
-        ft_copy_all(out->v, old, out->rows * out->cols);
-    j.s = s;
-    j.y = out->v;
-    ft_grad__run(t, tiles_of(j.T), forward_tile, &j);
-    ft_grad__give_back(t, j.scratch);
-    bool trains = a->trainable || b->trainable;
-    count(t, &j, x, trains);
-    x->kept |= t->record && trains;
-    return ft_grad__record(t, (ft_node){.op = op, .out = out, .in = {y, x}, .param = {a, b}, .saved = s}) ? out : NULL;
+                 .dropout = ft_dropout_of(t->seed, t->step, l->site, t->record ? l->dropout : 0)};
+    forward(t, x, y, w, bias, s);
+    count(t, x, l, out);
+    ft_grad__linear_count(t, x, w);
+    x->kept |= t->record && (l->a->trainable || l->b->trainable || w->trainable);
+    ft_node n = {.op = op, .out = y, .in = {x}, .param = {w, bias, l->a, l->b}, .saved = s};
+    return ft_grad__record(t, n) ? y : NULL;
 }
 
 const ft_op ft_grad__lora = {
     .name = "lora",
-    .saves = "x, dropout(x) A^T [T, R]; the mask is made again",
-    .flops = "2 T R (in + out); backward 2 T R out for dh, 2 T R (in + out) for dA and dB, 2 T R in for dx",
+    .saves = "x, scale dropout(x) A^T [T, R]; the mask is made again",
+    .flops = "as linear, and 2 T R (in + out); backward 2 T R out for dh, 2 T R (in + out) for dA and dB, 2 T R in for dx",
     .backward = backward,
     .cases = (const ft_op_case[]){{.T = 1, .in = 1, .out = 1, .rank = 1},
-                                  {.T = 5, .in = 33, .out = 17, .rank = 4},
+                                  {.T = 5, .in = 33, .out = 17, .rank = 4, .bias = true},
+                                  {.T = 3, .in = 70, .out = 67, .rank = 9, .bias = true},
                                   {.T = 300, .in = 35, .out = 20, .rank = 16, .dropout = 0.25f},
                                   {.T = 131, .in = 64, .out = 7, .rank = 3, .dropout = 0.5f},
                                   {.T = 140, .in = 19, .out = 7, .rank = 3, .dropout = 0.5f, .unread = 3},
+                                  {.T = 300, .in = 260, .out = 300, .rank = 16},
+                                  {.T = 140, .in = 20, .out = 530, .rank = 5, .dtype = &ft_bf16},
+                                  {.T = 9, .in = 96, .out = 70, .rank = 16, .dtype = &ft_q8_0, .dropout = 0.25f},
                                   {0}}};

@@ -372,7 +372,9 @@ bool ft_grad__wanted(const ft_tape *t, const ft_node *n)
 {
     bool wanted = false;
     for (int i = 0; i < FT_NODE_INPUTS; i++)
-        wanted |= (n->in[i] && n->in[i]->needs_grad) || ft_grad__trains(n->param[i]);
+        wanted |= n->in[i] && n->in[i]->needs_grad;
+    for (int i = 0; i < FT_NODE_PARAMS; i++)
+        wanted |= ft_grad__trains(n->param[i]);
     return wanted && t->record;
 }
 

@@ -51,12 +51,12 @@ extern const ft_op *const ft_grad__ops[]; /* the table, NULL at its end */
 #include "grad/vector_losses.def"
 #undef FT_VECTOR_LOSS
 
-enum { FT_NODE_INPUTS = 3 };
+enum { FT_NODE_INPUTS = 3, FT_NODE_PARAMS = 4 };
 struct ft_node {
     const ft_op *op;
     ft_var *out;
     ft_var *in[FT_NODE_INPUTS];
-    ft_param *param[FT_NODE_INPUTS];
+    ft_param *param[FT_NODE_PARAMS];
     const void *saved; /* the op's own struct in the tape's memory */
 };
 
@@ -164,10 +164,16 @@ const char *ft_grad__shape(const ft_var *v, char buf[96]);
 bool ft_grad__check_weight(ft_tape *t, const ft_op *op, const ft_param *w, int64_t in);
 /* dst[index[i]] += scale * src[i] for rows of cols, i = 0 .. n-1, in this order (rows.c). */
 void ft_grad__scatter_add(ft_tape *t, float *dst, const int64_t *index, int64_t n, const float *src, int64_t cols, float scale);
-/* dx [T, in] (+)= dy w, with memory of the pool where the sum is long (linear.c). */
-void ft_grad__linear_dx(ft_tape *t, float *dx, const float *dy, int64_t T, const ft_param *w, bool add);
+/* linear.c: dx [T, in] (+)= dy w (+ updates, NULL: none), with memory of the pool where the sum is long. */
+void ft_grad__linear_dx(ft_tape *t, float *dx, const float *dy, int64_t T, const ft_param *w, const ft_update *updates,
+                        bool add);
 /* w's gradient += dy^T x, likewise. */
 void ft_grad__linear_dw(ft_tape *t, const ft_param *w, const float *dy, const float *x, int64_t T);
+/* What y = x w^T (+ bias) has in common with an adapter beside it: whether the shapes fit, the FLOPs, and the gradients
+ * of w and bias where they train. */
+bool ft_grad__linear_fits(ft_tape *t, const ft_op *op, const ft_var *x, const ft_param *w, const ft_param *bias);
+void ft_grad__linear_count(ft_tape *t, const ft_var *x, const ft_param *w);
+void ft_grad__linear_params(ft_tape *t, const ft_param *w, const ft_param *bias, ft_var *x, const ft_var *y);
 /* A copy of seg with its start, past, total and read in the tape's memory; NULL on failure. */
 const ft_segments *ft_grad__keep_segments(ft_tape *t, const ft_segments *seg);
 /* Segments cover T tokens in order. */

@@ -20,11 +20,13 @@
 #include "kernel/kernel.h"
 
 enum {
-    FT_UNITS = 256,               /* of a block: 256 f32 or 512 bf16, a multiple of every dtype's block */
-    FT_ROW_UNITS = FT_UNITS + 16, /* so that rows of a stripe do not fall into the same sets of a cache */
-    FT_STRIPE = 16,               /* rows of a stripe at most */
-    FT_STRIP = 64,                /* columns of a strip at most */
-    FT_SLACK = 16                 /* units behind a stripe that packing may write to */
+    FT_UNITS = 256,                     /* of a block: 256 f32 or 512 bf16, a multiple of every dtype's block */
+    FT_MORE_UNITS = 64,                 /* of an update, on top of the last block */
+    FT_ALL_UNITS = FT_UNITS + FT_MORE_UNITS,
+    FT_ROW_UNITS = FT_ALL_UNITS + 16,   /* so that rows of a stripe do not fall into the same sets of a cache */
+    FT_STRIPE = 16,                     /* rows of a stripe at most */
+    FT_STRIP = 64,                      /* columns of a strip at most */
+    FT_SLACK = 16                       /* units behind a stripe that packing may write to */
 };
 
 typedef enum ft_layout { FT_BY_ROW, FT_BY_UNIT } ft_layout;
@@ -70,17 +72,70 @@ typedef struct ft_operand {
     int64_t i, k; /* the first vector and the first element that take part */
 } ft_operand;
 
-enum { FT_PANEL_COLS = 512 };
-/* c [m, n] = or += scale a b over K, n at most FT_PANEL_COLS. b may be a stored weight, a may not. */
+/* Two operands and how many elements of each vector are multiplied. b may be a stored weight, a may not. */
+typedef struct ft_pair {
+    ft_operand a, b;
+    int64_t K;
+} ft_pair;
+
+enum { FT_PAIRS = 1 + FT_UPDATES, FT_PANEL_COLS = 512 };
+/* c [m, n] = or += scale (the sum of a b over all pairs). Pairs behind the first one may be missing (K 0), and their
+ * operands are f32 and stored in the order of the first one's: with them K only goes on. */
 typedef struct ft_product {
     float *c;
-    int64_t ldc, m, n, K;
+    int64_t ldc, m, n;
     float scale;
     bool add;
-    ft_operand a, b;
+    ft_pair pair[FT_PAIRS];
 } ft_product;
+/* The product of rows r .. r + m - 1 of p's a and columns j .. j + n - 1 of its b. */
+ft_product ft_engine__cut(const ft_product *p, int64_t r, int64_t m, int64_t j, int64_t n);
+
+/* ---- pack.c: operands into an engine's layout, block by block of K ---- */
+
+/* A stretch of K: of each pair K[i] elements from k[i] on, which begin at unit at[i] of the block. */
+typedef struct ft_block {
+    int64_t k[FT_PAIRS], K[FT_PAIRS], at[FT_PAIRS];
+    int64_t units;
+    bool more; /* not the first block: it adds to c */
+} ft_block;
+/* The first block (from {0}), then the next one; false: there is none left. */
+bool ft_engine__next_block(const ft_engine *e, const ft_product *p, ft_block *block);
+
+/* Stripes first .. first + n - 1 of a, each ft_engine__stripe units, n at most FT_GROUP. Row ft_engine__border(e, m, s)
+ * is the first of stripe s of m rows. */
+enum { FT_GROUP = 8 };
+int64_t ft_engine__stripes(const ft_engine *e, int64_t m);
+int64_t ft_engine__border(const ft_engine *e, int64_t m, int64_t s);
+int64_t ft_engine__stripe(const ft_engine *e);
+void ft_engine__pack_stripes(const ft_engine *e, const ft_product *p, const ft_block *block, int64_t first, int64_t n,
+                             uint32_t *to);
+/* Strips of all columns of b: column j, a multiple of e->cols, at panel + j * block->units. It is made in parts, in any
+ * order; room: ft_engine__decoded() floats. */
+int64_t ft_engine__panel_parts(const ft_engine *e, const ft_product *p, const ft_block *block);
+void ft_engine__pack_part(const ft_engine *e, const ft_product *p, const ft_block *block, int64_t part, uint32_t *panel,
+                          float *room);
+size_t ft_engine__decoded(void);
+/* [rows, cols] of what is stored from row r and column c on, as f32: where it lies, or decoded into the room. */
+const float *ft_engine__floats(const ft_operand *o, int64_t r, int64_t rows, int64_t c, int64_t cols, float *room,
+                               int64_t *ld);
+
+/* ---- product.c ---- */
+
 /* Floats that one product works in. */
 size_t ft_engine__room(void);
+/* On the calling thread; n is at most FT_PANEL_COLS. */
 void ft_engine__multiply(const ft_engine *e, const ft_product *p, float *room);
+/* Columns j .. j + n - 1 of the stripes first .. first + n_stripes - 1, which are packed at `stripes`, times the panel. */
+void ft_engine__multiply_packed(const ft_engine *e, const ft_product *p, const ft_block *block, int64_t first,
+                                int64_t n_stripes, const uint32_t *stripes, int64_t j, int64_t n,
+                                const uint32_t *panel);
+
+/* ---- together.c ---- */
+
+/* A whole product by an engine with a micro tile, spread over the team: shared is ft_engine__shared() floats, and room
+ * ft_engine__room() floats for each thread. */
+size_t ft_engine__shared(void);
+void ft_engine__multiply_together(const ft_engine *e, const ft_product *p, float *shared, float *room);
 
 #endif

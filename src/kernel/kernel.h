@@ -135,14 +135,22 @@ const ft_engine *ft_engine_of(ft_compute compute);
  * by concurrent calls. */
 enum { FT_FEW_ROWS = 4 };
 size_t ft_linear_scratch(void);
-/* y [T, out] = x [T, in] w^T (+ bias [out], NULL: none). */
+/* A product of low rank R that is added on the way: left [T, R] times right, which is stored [out, R] for y and [R, in]
+ * for dx. At most FT_UPDATES in a list. */
+enum { FT_UPDATES = 2 };
+typedef struct ft_update {
+    const float *left, *right;
+    int64_t R;
+    const struct ft_update *next;
+} ft_update;
+/* y [T, out] = x [T, in] w^T (+ bias [out], NULL: none) (+ updates, NULL: none). */
 void ft_linear_forward(const ft_engine *e, float *y, const float *x, int64_t T, const ft_tensor *w, const float *bias,
-                       float *scratch);
+                       const ft_update *updates, float *scratch);
 /* Floats of `parts` below, undefined content, for a result [rows, cols] that is a sum over K; NULL where that is 0. */
 size_t ft_linear_parts(int64_t rows, int64_t cols, int64_t K);
-/* dx [T, in] (+)= dy [T, out] w: parts for T, in and out. */
-void ft_linear_grad_x(const ft_engine *e, float *dx, const float *dy, int64_t T, const ft_tensor *w, bool add,
-                      float *scratch, float *parts);
+/* dx [T, in] (+)= dy [T, out] w (+ updates): parts for T, in and out. */
+void ft_linear_grad_x(const ft_engine *e, float *dx, const float *dy, int64_t T, const ft_tensor *w,
+                      const ft_update *updates, bool add, float *scratch, float *parts);
 /* dw [out, in] += dy^T x: parts for out, in and T. */
 void ft_linear_grad_w(const ft_engine *e, float *dw, const float *dy, const float *x, int64_t T, int64_t out,
                       int64_t in, float *scratch, float *parts);

@@ -3,9 +3,11 @@ src_libfettle_la_SOURCES += \
 	%D%/kernel.c %D%/kernel.h \
 	%D%/linear.c \
 	%D%/lowrank.c %D%/lowrank.h \
+	%D%/pack.c \
 	%D%/paths.def \
 	%D%/product.c \
 	%D%/ref.c \
+	%D%/together.c \
 	%D%/whole.c
 EXTRA_DIST += %D%/lanes.h %D%/micro.h %D%/stored.h %D%/stored_blocks.h %D%/stored_super.h %D%/vector.h
 

@@ -55,9 +55,9 @@ static ft_status orthonormalize(const sketch *d, float *v, int64_t n)
 static ft_status find_span(const sketch *d)
 {
     for (int i = 0; i <= ROUNDS; i++) {
-        ft_linear_forward(d->engine, d->y, d->x, d->k, d->w, NULL, d->scratch);
+        ft_linear_forward(d->engine, d->y, d->x, d->k, d->w, NULL, NULL, d->scratch);
         FT_RETURN(orthonormalize(d, d->y, d->out));
-        ft_linear_grad_x(d->engine, d->x, d->y, d->k, d->w, false, d->scratch, d->parts);
+        ft_linear_grad_x(d->engine, d->x, d->y, d->k, d->w, NULL, false, d->scratch, d->parts);
         if (i < ROUNDS)
             FT_RETURN(orthonormalize(d, d->x, d->in));
     }

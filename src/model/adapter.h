@@ -32,8 +32,8 @@ typedef struct ft_saved {
 typedef struct ft_adapter_kind {
     const char *name;      /* in recipes */
     const char *peft_type; /* in adapter_config.json */
-    /* y [T, out] = x [T, in] W^T with the adapter's share and the bias (NULL: none) added. token: as of ft_op_lora. */
-    ft_var *(*apply)(ft_tape *t, ft_var *y, ft_var *x, const struct ft_adapter *adapter, ft_adapted *at, ft_param *bias,
+    /* [T, out] = x [T, in] w^T with the adapter's share and the bias (NULL: none) added. token: as of ft_op_lora. */
+    ft_var *(*apply)(ft_tape *t, ft_var *x, ft_param *w, ft_param *bias, const struct ft_adapter *adapter, ft_adapted *at,
                      const int64_t *token);
     /* First values of a fresh adapter. */
     void (*init)(ft_adapted *at, uint64_t seed);

@@ -59,9 +59,10 @@ ft_var *ft_model__linear(ft_tape *t, const ft_pass *p, ft_var *x, ft_weight *w, 
     if (p->m->watch && x)
         p->m->watch(p->m->watch_ctx, &w->p, x->v, x->rows, x->cols);
     const ft_adapter *adapter = p->m->adapter;
-    ft_param *last = ft_weight__live(bias), *first = w->adapted && adapter->spec.dora ? NULL : last;
-    ft_var *y = ft_op_linear(t, x, ft_weight__live(w), first);
-    return w->adapted ? adapter->kind->apply(t, y, x, adapter, w->adapted, first ? NULL : last, tokens_of(p, x)) : y;
+    ft_param *matrix = ft_weight__live(w), *added = ft_weight__live(bias);
+    if (!w->adapted)
+        return ft_op_linear(t, x, matrix, added);
+    return adapter->kind->apply(t, x, matrix, added, adapter, w->adapted, tokens_of(p, x));
 }
 
 ft_var *ft_decoder_embed(ft_tape *t, const ft_pass *p, const int32_t *ids, int64_t T)

@@ -53,13 +53,20 @@ static const float *norms_of(ft_tape *t, ft_adapted *at)
     return norm;
 }
 
-static ft_var *apply(ft_tape *t, ft_var *y, ft_var *x, const ft_adapter *adapter, ft_adapted *at, ft_param *bias,
+static ft_var *apply(ft_tape *t, ft_var *x, ft_param *w, ft_param *bias, const ft_adapter *adapter, ft_adapted *at,
                      const int64_t *token)
 {
-    y = ft_op_lora(t, y, x, &at->a, &at->b, at->scale, (float)adapter->spec.dropout, at->site, token);
-    if (at->start_a.t.data)
-        y = ft_op_lora(t, y, x, &at->start_a, &at->start_b, -at->scale, 0, at->site, token);
-    const float *norm = y && adapter->spec.dora ? norms_of(t, at) : NULL;
+    bool dora = adapter->spec.dora, starts = at->start_a.t.data;
+    ft_lora l = {.a = &at->a,
+                 .b = &at->b,
+                 .start_a = starts ? &at->start_a : NULL,
+                 .start_b = starts ? &at->start_b : NULL,
+                 .scale = at->scale,
+                 .dropout = (float)adapter->spec.dropout,
+                 .site = at->site,
+                 .token = token};
+    ft_var *y = ft_op_lora(t, x, w, dora ? NULL : bias, &l);
+    const float *norm = y && dora ? norms_of(t, at) : NULL;
     return norm ? ft_op_dora(t, y, &at->magnitude, norm, bias) : y;
 }
 

@@ -59,7 +59,8 @@ static ft_var *block(ft_tape *t, ft_var *x, void *ctx, int64_t layer)
     ft_rope rope = {.inv_freq = m->inv_freq, .rot = MINI_D, .factor = 1};
     ft_attention_spec spec = {.heads = MINI_H, .kv_heads = MINI_K, .head_dim = MINI_D, .scale = 0.35f, .causal = true};
     ft_var *h = ft_op_rmsnorm(t, x, &l->norm1, 1e-5f, 0);
-    ft_var *q = ft_op_lora(t, ft_op_linear(t, h, &l->q, NULL), h, &l->a, &l->b, 2, m->dropout, (uint32_t)layer, NULL);
+    ft_lora lora = {.a = &l->a, .b = &l->b, .scale = 2, .dropout = m->dropout, .site = (uint32_t)layer};
+    ft_var *q = ft_op_lora(t, h, &l->q, NULL, &lora);
     q = ft_op_rope(t, q, MINI_H, MINI_D, &rope, &m->seg);
     ft_var *k = ft_op_rope(t, ft_op_linear(t, h, &l->k, NULL), MINI_K, MINI_D, &rope, &m->seg);
     ft_var *v = ft_op_linear(t, h, &l->v, NULL);

@@ -7,7 +7,7 @@
 #include "grad/tape.h"
 #include "support/support.h"
 
-enum { MAX_INPUTS = 4 };
+enum { MAX_INPUTS = 7 };
 
 typedef struct input {
     int64_t rows, cols;

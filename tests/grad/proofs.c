@@ -104,11 +104,15 @@ static const double lora_scale = 0.75;
 static void lora_shape(problem *p)
 {
     const ft_op_case *c = p->c;
-    p->n = 4;
-    p->in[0] = (input){proof_read(p), c->out, false, NULL};
-    p->in[1] = (input){proof_read(p), c->in, false, NULL};
+    p->n = 6;
+    p->in[0] = (input){proof_read(p), c->in, false, NULL};
+    p->in[1] = (input){c->out, c->in, true, c->dtype};
     p->in[2] = (input){c->rank, c->in, true, NULL};
     p->in[3] = (input){c->out, c->rank, true, NULL};
+    p->in[4] = (input){c->bias ? 2 : c->rank, c->in, true, &ft_f32}; /* frozen, and with a bias of another rank */
+    p->in[5] = (input){c->out, p->in[4].rows, true, &ft_f32};
+    if (c->bias)
+        p->in[p->n++] = (input){1, c->out, true, NULL};
     p->out = proof_read(p) * c->out;
 }
 
@@ -120,27 +124,41 @@ static ft_var *lora_run(ft_tape *t, problem *p, ft_var **x, ft_param *w)
         ft_kernel_paths[0]->dropout(&kept, &one, &d, (uint64_t)i, 1, false);
         p->mask[i] = kept;
     }
-    return ft_op_lora(t, x[0], x[1], &w[2], &w[3], (float)lora_scale, p->c->dropout, LORA_SITE, p->seg.read);
+    ft_lora l = {.a = &w[2], .b = &w[3], .scale = (float)lora_scale, .dropout = p->c->dropout, .site = LORA_SITE,
+                 .token = p->seg.read};
+    if (p->c->T % 2) { /* every other case has a start */
+        l.start_a = &w[4];
+        l.start_b = &w[5];
+    }
+    return ft_op_lora(t, x[0], &w[1], p->c->bias ? &w[6] : NULL, &l);
+}
+
+/* out [T, O] += scale (x mask A^T) B^T, masks [c->T, in] or NULL */
+static void add_update(const problem *p, double *out, const double *x, const double *masks, const double *a,
+                       const double *b, int64_t R, double scale)
+{
+    int64_t T = proof_read(p), n = p->c->in, O = p->c->out;
+    double h[16];
+    for (int64_t t = 0; t < T; t++) {
+        const double *mask = masks ? masks + (p->seg.read ? p->seg.read[t] : t) * n : NULL;
+        for (int64_t r = 0; r < R; r++) {
+            h[r] = 0;
+            for (int64_t i = 0; i < n; i++)
+                h[r] += x[t * n + i] * (mask ? mask[i] : 1) * a[r * n + i];
+        }
+        for (int64_t o = 0; o < O; o++)
+            for (int64_t r = 0; r < R; r++)
+                out[t * O + o] += scale * h[r] * b[o * R + r];
+    }
 }
 
 static void lora_reference(const problem *p, double *const *in, double *out)
 {
-    int64_t T = proof_read(p), n = p->c->in, R = p->c->rank, O = p->c->out;
-    double h[16];
-    for (int64_t t = 0; t < T; t++) {
-        const double *mask = p->mask + (p->seg.read ? p->seg.read[t] : t) * n;
-        for (int64_t r = 0; r < R; r++) {
-            h[r] = 0;
-            for (int64_t i = 0; i < n; i++)
-                h[r] += in[1][t * n + i] * mask[i] * in[2][r * n + i];
-        }
-        for (int64_t o = 0; o < O; o++) {
-            double sum = 0;
-            for (int64_t r = 0; r < R; r++)
-                sum += h[r] * in[3][o * R + r];
-            out[t * O + o] = in[0][t * O + o] + lora_scale * sum;
-        }
-    }
+    const ft_op_case *c = p->c;
+    matmul(in[0], in[1], c->bias ? in[6] : NULL, proof_read(p), c->in, c->out, out);
+    add_update(p, out, in[0], p->mask, in[2], in[3], c->rank, lora_scale);
+    if (c->T % 2)
+        add_update(p, out, in[0], NULL, in[4], in[5], p->in[4].rows, -lora_scale);
 }
 
 const proof proof_lora = {&ft_grad__lora, lora_shape, lora_run, lora_reference};

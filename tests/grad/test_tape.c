@@ -454,8 +454,12 @@ START_TEST(what_does_not_fit_is_refused_with_op_and_shapes)
     check_refused(t, ft_op_linear(t, LEAF(2, 5), &w, NULL), FT_EINPUT,
                   "linear: model.w is [4, 3], its rows should have 5");
     check_refused(t, ft_op_linear(t, LEAF(2, 3), &w, &a), FT_EINPUT, "the bias A has 6");
-    check_refused(t, ft_op_lora(t, LEAF(2, 5), LEAF(2, 3), &a, &b, 1, 0, 0, NULL), FT_EINPUT, "lora: x [2, 3] and y [2, 5]");
-    check_refused(t, ft_op_lora(t, LEAF(2, 4), LEAF(2, 3), &a, &b, 1, 1, 0, NULL), FT_EINPUT, "dropout 1");
+    ft_lora lora = {.a = &a, .b = &b, .scale = 1, .dropout = 1};
+    check_refused(t, ft_op_lora(t, LEAF(2, 3), &w, NULL, &lora), FT_EINPUT, "dropout 1");
+    check_refused(t, ft_op_lora(t, LEAF(2, 3), &a, NULL, &lora), FT_EINPUT,
+                  "lora: A [2, 3] and B [4, 2] do not fit a weight of 2 rows");
+    lora.a = &w;
+    check_refused(t, ft_op_lora(t, LEAF(2, 3), &w, NULL, &lora), FT_EINPUT, "lora: B is [4, 2], its rows should have 4");
     check_refused(t, ft_op_rmsnorm(t, LEAF(2, 3), &norm, 0, 0), FT_EINPUT, "rmsnorm: x is [2, 3], n has 2");
     check_refused(t, ft_op_rope(t, LEAF(2, 3), 1, 3, &rope, &seg), FT_EINPUT, "rope: 4 dims");
     check_refused(t, ft_op_rope(t, LEAF(3, 4), 1, 4, &rope, &seg), FT_EINPUT, "rope: segments cover 2 of 3");

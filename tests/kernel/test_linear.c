@@ -9,7 +9,9 @@
 #include "base/threads.h"
 #include "kernel/kernel.h"
 
-enum { PAD = 24 };
+enum { PAD = 24, MOST_THREADS = 4 };
+
+static float *scratch; /* of all problems, at first full of NaN */
 
 typedef struct shape {
     int64_t T, in, out;
@@ -17,7 +19,8 @@ typedef struct shape {
 static const shape shapes[] = {{1, 1, 1},      {3, 70, 67},   {4, 33, 5},    {5, 1, 33},    {5, 2, 31},   {6, 3, 32},
                                {7, 31, 16},    {12, 33, 64},  {13, 64, 65},  {14, 65, 130}, {15, 96, 48}, {17, 255, 29},
                                {28, 257, 100}, {29, 512, 63}, {65, 513, 33}, {9, 600, 530}, {530, 40, 7}, {11, 24, 4100},
-                               {1100, 35, 18}, {43, 1025, 9}, {1, 32, 3000}, {70, 3, 1030}};
+                               {1100, 35, 18}, {43, 1025, 9}, {1, 32, 3000}, {70, 3, 1030},
+                               {270, 40, 280}, {150, 300, 270}};
 
 typedef struct problem {
     shape s;
@@ -26,8 +29,13 @@ typedef struct problem {
     ft_tensor w;
     float *x, *dy, *bias, *values;           /* values: of w, decoded */
     float *rounded_x, *rounded_dy, *rounded; /* as the engine's compute dtype takes them; of values */
-    float *out, *scratch, *parts;
+    float *out, *parts;
+    ft_update update[FT_UPDATES];
+    float *left[FT_UPDATES], *right[FT_UPDATES], *rounded_left[FT_UPDATES], *rounded_right[FT_UPDATES];
 } problem;
+
+/* Ranks of the updates: within the last block of the sum, and far beyond its end. */
+static const int64_t ranks[FT_UPDATES] = {5, 143};
 
 /* Normal numbers, and among them ties of rounding to bf16: 1 + odd / 256. */
 static float *numbers(int64_t n, uint64_t stream)
@@ -64,12 +72,35 @@ static void begin(problem *p, shape s, const ft_engine *e, const ft_dtype *dtype
     p->rounded_dy = rounded(e, p->dy, s.T * s.out);
     p->rounded = rounded(e, exact, n);
     p->out = ft_alloc((size_t)(most + PAD), sizeof(float));
-    p->scratch = ft_alloc(ft_linear_scratch(), sizeof(float));
     size_t parts = FT_MAX(ft_linear_parts(s.T, s.in, s.out), ft_linear_parts(s.out, s.in, s.T));
     p->parts = parts ? ft_alloc(parts, sizeof(float)) : NULL;
-    memset(p->scratch, 0xff, ft_linear_scratch() * sizeof(float));
     if (parts)
         memset(p->parts, 0xff, parts * sizeof(float));
+}
+
+/* Both updates; their right sides hold enough for either direction. */
+static void begin_updates(problem *p)
+{
+    const shape *s = &p->s;
+    for (int i = 0; i < FT_UPDATES; i++) {
+        int64_t n = s->T * ranks[i], m = FT_MAX(s->in, s->out) * ranks[i];
+        p->left[i] = numbers(n, 5 + (uint64_t)i);
+        p->right[i] = numbers(m, 7 + (uint64_t)i);
+        p->rounded_left[i] = rounded(p->e, p->left[i], n);
+        p->rounded_right[i] = rounded(p->e, p->right[i], m);
+        p->update[i] = (ft_update){.left = p->left[i], .right = p->right[i], .R = ranks[i],
+                                   .next = i + 1 < FT_UPDATES ? &p->update[i + 1] : NULL};
+    }
+}
+
+static void end_updates(problem *p)
+{
+    for (int i = 0; i < FT_UPDATES; i++) {
+        ft_free(p->left[i]);
+        ft_free(p->right[i]);
+        ft_free(p->rounded_left[i]);
+        ft_free(p->rounded_right[i]);
+    }
 }
 
 static void end(problem *p)
@@ -83,7 +114,6 @@ static void end(problem *p)
     ft_free(p->dy);
     ft_free(p->bias);
     ft_free(p->out);
-    ft_free(p->scratch);
     ft_free(p->parts);
 }
 
@@ -102,48 +132,79 @@ typedef struct side {
     int64_t i_step, k_step;
 } side;
 
-static void check(const problem *p, const char *what, int64_t rows, int64_t cols, int64_t K, side a, side b, double start,
-                  const float *bias)
+/* A sum over K of their products. */
+typedef struct term {
+    side a, b;
+    int64_t K;
+} term;
+
+/* out [rows, cols] is start + bias + the sum of n terms. */
+static void check(const problem *p, const char *what, int64_t rows, int64_t cols, const term *terms, int n,
+                  double start, const float *bias)
 {
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < cols; j++) {
             double sum = start + (bias ? bias[j] : 0), size = fabs(sum);
-            for (int64_t k = 0; k < K; k++) {
-                double product = (double)a.v[i * a.i_step + k * a.k_step] * b.v[j * b.i_step + k * b.k_step];
-                sum += product;
-                size += fabs(product);
-            }
-            double got = p->out[i * cols + j], bound = (double)(K + 16) * 0x1p-24 * size;
-            ck_assert_msg(fabs(got - sum) <= bound, "%s %s %s [%lld, %lld, %lld] at %lld, %lld: %.9g, not %.9g to %.2g",
-                          ft_engine_name(p->e), p->dtype->name, what, (long long)p->s.T, (long long)p->s.in,
-                          (long long)p->s.out, (long long)i, (long long)j, got, sum, bound);
+            int64_t length = 0;
+            for (const term *t = terms; t < terms + n; length += t++->K)
+                for (int64_t k = 0; k < t->K; k++) {
+                    double product = (double)t->a.v[i * t->a.i_step + k * t->a.k_step] *
+                                     t->b.v[j * t->b.i_step + k * t->b.k_step];
+                    sum += product;
+                    size += fabs(product);
+                }
+            double got = p->out[i * cols + j], bound = (double)(length + 16) * 0x1p-24 * size;
+            if (!(fabs(got - sum) <= bound))
+                ck_abort_msg("%s %s %s [%lld, %lld, %lld] at %lld, %lld: %.9g, not %.9g to %.2g",
+                             ft_engine_name(p->e), p->dtype->name, what, (long long)p->s.T, (long long)p->s.in,
+                             (long long)p->s.out, (long long)i, (long long)j, got, sum, bound);
         }
     for (int64_t i = rows * cols; i < rows * cols + PAD; i++)
         ck_assert_msg(p->out[i] != p->out[i], "%s %s wrote behind its end", ft_engine_name(p->e), what);
+}
+
+/* terms[1 ...] are the updates'; the right side is [n, R] (y) or [R, n] (dx). */
+static void put_updates(const problem *p, term *terms, bool exact, int64_t n, bool back)
+{
+    for (int i = 0; i < FT_UPDATES; i++) {
+        const float *left = exact ? p->left[i] : p->rounded_left[i], *right = exact ? p->right[i] : p->rounded_right[i];
+        terms[1 + i] = (term){{left, ranks[i], 1}, {right, back ? 1 : ranks[i], back ? n : 1}, ranks[i]};
+    }
 }
 
 static void check_forward(problem *p)
 {
     const shape *s = &p->s;
     bool few = s->T <= FT_FEW_ROWS;
-    side x = {few ? p->x : p->rounded_x, s->in, 1}, w = {few ? p->values : p->rounded, s->in, 1};
-    ft_linear_forward(p->e, output(p, s->T * s->out, 0), p->x, s->T, &p->w, NULL, p->scratch);
-    check(p, "y", s->T, s->out, s->in, x, w, 0, NULL);
-    ft_linear_forward(p->e, output(p, s->T * s->out, 0), p->x, s->T, &p->w, p->bias, p->scratch);
-    check(p, "y with bias", s->T, s->out, s->in, x, w, 0, p->bias);
+    term sum[1 + FT_UPDATES] = {
+        {{few ? p->x : p->rounded_x, s->in, 1}, {few ? p->values : p->rounded, s->in, 1}, s->in}};
+    ft_linear_forward(p->e, output(p, s->T * s->out, 0), p->x, s->T, &p->w, NULL, NULL, scratch);
+    check(p, "y", s->T, s->out, sum, 1, 0, NULL);
+    ft_linear_forward(p->e, output(p, s->T * s->out, 0), p->x, s->T, &p->w, p->bias, NULL, scratch);
+    check(p, "y with bias", s->T, s->out, sum, 1, 0, p->bias);
+    begin_updates(p);
+    put_updates(p, sum, few, s->out, false);
+    ft_linear_forward(p->e, output(p, s->T * s->out, 0), p->x, s->T, &p->w, p->bias, p->update, scratch);
+    check(p, "y with updates", s->T, s->out, sum, 1 + FT_UPDATES, 0, p->bias);
+    end_updates(p);
 }
 
 static void check_gradients(problem *p)
 {
     const shape *s = &p->s;
-    side dy = {p->rounded_dy, s->out, 1}, w = {p->rounded, 1, s->in};
-    side dy_turned = {p->rounded_dy, 1, s->out}, x = {p->rounded_x, 1, s->in};
-    ft_linear_grad_x(p->e, output(p, s->T * s->in, 0), p->dy, s->T, &p->w, false, p->scratch, p->parts);
-    check(p, "dx", s->T, s->in, s->out, dy, w, 0, NULL);
-    ft_linear_grad_x(p->e, output(p, s->T * s->in, 2.5f), p->dy, s->T, &p->w, true, p->scratch, p->parts);
-    check(p, "dx added", s->T, s->in, s->out, dy, w, 2.5, NULL);
-    ft_linear_grad_w(p->e, output(p, s->out * s->in, -1.5f), p->dy, p->x, s->T, s->out, s->in, p->scratch, p->parts);
-    check(p, "dw", s->out, s->in, s->T, dy_turned, x, -1.5, NULL);
+    term sum[1 + FT_UPDATES] = {{{p->rounded_dy, s->out, 1}, {p->rounded, 1, s->in}, s->out}};
+    ft_linear_grad_x(p->e, output(p, s->T * s->in, 0), p->dy, s->T, &p->w, NULL, false, scratch, p->parts);
+    check(p, "dx", s->T, s->in, sum, 1, 0, NULL);
+    ft_linear_grad_x(p->e, output(p, s->T * s->in, 2.5f), p->dy, s->T, &p->w, NULL, true, scratch, p->parts);
+    check(p, "dx added", s->T, s->in, sum, 1, 2.5, NULL);
+    begin_updates(p);
+    put_updates(p, sum, false, s->in, true);
+    ft_linear_grad_x(p->e, output(p, s->T * s->in, 2.5f), p->dy, s->T, &p->w, p->update, true, scratch, p->parts);
+    check(p, "dx with updates", s->T, s->in, sum, 1 + FT_UPDATES, 2.5, NULL);
+    end_updates(p);
+    term dw = {{p->rounded_dy, 1, s->out}, {p->rounded_x, 1, s->in}, s->T};
+    ft_linear_grad_w(p->e, output(p, s->out * s->in, -1.5f), p->dy, p->x, s->T, s->out, s->in, scratch, p->parts);
+    check(p, "dw", s->out, s->in, &dw, 1, -1.5, NULL);
 }
 
 typedef void (*engine_check)(const ft_engine *e);
@@ -151,6 +212,9 @@ typedef void (*engine_check)(const ft_engine *e);
 /* Under every CPU path, so that an engine meets each path's readers. One thread: thousands of small calls. */
 static void on_every_engine(engine_check run)
 {
+    ft_threads_set(MOST_THREADS);
+    scratch = ft_alloc(ft_linear_scratch(), sizeof *scratch);
+    memset(scratch, 0xff, ft_linear_scratch() * sizeof *scratch);
     ft_threads_set(1);
     for (size_t k = 0; ft_kernel_paths[k]; k++) {
         if (!ft_kernel_paths[k]->usable())
@@ -162,6 +226,7 @@ static void on_every_engine(engine_check run)
     }
     ft_kernels_use(NULL);
     ft_threads_set(0);
+    ft_free(scratch);
 }
 
 static void check_f32(const ft_engine *e)
@@ -208,14 +273,13 @@ static void check_threads(const ft_engine *e)
     const shape s = {600, 300, 700};
     const int64_t n = s.T * s.out;
     float *first = ft_alloc((size_t)n, sizeof *first);
-    ft_threads_set(4);
     problem p;
     begin(&p, s, e, &ft_f32);
-    for (int threads = 1; threads <= 4; threads++) {
+    for (int threads = 1; threads <= MOST_THREADS; threads++) {
         ft_threads_set(threads);
-        ft_linear_forward(e, output(&p, n, 0), p.x, s.T, &p.w, NULL, p.scratch);
-        ft_linear_grad_x(e, p.out, p.dy, s.T, &p.w, false, p.scratch, p.parts); /* over the first columns of y */
-        ft_linear_grad_w(e, p.out, p.dy, p.x, s.T, s.out, s.in, p.scratch, p.parts);
+        ft_linear_forward(e, output(&p, n, 0), p.x, s.T, &p.w, NULL, NULL, scratch);
+        ft_linear_grad_x(e, p.out, p.dy, s.T, &p.w, NULL, false, scratch, p.parts); /* over the first columns of y */
+        ft_linear_grad_w(e, p.out, p.dy, p.x, s.T, s.out, s.in, scratch, p.parts);
         if (threads == 1)
             memcpy(first, p.out, (size_t)n * sizeof *first);
         ck_assert_msg(memcmp(first, p.out, (size_t)n * sizeof *first) == 0, "%s: other bits with %d threads",

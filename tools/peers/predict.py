@@ -21,6 +21,8 @@ SHAPES = ("tinyllama-1.1b", "llama3.2-3b", "llama3.1-8b")
 CORES = (16, 64)
 SEQ, BATCH, RANK, JOB_TOKENS = 512, 4, 16, 10_000_000
 TILE, ROUND, WISHED, LOW, PART_SUM = 512, 32, 8, 128, 512  # the constants of src/kernel/linear.c
+SPAN, UNIT, WISHED_TOGETHER, LOW_COLS, GROUP = 2048, 256, 64, 256, 8  # those of src/kernel/together.c
+ROWS, COLS = 14, 32  # of the AVX-512 engine's tile
 
 
 def names_of(s):
@@ -82,18 +84,30 @@ def flops_per_token(s):
     return 4 * growth.multiplied(s) + attention + 6 * adapter
 
 
-def tiles_of(rows, cols):
-    """As tile_plan and resize_tiles in src/kernel/linear.c."""
-    def part(n, most):
-        even = -(-n // -(-n // most))
-        return min(n, -(-even // ROUND) * ROUND)
+def part(n, most, unit):
+    even = -(-n // -(-n // most))
+    return min(n, -(-even // unit) * unit)
 
-    high, wide = part(rows, TILE), part(cols, TILE)
+
+def tiles_together(rows, cols):
+    """Of a span, as plan_tiles in src/kernel/together.c."""
+    stripes, n, group = -(-rows // ROWS), part(cols, SPAN, UNIT), GROUP
+    wide = part(n, TILE, COLS)
+    while -(-stripes // group) * -(-n // wide) < WISHED_TOGETHER and group > 1:
+        group //= 2
+    while -(-stripes // group) * -(-n // wide) < WISHED_TOGETHER and wide > LOW_COLS:
+        wide = part(n, max(wide // 2, LOW_COLS), COLS)
+    return -(-stripes // group) * -(-n // wide)
+
+
+def tiles_of(rows, cols):
+    """As tile_plan and resize_tiles in src/kernel/linear.c, and where a panel is shared as there."""
+    high, wide = part(rows, TILE, ROUND), part(cols, TILE, ROUND)
     while -(-rows // high) * -(-cols // wide) < WISHED and high > LOW:
-        high = part(rows, (high + 1) // 2)
+        high = part(rows, (high + 1) // 2, ROUND)
     while -(-rows // high) * -(-cols // wide) < WISHED and wide > LOW:
-        wide = part(cols, (wide + 1) // 2)
-    return -(-rows // high) * -(-cols // wide)
+        wide = part(cols, (wide + 1) // 2, ROUND)
+    return tiles_together(rows, cols) if high < rows else -(-rows // high) * -(-cols // wide)
 
 
 def parts_of(rows, cols, inner):

@@ -24,18 +24,20 @@ static void *out_of_memory(size_t n, size_t size)
     return NULL;
 }
 
-void *ft_alloc(size_t n, size_t size)
+void *ft_alloc_raw(size_t n, size_t size)
 {
     size_t bytes, padded;
-    void *p;
     if (refuse() || !ft_mul(n, size, &bytes) || !ft_add(bytes, 63, &padded))
         return out_of_memory(n, size);
     padded &= ~(size_t)63;
-    p = aligned_alloc(64, padded ? padded : 64);
-    if (!p)
-        return out_of_memory(n, size);
-    memset(p, 0, padded ? padded : 64);
-    return p;
+    void *p = aligned_alloc(64, padded ? padded : 64);
+    return p ? p : out_of_memory(n, size);
+}
+
+void *ft_alloc(size_t n, size_t size)
+{
+    void *p = ft_alloc_raw(n, size);
+    return p ? memset(p, 0, (n * size + 63) & ~(size_t)63) : NULL; /* to the end of its last line: vectors read whole ones */
 }
 
 void *ft_resize(void *p, size_t n, size_t size)

@@ -28,6 +28,8 @@ static inline bool ft_add(size_t a, size_t b, size_t *out)
 
 /* n * size zeroed bytes, 64-byte aligned; NULL with a recorded FT_ENOMEM message. n * size == 0 gives a valid pointer. */
 void *ft_alloc(size_t n, size_t size);
+/* The same without zeros: undefined content, and of a large one only the pages that are written to become memory. */
+void *ft_alloc_raw(size_t n, size_t size);
 /* As realloc for memory of malloc kind: keeps what was there, new bytes are undefined. `p` from ft_resize or NULL.
  * On failure `p` stays valid. Not for memory of ft_alloc. Freed with ft_free. */
 void *ft_resize(void *p, size_t n, size_t size);

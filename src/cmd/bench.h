@@ -35,6 +35,7 @@ double ft_gemm_peak_gflops(const ft_gemm_peak *p, const ft_contestant *c);
 typedef struct ft_bench_training {
     ft_model *model;
     ft_rows rows;
+    int32_t *ids; /* of all rows, in a line */
     ft_train_options options;
     ft_stepper *stepper;
     bool lora;
@@ -66,6 +67,8 @@ const char *ft_choice_bench_switch(size_t i);
     {"batch", FT_ARG_INT, .argument = "N", .fallback = "2", .min = 1, .max = 4096, .help = "rows of a step"},          \
     {"lora-r", FT_ARG_INT, .argument = "N", .fallback = "16", .min = 1, .max = 4096,                                   \
      .help = "rank of the adapter"},                                                                                   \
+    {"activations", FT_ARG_NAME, .argument = "T", .fallback = "f32", .choice = ft_choice_bench_compute,                \
+     .help = "what blocks keep for backward is rounded to"},                                                           \
     {"checkpointing", FT_ARG_NAME, .argument = "on|off", .fallback = "off", .choice = ft_choice_bench_switch,          \
      .help = "compute activations a second time instead of keeping them"},                                             \
     {"checkpointed", FT_ARG_INT, .argument = "N", .fallback = "0", .min = 0, .max = 4096,                              \

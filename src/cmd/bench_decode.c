@@ -59,7 +59,7 @@ static ft_status make_model(decoding *d, const ft_args *a)
     if (ft_args_given(a, "MODEL"))
         return open_file(d, a);
     return ft_shape_model(&d->model, ft_shape_named(ft_args_text(a, "shape")), d->prompt + d->new_tokens,
-                          ft_dtype_named(ft_args_text(a, "dtype")), false);
+                          ft_dtype_named(ft_args_text(a, "dtype")), false, NULL);
 }
 
 static ft_status set_up(decoding *d, const ft_args *a)

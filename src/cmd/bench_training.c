@@ -11,13 +11,18 @@ void ft_bench_training_close(ft_bench_training *t)
         ft_free(t->rows.p[i].mask);
     }
     ft_free(t->rows.p);
+    ft_free(t->ids);
     ft_model_free(t->model);
 }
 
 /* batch rows of seq tokens and the one that the last of them predicts. */
-static ft_status make_rows(ft_rows *rows, int64_t batch, int64_t seq, int64_t vocab)
+static ft_status make_rows(ft_bench_training *t, int64_t batch, int64_t vocab)
 {
-    if (!(rows->p = ft_alloc((size_t)batch, sizeof *rows->p)))
+    ft_rows *rows = &t->rows;
+    int64_t seq = t->seq;
+    rows->p = ft_alloc((size_t)batch, sizeof *rows->p);
+    t->ids = ft_alloc((size_t)(batch * (seq + 1)), sizeof *t->ids);
+    if (!rows->p || !t->ids)
         return FT_ENOMEM;
     rows->n = (size_t)batch;
     for (int64_t r = 0; r < batch; r++) {
@@ -30,6 +35,7 @@ static ft_status make_rows(ft_rows *rows, int64_t batch, int64_t seq, int64_t vo
         for (int64_t i = 0; i <= seq; i++) {
             row->ids[i] = (int32_t)(ft_uniform(1, FT_STREAM_TEST, (uint64_t)r, (uint64_t)i) * (float)vocab);
             row->mask[i] = i > 0;
+            t->ids[r * (seq + 1) + i] = row->ids[i];
         }
     }
     return FT_OK;
@@ -43,11 +49,13 @@ static bool is(const ft_args *a, const char *option, const char *value)
 static ft_status make_model(ft_bench_training *t, const ft_args *a, const ft_dtype *dtype)
 {
     static const char *const all[] = {"all-linear"};
+    const ft_shape *shape = ft_shape_named(ft_args_text(a, "shape"));
+    const ft_id_list asked = {.ids = t->ids, .n = ft_args_int(a, "batch") * (t->seq + 1)};
     int64_t r = ft_args_int(a, "lora-r");
     t->lora = is(a, "adapter", "lora");
     if (!t->lora && dtype != &ft_f32)
         return ft_fail(FT_EINPUT, "--dtype %s: with --adapter none all weights train, and those are f32", dtype->name);
-    FT_RETURN(ft_shape_model(&t->model, ft_shape_named(ft_args_text(a, "shape")), t->seq + 1, dtype, !t->lora));
+    FT_RETURN(ft_shape_model(&t->model, shape, t->seq + 1, dtype, !t->lora, &asked));
     ft_adapter_spec spec = {.kind = "lora", .r = r, .alpha = 2 * (double)r, .target_modules = all, .n_targets = 1};
     return t->lora ? ft_adapter_attach(t->model, &spec) : FT_OK;
 }
@@ -56,8 +64,8 @@ ft_status ft_bench_training_open(ft_bench_training *t, const ft_args *a, const c
 {
     t->seq = ft_args_int(a, "seq");
     t->tokens = t->seq * ft_args_int(a, "batch");
+    FT_RETURN(make_rows(t, ft_args_int(a, "batch"), ft_shape_named(ft_args_text(a, "shape"))->vocab_size));
     FT_RETURN(make_model(t, a, ft_dtype_named(dtype)));
-    FT_RETURN(make_rows(&t->rows, ft_args_int(a, "batch"), t->seq, ft_model_config(t->model)->vocab_size));
     t->options = (ft_train_options){.micro_batch_size = ft_args_int(a, "batch"),
                                     .gradient_accumulation_steps = 1,
                                     .max_steps = 1000,
@@ -67,7 +75,10 @@ ft_status ft_bench_training_open(ft_bench_training *t, const ft_args *a, const c
                                     .schedule = ft_schedule_named("constant"),
                                     .max_grad_norm = 1,
                                     .compute = is(a, "compute", "bf16") ? FT_COMPUTE_BF16 : FT_COMPUTE_F32,
-                                    .gradient_checkpointing = is(a, "checkpointing", "on") ? FT_ALL_BLOCKS : ft_args_int(a, "checkpointed")};
+                                    .activations = ft_dtype_named(ft_args_text(a, "activations")),
+                                    .gradient_checkpointing = is(a, "checkpointing", "on")
+                                                                  ? FT_ALL_BLOCKS
+                                                                  : ft_args_int(a, "checkpointed")};
     FT_RETURN(ft_stepper_new(&t->stepper, t->model, &t->rows, &t->options));
     for (int i = 0; i < 2; i++) /* the second step runs in the memory that the first one found to be needed */
         FT_RETURN(ft_bench_training_step(t));
@@ -85,7 +96,7 @@ ft_status ft_bench_training_step(void *training)
 
 void ft_bench_training_put(json_t *o, const ft_bench_training *t, const ft_args *a)
 {
-    static const char *const echoed[] = {"shape", "adapter", "compute", "dtype", "checkpointing"};
+    static const char *const echoed[] = {"shape", "adapter", "compute", "dtype", "activations", "checkpointing"};
     for (size_t i = 0; i < FT_COUNT(echoed); i++)
         ft_result_text(o, echoed[i], ft_args_text(a, echoed[i]));
     ft_result_int(o, "seq", t->seq);

@@ -20,7 +20,8 @@ typedef struct ft_forecast {
 /* Of the job's rows and options. The job's model is an outline, or has been opened for training and nothing else yet. */
 ft_status ft_forecast_make(ft_forecast *out, const ft_job *j, bool outline);
 /* Makes the forecast and, where it passes the limit, keeps the states of prefix_cache (auto) on disk, turns to
- * checkpointing (auto) and, under a ram_limit, to smaller micro-batches; changes the plan's options accordingly, and says so. *fits: whether it does in the end. */
+ * checkpointing (auto) and, under a ram_limit, to smaller micro-batches; changes the plan's options accordingly, and says
+ * so. *fits: whether it does in the end. */
 ft_status ft_forecast_fit(ft_forecast *out, ft_job *j, bool outline, bool *fits);
 /* The cheapest change that would make it fit, in words; "" when none that is known would. */
 ft_status ft_forecast_remedy(const ft_forecast *f, const ft_job *j, bool outline, ft_buf *out);

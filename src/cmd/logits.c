@@ -134,7 +134,7 @@ static ft_status take_logits(pass *p, float *logits, int64_t rows, const int32_t
 static ft_status pass_row(pass *p, const int32_t *ids, int64_t n)
 {
     ft_tape *t = p->tape;
-    int64_t start[2] = {0, n}, index[CHUNK];
+    int64_t start[2] = {0, n};
     const ft_segments seg = {.n = 1, .start = start};
     ft_tape_begin(t, false, 0, 0);
     ft_var *x = ft_model_forward(p->model, t, ids, n, &seg, NULL, 0);
@@ -143,9 +143,7 @@ static ft_status pass_row(pass *p, const int32_t *ids, int64_t n)
     ft_tape_mark mark = ft_tape_now(t);
     for (int64_t at = 0; at < n; at += CHUNK) {
         int64_t k = FT_MIN((int64_t)CHUNK, n - at);
-        for (int64_t i = 0; i < k; i++)
-            index[i] = at + i;
-        ft_var *y = ft_op_logits(t, ft_op_rows(t, x, index, k), ft_model_head(p->model), ft_model_softcap(p->model));
+        const ft_var *y = ft_model_logits(p->model, t, x, at, k);
         if (!y)
             return ft_tape_status(t);
         FT_RETURN(take_logits(p, y->v, k, ids + at + 1, FT_MIN(k, n - 1 - at)));

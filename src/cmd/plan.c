@@ -356,6 +356,7 @@ static void plan_training(ft_plan *p, ft_recipe *r)
     o->gradient_checkpointing = is(checkpointing, "true") ? FT_ALL_BLOCKS : blocks;
     p->ram_limit_bytes = 1e9 * float_of(r, "ram_limit");
     o->compute = is(text_of(r, "compute", 0), "bf16") ? FT_COMPUTE_BF16 : FT_COMPUTE_F32;
+    o->activations = ft_dtype_named(text_of(r, "activations", 0));
     plan_prefix(o, r);
     o->save_steps = int_of(r, "save_steps");
     o->save_total_limit = int_of(r, "save_total_limit");

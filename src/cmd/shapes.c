@@ -21,7 +21,8 @@ const ft_shape *ft_shape_named(const char *name)
     return NULL;
 }
 
-ft_status ft_shape_model(ft_model **out, const ft_shape *s, int64_t tokens, const ft_dtype *dtype, bool trainable)
+ft_status ft_shape_model(ft_model **out, const ft_shape *s, int64_t tokens, const ft_dtype *dtype, bool trainable,
+                         const ft_id_list *asked)
 {
     json_t *config = json_pack(
         "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:b}", "model_type", s->model_type, "hidden_size",
@@ -33,5 +34,5 @@ ft_status ft_shape_model(ft_model **out, const ft_shape *s, int64_t tokens, cons
     *out = NULL;
     if (!config)
         return ft_fail(FT_ENOMEM, "out of memory for a config");
-    return ft_model_random(out, config, dtype, trainable, 1);
+    return ft_model_random(out, config, dtype, trainable, 1, asked);
 }

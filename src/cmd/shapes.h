@@ -15,6 +15,7 @@ typedef struct ft_shape {
 const char *ft_choice_shape(size_t i); /* the i-th name, NULL behind the last */
 const ft_shape *ft_shape_named(const char *name);
 /* Random weights of the shape, with room for rows of `tokens` tokens; as ft_model_random. */
-ft_status ft_shape_model(ft_model **out, const ft_shape *s, int64_t tokens, const ft_dtype *dtype, bool trainable);
+ft_status ft_shape_model(ft_model **out, const ft_shape *s, int64_t tokens, const ft_dtype *dtype, bool trainable,
+                         const ft_id_list *asked);
 
 #endif

@@ -245,7 +245,7 @@ static void backward(ft_tape *t, const ft_node *n)
                           .q = ft_grad__value(t, q),
                           .keys = ft_grad__value(t, k),
                           .values = ft_grad__value(t, v),
-                          .out = y->v,
+                          .out = (float *)ft_grad__value(t, y),
                           .lse = (float *)s->lse,
                           .dout = y->g};
     j.dq = ft_grad__of(t, q, &j.add_dq);
@@ -271,7 +271,8 @@ ft_var *ft_op_attention(ft_tape *t, ft_var *q, ft_var *k, ft_var *v, const ft_at
 {
     const ft_op *op = &ft_grad__attention;
     if (!ft_grad__ready(t, op, (ft_var *[]){q, k, v}, 3) || !shapes_fit(t, q, k, v, spec) ||
-        !ft_grad__check_segments(t, op, seg, k->rows) || !ft_grad__check_read(t, op, seg, q->rows) || !(kv ? cache_fits(t, kv, seg, k->cols) : nothing_past(t, seg)))
+        !ft_grad__check_segments(t, op, seg, k->rows) || !ft_grad__check_read(t, op, seg, q->rows) ||
+        !(kv ? cache_fits(t, kv, seg, k->cols) : nothing_past(t, seg)))
         return NULL;
     bool wanted = ft_grad__wanted(t, &(ft_node){.in = {q, k, v}});
     if (wanted && kv)

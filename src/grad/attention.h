@@ -1,7 +1,8 @@
 /* Inside the grad room: what attention forward and backward share.
  *
- * The query rows of a segment, all its tokens or those of them that are read, are cut into blocks of FT_QUERY_BLOCK. The keys that a block can see, [lo, hi), are
- * walked in blocks of at most FT_KEY_BLOCK; a tile of scores is [FT_QUERY_BLOCK, FT_KEY_BLOCK] and stays in cache.
+ * The query rows of a segment, all its tokens or those of them that are read, are cut into blocks of FT_QUERY_BLOCK. The
+ * keys that a block can see, [lo, hi), are walked in blocks of at most FT_KEY_BLOCK; a tile of scores is [FT_QUERY_BLOCK,
+ * FT_KEY_BLOCK] and stays in cache.
  * Within a tile, the query at position i (of its row) sees keys [first, end): causal end = i + 1, window first = i -
  * window + 1; without causality a window reaches as far ahead as behind.
  */

@@ -17,13 +17,11 @@ typedef struct saved {
 static ft_var *run(ft_tape *t, ft_var *x, ft_block_fn body, void *ctx, int64_t layer)
 {
     bool within = t->in_block;
-    size_t first = t->n_nodes;
     t->in_block = true;
     ft_var *out = body(t, x, ctx, layer);
     t->in_block = within;
-    for (size_t i = first; i < t->n_nodes; i++)
-        if (t->nodes[i].out != out)
-            ft_grad__forget(t, t->nodes[i].out);
+    if (!within)
+        ft_grad__settle(t, out);
     return out;
 }
 
@@ -36,6 +34,7 @@ static void backward(ft_tape *t, const ft_node *n)
     ft_arena_release(t->values.arena, s->after); /* what came later has been walked */
     t->replaying = true;
     ft_var *out = run(t, n->in[0], s->body, s->ctx, s->layer);
+    t->lent = NULL;
     if (out && out->needs_grad) {
         out->g = n->out->g;
         n->out->g = NULL;
@@ -57,6 +56,7 @@ ft_var *ft_block(ft_tape *t, ft_var *x, ft_block_fn body, void *ctx, int64_t lay
     *s = (saved){.body = body, .ctx = ctx, .layer = layer};
     bool kept = x->kept;
     x->kept = true;
+    t->lent = NULL; /* x stays as it is, for the second run */
     t->suspended = true;
     ft_tape_mark mark = ft_tape_now(t);
     ft_var *out = body(t, x, ctx, layer);

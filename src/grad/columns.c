@@ -52,8 +52,7 @@ static void run_forward(ft_tape *t, const ft_node *n)
              .cols = x->cols,
              .first = *first,
              .n = n->out->cols};
-    if (t->status == FT_OK)
-        ft_grad__run(t, ft_grad__row_tiles(j.rows), tile, &j);
+    ft_grad__run(t, ft_grad__row_tiles(j.rows), tile, &j);
 }
 
 ft_var *ft_op_columns(ft_tape *t, ft_var *x, int64_t first, int64_t n)
@@ -70,10 +69,7 @@ ft_var *ft_op_columns(ft_tape *t, ft_var *x, int64_t first, int64_t n)
     if (!y || !saved)
         return NULL;
     *saved = first;
-    ft_node record = {.op = op, .out = y, .in = {x}, .saved = saved};
-    run_forward(t, &record);
-    x->kept |= y->passing;
-    return ft_grad__record(t, record) ? y : NULL;
+    return ft_grad__make(t, (ft_node){.op = op, .out = y, .in = {x}, .saved = saved});
 }
 
 const ft_op ft_grad__columns = {

@@ -63,8 +63,7 @@ static job job_of(ft_tape *t, const ft_node *n)
 static void run_forward(ft_tape *t, const ft_node *n)
 {
     job j = job_of(t, n);
-    if (t->status == FT_OK)
-        ft_grad__run(t, ft_grad__row_tiles(j.T), forward_tile, &j);
+    ft_grad__run(t, ft_grad__row_tiles(j.T), forward_tile, &j);
 }
 
 static void backward(ft_tape *t, const ft_node *n)
@@ -99,10 +98,7 @@ ft_var *ft_op_dora(ft_tape *t, ft_var *y, ft_param *magnitude, const float *norm
     ft_var *z = ft_grad__result(t, y->rows, y->cols);
     if (!z)
         return NULL;
-    ft_node n = {.op = op, .out = z, .in = {y}, .param = {magnitude, bias}, .saved = norm};
-    run_forward(t, &n);
-    y->kept |= z->passing || ft_grad__wanted(t, &n);
-    return ft_grad__record(t, n) ? z : NULL;
+    return ft_grad__make(t, (ft_node){.op = op, .out = z, .in = {y}, .param = {magnitude, bias}, .saved = norm});
 }
 
 const ft_op ft_grad__dora = {

@@ -36,15 +36,14 @@ static job job_of(ft_tape *t, const ft_node *n)
 static void run_forward(ft_tape *t, const ft_node *n)
 {
     job j = job_of(t, n);
-    if (t->status == FT_OK)
-        ft_grad__run(t, ft_grad__row_tiles(j.rows), forward_tile, &j);
+    ft_grad__run(t, ft_grad__row_tiles(j.rows), forward_tile, &j);
 }
 
 static void backward(ft_tape *t, const ft_node *n)
 {
     job j = job_of(t, n);
     j.dx = ft_grad__of(t, n->in[0], &j.add);
-    if (j.dx && t->status == FT_OK)
+    if (j.dx)
         ft_grad__run(t, ft_grad__row_tiles(j.rows), backward_tile, &j);
 }
 
@@ -56,10 +55,7 @@ ft_var *ft_op_gelu(ft_tape *t, ft_var *x)
     ft_var *y = ft_grad__result(t, x->rows, x->cols);
     if (!y)
         return NULL;
-    ft_node n = {.op = op, .out = y, .in = {x}};
-    run_forward(t, &n);
-    x->kept |= y->passing || ft_grad__wanted(t, &n);
-    return ft_grad__record(t, n) ? y : NULL;
+    return ft_grad__make(t, (ft_node){.op = op, .out = y, .in = {x}});
 }
 
 const ft_op ft_grad__gelu = {

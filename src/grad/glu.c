@@ -42,8 +42,7 @@ static job job_of(ft_tape *t, const ft_node *n)
 static void run_forward(ft_tape *t, const ft_node *n)
 {
     job j = job_of(t, n);
-    if (t->status == FT_OK)
-        ft_grad__run(t, ft_grad__row_tiles(j.rows), forward_tile, &j);
+    ft_grad__run(t, ft_grad__row_tiles(j.rows), forward_tile, &j);
 }
 
 static void backward(ft_tape *t, const ft_node *n)
@@ -52,8 +51,7 @@ static void backward(ft_tape *t, const ft_node *n)
     job j = job_of(t, n);
     j.dgate = ft_grad__of(t, gate, &j.add_gate);
     j.dup = ft_grad__of(t, up, &j.add_up);
-    if (t->status == FT_OK)
-        ft_grad__run(t, ft_grad__row_tiles(j.rows), backward_tile, &j);
+    ft_grad__run(t, ft_grad__row_tiles(j.rows), backward_tile, &j);
 }
 
 ft_var *ft_op_glu(ft_tape *t, ft_var *gate, ft_var *up, ft_gate act)
@@ -70,12 +68,7 @@ ft_var *ft_op_glu(ft_tape *t, ft_var *gate, ft_var *up, ft_gate act)
     if (!y || !saved)
         return NULL;
     *saved = act;
-    ft_node n = {.op = op, .out = y, .in = {gate, up}, .saved = saved};
-    run_forward(t, &n);
-    bool needed = y->passing || ft_grad__wanted(t, &n);
-    gate->kept |= needed;
-    up->kept |= needed;
-    return ft_grad__record(t, n) ? y : NULL;
+    return ft_grad__make(t, (ft_node){.op = op, .out = y, .in = {gate, up}, .saved = saved});
 }
 
 const ft_op ft_grad__glu = {.name = "glu",

@@ -42,7 +42,10 @@ typedef struct ft_var {
     bool needs_grad;
     bool kept;    /* a backward rule reads v again: no later op may take its memory over */
     bool passing; /* v is there while its block runs, and is made again where backward reads it */
+    bool lent;    /* v is the pool's */
     int32_t node; /* the record that made it, -1: a leaf */
+    void *narrow; /* v in the tape's dtype for what is kept, once its block has ended; NULL: there is none */
+    struct ft_var *lent_before; /* what the block that runs was lent before v; the tape's */
 } ft_var;
 
 /* Ragged rows: segment s holds tokens start[s] .. start[s+1]-1 of the step; attention and positions restart there.
@@ -96,6 +99,10 @@ void ft_tape_begin(ft_tape *t, bool record, uint64_t seed, uint64_t step);
 /* What the products of linears, adapters, attention and head round their operands to, from the next begin on; f32 at
  * first. Sums and everything else are f32 in any case. Where the CPU has no engine for it, f32 is used. */
 void ft_tape_compute(ft_tape *t, ft_compute compute);
+/* What backward reads of a block's activations is rounded to dtype when the block ends, from the next begin on: half the
+ * memory in bf16, and gradients that differ in the last of its digits. Forward results do not change, nor do those of
+ * checkpointed blocks. f32 at first. */
+void ft_tape_keep_as(ft_tape *t, const ft_dtype *dtype);
 /* From the next begin on ops check their inputs, take memory and record as ever, but compute nothing: no array is read
  * or written, not even a weight's. To learn what a step needs, and to have it held before the first real one. */
 void ft_tape_dry(ft_tape *t, bool dry);

@@ -3,8 +3,8 @@
  *   per chunk:  rows of x gathered [n, C] -> logits [n, V] -> (softcap) -> log-softmax -> loss
  *               and, recorded:  dlogits over the logits -> dx rows scattered, dW += dlogits^T x
  *
- * A chunk holds CHUNK_FLOATS logits, or more where that would be less than FEW_ROWS rows, so no [T, V] exists. The op is a root: its gradients are complete when it
- * returns, and the walk backward has nothing to do for it.
+ * A chunk holds CHUNK_FLOATS logits, or more where that would be less than FEW_ROWS rows, so no [T, V] exists. The op is a
+ * root: its gradients are complete when it returns, and the walk backward has nothing to do for it.
  */
 #include "grad/tape.h"
 

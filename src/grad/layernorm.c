@@ -70,8 +70,7 @@ static job job_of(ft_tape *t, const ft_node *n)
 static void run_forward(ft_tape *t, const ft_node *n)
 {
     job j = job_of(t, n);
-    if (t->status == FT_OK)
-        ft_grad__run(t, parts_of(&j), forward_tile, &j);
+    ft_grad__run(t, parts_of(&j), forward_tile, &j);
 }
 
 static void backward(ft_tape *t, const ft_node *n)
@@ -120,10 +119,7 @@ ft_var *ft_op_layernorm(ft_tape *t, ft_var *x, ft_param *w, ft_param *bias, floa
     if (!s || !y || !stats)
         return NULL;
     *s = (saved){.mean = stats, .inv = stats + x->rows, .eps = eps};
-    ft_node n = {.op = op, .out = y, .in = {x}, .param = {w, bias}, .saved = s};
-    run_forward(t, &n);
-    x->kept |= y->passing || ft_grad__wanted(t, &n);
-    return ft_grad__record(t, n) ? y : NULL;
+    return ft_grad__make(t, (ft_node){.op = op, .out = y, .in = {x}, .param = {w, bias}, .saved = s});
 }
 
 const ft_op ft_grad__layernorm = {

@@ -20,5 +20,6 @@ src_libfettle_la_SOURCES += \
 	%D%/rows.c \
 	%D%/scale.c \
 	%D%/tape.c %D%/tape.h \
+	%D%/values.c \
 	%D%/vector_loss.c \
 	%D%/vector_losses.c %D%/vector_losses.def %D%/vectors.h

@@ -1,7 +1,8 @@
 /* The tape: its life, the records, the walk backward.
  *
  * A gradient is lent by the pool when the first rule adds to it and given back as soon as the rule of the op that made
- * the variable has read it: nothing before that op can need it. Leaves keep theirs. Values that are passing go the same way.
+ * the variable has read it: nothing before that op can need it. Leaves keep theirs. Values that the pool lends go the same
+ * way (values.c).
  */
 #include "grad/tape.h"
 #include "base/os.h"
@@ -80,6 +81,7 @@ void ft_tape_begin(ft_tape *t, bool record, uint64_t seed, uint64_t step)
     t->record = record;
     t->first_token = 0;
     t->suspended = t->replaying = t->in_block = false;
+    t->lent = NULL;
     t->seed = seed;
     t->step = step;
     t->engine = ft_engine_of(t->compute);
@@ -100,6 +102,11 @@ void ft_tape_dry(ft_tape *t, bool dry)
 void ft_tape_compute(ft_tape *t, ft_compute compute)
 {
     t->compute = compute;
+}
+
+void ft_tape_keep_as(ft_tape *t, const ft_dtype *dtype)
+{
+    t->kept_as = dtype == &ft_f32 ? NULL : dtype;
 }
 
 bool ft_tape_is_dry(const ft_tape *t)
@@ -146,8 +153,7 @@ const ft_op_time *ft_tape_times(const ft_tape *t, size_t *n)
     return t->times;
 }
 
-/* Ops run one after the other: the time until the next one begins is the running one's. op NULL: none runs. */
-static void run_clock(ft_tape *t, const ft_op *op, bool back)
+void ft_grad__run_clock(ft_tape *t, const ft_op *op, bool back)
 {
     if (!t->times)
         return;
@@ -210,35 +216,6 @@ ft_var *ft_tape_rewind(ft_tape *t, ft_tape_mark mark, ft_var *keep)
     return moved;
 }
 
-ft_var *ft_grad__var(ft_tape *t, float *v, int64_t rows, int64_t cols)
-{
-    ft_var *x = ft_grad__alloc(t, 1, sizeof *x);
-    if (!x)
-        return NULL;
-    if (!v && !(v = ft_grad__alloc(t, (size_t)rows * (size_t)cols, sizeof *v)))
-        return NULL;
-    *x = (ft_var){.v = v, .rows = rows, .cols = cols, .node = -1};
-    return x;
-}
-
-ft_var *ft_grad__result(ft_tape *t, int64_t rows, int64_t cols)
-{
-    bool passing = t->record && t->in_block && !t->suspended;
-    float *v = passing ? ft_grad__lend(t, (size_t)rows * (size_t)cols) : NULL;
-    ft_var *x = passing && !v ? NULL : ft_grad__var(t, v, rows, cols);
-    if (x)
-        x->passing = passing;
-    return x;
-}
-
-void ft_grad__forget(ft_tape *t, ft_var *x)
-{
-    if (!x->passing)
-        return;
-    ft_grad__give_back(t, x->v);
-    x->v = NULL;
-}
-
 ft_var *ft_leaf(ft_tape *t, float *v, int64_t rows, int64_t cols, bool needs_grad)
 {
     if (t->status != FT_OK)
@@ -254,16 +231,6 @@ ft_var *ft_leaf(ft_tape *t, float *v, int64_t rows, int64_t cols, bool needs_gra
     x->needs_grad = needs_grad && t->record;
     x->kept = true; /* the memory is the caller's */
     return x;
-}
-
-ft_var *ft_grad__take_over(ft_tape *t, ft_var *x, const float **old)
-{
-    bool own = x->kept || x->passing;
-    *old = x->v;
-    ft_var *y = ft_grad__var(t, own ? NULL : x->v, x->rows, x->cols);
-    if (y && !own)
-        x->v = NULL;
-    return y;
 }
 
 /* ---- checks ---- */
@@ -282,7 +249,7 @@ void *ft_grad__fail(ft_tape *t, const ft_op *op, ft_status kind, const char *fmt
 
 bool ft_grad__ready(ft_tape *t, const ft_op *op, ft_var *const *in, int n)
 {
-    run_clock(t, op, false);
+    ft_grad__run_clock(t, op, false);
     if (t->status != FT_OK)
         return false;
     for (int i = 0; i < n; i++) {
@@ -412,6 +379,15 @@ bool ft_grad__record(ft_tape *t, ft_node n)
     return t->suspended || ft_grad__push(t, n);
 }
 
+ft_var *ft_grad__make(ft_tape *t, ft_node n)
+{
+    bool read_again = n.out->passing || ft_grad__wanted(t, &n);
+    n.op->remake(t, &n);
+    for (size_t i = 0; i < FT_COUNT(n.in) && n.in[i]; i++)
+        n.in[i]->kept |= read_again;
+    return ft_grad__record(t, n) ? n.out : NULL;
+}
+
 void ft_grad__count(ft_tape *t, double forward, double backward)
 {
     if (t->replaying)
@@ -450,27 +426,13 @@ void ft_grad__pass_on(ft_tape *t, ft_var *to, ft_var *from)
     from->g = NULL;
 }
 
-const float *ft_grad__value(ft_tape *t, ft_var *x)
-{
-    if (x->v || t->status != FT_OK)
-        return x->v;
-    ft_node n = t->nodes[x->node];
-    const ft_op *reader = t->clock ? ft_grad__ops[t->clock - t->times] : NULL;
-    if (!(x->v = ft_grad__lend(t, (size_t)x->rows * (size_t)x->cols)))
-        return NULL;
-    run_clock(t, n.op, true);
-    n.op->remake(t, &n);
-    run_clock(t, reader, true);
-    return x->v;
-}
-
 void ft_grad__walk(ft_tape *t, size_t first)
 {
     while (t->n_nodes > first && t->status == FT_OK) {
         ft_node n = t->nodes[t->n_nodes - 1]; /* a copy: a replayed block adds records of its own */
         t->n_nodes--;
         if (n.out->g) { /* else nothing of it reached a loss */
-            run_clock(t, n.op, true);
+            ft_grad__run_clock(t, n.op, true);
             n.op->backward(t, &n);
             ft_grad__give_back(t, n.out->g);
             n.out->g = NULL;
@@ -483,9 +445,10 @@ ft_status ft_tape_backward(ft_tape *t)
 {
     if (t->status == FT_OK && !t->record)
         t->status = ft_fail(FT_EINPUT, "this step was not recorded");
+    t->lent = NULL; /* from here on the walk gives back */
     if (t->status == FT_OK)
         ft_grad__walk(t, 0);
-    run_clock(t, NULL, false);
+    ft_grad__run_clock(t, NULL, false);
     note_peak(t);
     return t->status;
 }

@@ -8,8 +8,9 @@
  * by marks; `pool` lends gradients and temporaries, which are used again as soon as they are given back.
  *
  * An op that is cheap beside a product may have a `remake`: inside a block of a recorded step its result is lent by the
- * pool and given back when the block ends (`passing`). A backward rule that reads values asks ft_grad__value for them; it
- * makes them again, once, and the walk gives them back behind the rule of the op that made them.
+ * pool and given back when the block ends (`passing`). A tape that keeps activations in fewer bits has all other results
+ * lent too, and copies what backward will read (values.c). A backward rule that reads values asks ft_grad__value for them;
+ * it makes or copies them again, once, and the walk gives them back behind the rule of the op that made them.
  */
 #ifndef FETTLE_GRAD_TAPE_H
 #define FETTLE_GRAD_TAPE_H
@@ -102,6 +103,8 @@ struct ft_tape {
     bool replaying;      /* running a block again: nothing is counted */
     bool dry;            /* nothing is computed: see ft_grad__run */
     uint64_t seed, step;
+    const ft_dtype *kept_as; /* what backward reads of a block; NULL: f32, as it is */
+    ft_var *lent;            /* the newest variable that the pool has lent to the running block */
     ft_compute compute;
     const ft_engine *engine; /* for it, chosen at ft_tape_begin */
     float *scratch; /* ft_linear_scratch() floats */
@@ -116,6 +119,23 @@ struct ft_tape {
     double clock_since;
 };
 
+/* ---- where values lie (values.c) ---- */
+
+/* A new variable; v NULL: memory of its own. */
+ft_var *ft_grad__var(ft_tape *t, float *v, int64_t rows, int64_t cols);
+/* A new variable for the result of an op that can remake it. passing is set where it need not be kept: the op's inputs
+ * must be then. */
+ft_var *ft_grad__result(ft_tape *t, int64_t rows, int64_t cols);
+/* A variable of x's shape for a result: x's memory where that may be had (x->v is then NULL), else memory of its own
+ * with nothing in it. *old is where x's values lie in either case. */
+ft_var *ft_grad__take_over(ft_tape *t, ft_var *x, const float **old);
+/* x's values for a backward rule or a remake; NULL on failure with the tape's status set. */
+const float *ft_grad__value(ft_tape *t, ft_var *x);
+/* Gives back what the pool has lent for x's values, if it has. */
+void ft_grad__forget(ft_tape *t, ft_var *x);
+/* The end of a block: all that the pool has lent for values is given back, but for the block's output. */
+void ft_grad__settle(ft_tape *t, ft_var *out);
+
 /* ---- for op files (tape.c) ---- */
 
 /* Whether an op may run: the tape is well and its inputs (in[n]) are there, with their values. Else false; what is
@@ -126,21 +146,12 @@ void *ft_grad__fail(ft_tape *t, const ft_op *op, ft_status kind, const char *fmt
     __attribute__((format(printf, 4, 5)));
 /* Bytes of the step; NULL on failure with the tape's status set. */
 void *ft_grad__alloc(ft_tape *t, size_t n, size_t size);
-/* A new variable; v NULL: memory of its own. */
-ft_var *ft_grad__var(ft_tape *t, float *v, int64_t rows, int64_t cols);
-/* A new variable for the result of an op that can remake it. passing is set where it need not be kept: the op's inputs
- * must be then. */
-ft_var *ft_grad__result(ft_tape *t, int64_t rows, int64_t cols);
-/* x's values for a backward rule or a remake; NULL on failure with the tape's status set. */
-const float *ft_grad__value(ft_tape *t, ft_var *x);
-/* Gives back what is passing. */
-void ft_grad__forget(ft_tape *t, ft_var *x);
-/* A variable of x's shape for a result: x's memory where that may be had (x->v is then NULL), else memory of its own
- * with nothing in it. *old is where x's values lie in either case. */
-ft_var *ft_grad__take_over(ft_tape *t, ft_var *x, const float **old);
 /* Adds the record `n` for its output; false (with the tape's status) when it cannot. Nothing is recorded when no input
  * needs a gradient, no param trains and the output is not passing, or when the step is not recorded. */
 bool ft_grad__record(ft_tape *t, ft_node n);
+/* The end of an op with a remake: makes n.out's values, keeps the inputs where a remake or a backward rule will read them,
+ * records. n.out, or NULL. */
+ft_var *ft_grad__make(ft_tape *t, ft_node n);
 /* The record alone. */
 bool ft_grad__push(ft_tape *t, ft_node n);
 /* Whether a record would be made. */
@@ -152,6 +163,8 @@ float *ft_grad__of(ft_tape *t, ft_var *v, bool *add);
 void ft_grad__pass_on(ft_tape *t, ft_var *to, ft_var *from);
 /* Walks records down to `first` and drops them. */
 void ft_grad__walk(ft_tape *t, size_t first);
+/* Ops run one after the other: the time until the next one begins is the running one's. op NULL: none runs. */
+void ft_grad__run_clock(ft_tape *t, const ft_op *op, bool back);
 /* Counts multiply-adds * 2; backward is counted where the step is recorded. */
 void ft_grad__count(ft_tape *t, double forward, double backward);
 static inline bool ft_grad__trains(const ft_param *p)
@@ -187,10 +200,10 @@ static inline int64_t ft_grad__token(const ft_segments *seg, int64_t i)
 }
 
 /* The arithmetic of an op goes through here, or stands behind `if (!t->dry)`: a dry step takes all its memory and makes
- * all its records, but no array is read or written. */
+ * all its records, but no array is read or written. Nothing is done either once the tape has failed. */
 static inline void ft_grad__run(const ft_tape *t, int64_t n, void (*fn)(void *ctx, int64_t tile), void *ctx)
 {
-    if (!t->dry)
+    if (!t->dry && t->status == FT_OK)
         ft_parallel(n, fn, ctx);
 }
 

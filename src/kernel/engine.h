@@ -88,6 +88,12 @@ typedef struct ft_product {
     bool add;
     ft_pair pair[FT_PAIRS];
 } ft_product;
+/* n in equal parts of at most `most`, each a multiple of `unit` but the last. */
+static inline int64_t ft_engine__even_part(int64_t n, int64_t most, int64_t unit)
+{
+    int64_t parts = (n + most - 1) / most, part = (n + parts - 1) / parts;
+    return FT_MIN(n, (part + unit - 1) / unit * unit);
+}
 /* The product of rows r .. r + m - 1 of p's a and columns j .. j + n - 1 of its b. */
 ft_product ft_engine__cut(const ft_product *p, int64_t r, int64_t m, int64_t j, int64_t n);
 

@@ -43,13 +43,6 @@ typedef struct tiling {
     int64_t across; /* tiles in a row of tiles */
 } tiling;
 
-/* n in equal parts of at most `most`, each a multiple of `unit` but the last. */
-static int64_t even_part(int64_t n, int64_t most, int64_t unit)
-{
-    int64_t parts = (n + most - 1) / most, part = (n + parts - 1) / parts;
-    return FT_MIN(n, (part + unit - 1) / unit * unit);
-}
-
 static int64_t tiles_of(const tiling *t)
 {
     return (t->rows + t->tile_rows - 1) / t->tile_rows * t->across;
@@ -57,8 +50,8 @@ static int64_t tiles_of(const tiling *t)
 
 static void resize_tiles(tiling *t, int64_t most_rows, int64_t most_cols)
 {
-    t->tile_rows = even_part(t->rows, most_rows, ROUND);
-    t->tile_cols = even_part(t->cols, most_cols, t->unit);
+    t->tile_rows = ft_engine__even_part(t->rows, most_rows, ROUND);
+    t->tile_cols = ft_engine__even_part(t->cols, most_cols, t->unit);
     t->across = (t->cols + t->tile_cols - 1) / t->tile_cols;
 }
 

@@ -40,13 +40,6 @@ static float *own_room(const together *t)
     return t->room + (size_t)ft_thread_id() * ft_engine__room();
 }
 
-/* n in equal parts of at most `most`, each a multiple of `unit` but the last. */
-static int64_t even_part(int64_t n, int64_t most, int64_t unit)
-{
-    int64_t parts = (n + most - 1) / most, part = (n + parts - 1) / parts;
-    return FT_MIN(most, (part + unit - 1) / unit * unit);
-}
-
 static int64_t tiles_down(const together *t)
 {
     return (ft_engine__stripes(t->e, t->p.m) + t->tile_stripes - 1) / t->tile_stripes;
@@ -60,11 +53,11 @@ static int64_t tiles_across(const together *t)
 static void plan_tiles(together *t)
 {
     t->tile_stripes = FT_GROUP;
-    t->tile_cols = even_part(t->p.n, FT_PANEL_COLS, t->e->cols);
+    t->tile_cols = ft_engine__even_part(t->p.n, FT_PANEL_COLS, t->e->cols);
     while (tiles_down(t) * tiles_across(t) < WISHED_TILES && t->tile_stripes > 1)
         t->tile_stripes /= 2;
     while (tiles_down(t) * tiles_across(t) < WISHED_TILES && t->tile_cols > LOW_COLS)
-        t->tile_cols = even_part(t->p.n, FT_MAX(t->tile_cols / 2, (int64_t)LOW_COLS), t->e->cols);
+        t->tile_cols = ft_engine__even_part(t->p.n, FT_MAX(t->tile_cols / 2, (int64_t)LOW_COLS), t->e->cols);
 }
 
 static void pack(void *ctx, int64_t i)
@@ -87,7 +80,7 @@ static void multiply(void *ctx, int64_t i)
 void ft_engine__multiply_together(const ft_engine *e, const ft_product *p, float *shared, float *room)
 {
     together t = {.e = e, .panel = (uint32_t *)shared, .room = room};
-    int64_t cols = even_part(p->n, SPAN, UNIT);
+    int64_t cols = ft_engine__even_part(p->n, SPAN, UNIT);
     for (int64_t j = 0; j < p->n; j += cols) {
         t.p = ft_engine__cut(p, 0, p->m, j, FT_MIN(cols, p->n - j));
         t.block = (ft_block){0};

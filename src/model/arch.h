@@ -213,8 +213,8 @@ ft_status ft_weights__lost(float *x, const ft_model *m, const ft_weight *w);
 ft_status ft_weights__check_scales(const ft_named *t, const char *where);
 /* init.c: random data for training; of a model that is `unmade`, what ft_model_hold needs to make it. */
 ft_status ft_weights__init(ft_model *m, uint64_t seed);
-/* Random data for measuring; matrices stored as dtype (random.c). */
-ft_status ft_weights__random(ft_model *m, const ft_dtype *dtype, uint64_t seed);
+/* Random data for measuring; matrices stored as dtype (random.c). asked as in ft_model_random. */
+ft_status ft_weights__random(ft_model *m, const ft_dtype *dtype, uint64_t seed, const ft_id_list *asked);
 void ft_weights__free(ft_model *m);
 /* Row order of GGUF: perm[row in GGUF] = row in HF; false when they are the same. */
 bool ft_weights__gguf_rows(const ft_model *m, const ft_weight *w, int64_t *perm);

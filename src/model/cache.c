@@ -54,3 +54,15 @@ void ft_model_cache_free(ft_kv *kv, const ft_model *m)
     }
     ft_free(kv);
 }
+
+ft_var *ft_model_forward_cached(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, ft_kv *kv,
+                                int64_t *read, int64_t n)
+{
+    ft_segments asking = *seg;
+    if (!n)
+        read[0] = T - 1;
+    asking.read = read;
+    asking.n_read = FT_MAX(n, (int64_t)1);
+    ft_tape_begin(t, false, 0, 0);
+    return ft_model_forward(m, t, ids, T, &asking, kv, 0);
+}

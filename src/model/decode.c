@@ -208,29 +208,15 @@ static ft_status take(decoder *d, slot *s, int32_t id)
     return FT_OK;
 }
 
-/* What the step's tokens give: the hidden states of those that ask; where none does, of one of them, for nobody. */
+/* The hidden states of the step's tokens that ask. */
 static ft_var *forward(decoder *d)
 {
     ft_segments seg = {.n = d->segments,
                        .start = d->start,
                        .past = d->past,
                        .slot = d->at,
-                       .total = d->total,
-                       .read = d->last,
-                       .n_read = FT_MAX(d->asked, (int64_t)1)};
-    if (!d->asked)
-        d->last[0] = d->tokens - 1;
-    ft_tape_begin(d->tape, false, 0, 0);
-    return ft_model_forward(d->m, d->tape, d->ids, d->tokens, &seg, d->kv, 0);
-}
-
-/* The logits of n rows of these, from row `first` on. */
-static ft_var *logits(decoder *d, ft_var *hidden, int64_t first, int64_t n)
-{
-    int64_t index[LOGIT_ROWS];
-    for (int64_t i = 0; i < n; i++)
-        index[i] = first + i;
-    return ft_op_logits(d->tape, ft_op_rows(d->tape, hidden, index, n), ft_model_head(d->m), ft_model_softcap(d->m));
+                       .total = d->total};
+    return ft_model_forward_cached(d->m, d->tape, d->ids, d->tokens, &seg, d->kv, d->last, d->asked);
 }
 
 /* New tokens from the hidden states of the rows that ask, a few rows of logits at a time. */
@@ -239,7 +225,7 @@ static ft_status choose(decoder *d, ft_var *hidden)
     for (int64_t i = 0; i < d->asked; i += LOGIT_ROWS) {
         int64_t n = FT_MIN((int64_t)LOGIT_ROWS, d->asked - i);
         ft_tape_mark mark = ft_tape_now(d->tape);
-        const ft_var *x = logits(d, hidden, i, n);
+        const ft_var *x = ft_model_logits(d->m, d->tape, hidden, i, n);
         if (!x)
             return ft_tape_status(d->tape);
         ft_parallel(n, choose_one, &(choice){.d = d, .logits = x->v, .first = i});
@@ -284,7 +270,7 @@ static ft_status dry_step(decoder *d)
         return FT_OK;
     ft_var *hidden = forward(d);
     if (hidden && d->asked)
-        logits(d, hidden, 0, FT_MIN((int64_t)LOGIT_ROWS, d->asked));
+        ft_model_logits(d->m, d->tape, hidden, 0, FT_MIN((int64_t)LOGIT_ROWS, d->asked));
     return ft_tape_status(d->tape);
 }
 

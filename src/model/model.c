@@ -313,19 +313,21 @@ ft_status ft_model_unmade(ft_model **out, const char *config_path, uint64_t seed
     return init_as(out, config_path, seed, true);
 }
 
-static ft_status make_random(ft_model *m, json_t *config, const ft_dtype *dtype, bool trainable, uint64_t seed)
+static ft_status make_random(ft_model *m, json_t *config, const ft_dtype *dtype, bool trainable, uint64_t seed,
+                             const ft_id_list *asked)
 {
     FT_RETURN(ft_config__read(&m->config, config, "random weights"));
     FT_RETURN(set_paths(m, "random weights"));
     FT_RETURN(ft_weights__build(m));
-    FT_RETURN(ft_weights__random(m, trainable ? &ft_f32 : dtype, seed));
+    FT_RETURN(ft_weights__random(m, trainable ? &ft_f32 : dtype, seed, trainable ? NULL : asked));
     FT_RETURN(make_rope(m));
     if (trainable)
         FT_RETURN(make_trainable(m));
     return ft_model__list_trainable(m);
 }
 
-ft_status ft_model_random(ft_model **out, json_t *config, const ft_dtype *dtype, bool trainable, uint64_t seed)
+ft_status ft_model_random(ft_model **out, json_t *config, const ft_dtype *dtype, bool trainable, uint64_t seed,
+                          const ft_id_list *asked)
 {
     *out = NULL;
     ft_model *m = ft_alloc(1, sizeof *m);
@@ -333,7 +335,7 @@ ft_status ft_model_random(ft_model **out, json_t *config, const ft_dtype *dtype,
         json_decref(config);
         return FT_ENOMEM;
     }
-    ft_status st = make_random(m, config, dtype, trainable, seed);
+    ft_status st = make_random(m, config, dtype, trainable, seed, asked);
     if (st != FT_OK)
         ft_model_free(m);
     else
@@ -464,6 +466,12 @@ const ft_tensor *ft_model_mapped_embedding(const ft_model *m)
 float ft_model_softcap(const ft_model *m)
 {
     return m->config.final_softcap;
+}
+
+ft_var *ft_model_logits(ft_model *m, ft_tape *t, const ft_var *hidden, int64_t first, int64_t n)
+{
+    ft_var *rows = hidden ? ft_leaf(t, hidden->v + first * hidden->cols, n, hidden->cols, false) : NULL;
+    return rows ? ft_op_logits(t, rows, ft_model_head(m), ft_model_softcap(m)) : NULL;
 }
 
 /* Of one weight; the embedding is a look-up unless it is the head too. frozen: blocks that only run forward. */

@@ -87,9 +87,17 @@ ft_status ft_model_unmade(ft_model **out, const char *config_path, uint64_t seed
  * values stay valid, and are read anew. */
 ft_status ft_model_hold(ft_model *m, const ft_param *weight);
 void ft_model_release(ft_model *m, const ft_param *weight);
+/* Token ids that a caller lists, n of them. */
+typedef struct ft_id_list {
+    const int32_t *ids;
+    int64_t n;
+} ft_id_list;
 /* Random weights for measuring. config: an object as config.json holds it, taken over; matrices are stored as dtype
- * (f32 where they train) or what stands in for it, and never exist in any other form. */
-ft_status ft_model_random(ft_model **out, json_t *config, const ft_dtype *dtype, bool trainable, uint64_t seed);
+ * (f32 where they train) or what stands in for it, and never exist in any other form. asked: of an embedding that is no
+ * head, and frozen, the rows of these ids alone are made. Nobody reads the others, which take no memory, as in a file
+ * that is mapped. NULL: all. */
+ft_status ft_model_random(ft_model **out, json_t *config, const ft_dtype *dtype, bool trainable, uint64_t seed,
+                          const ft_id_list *asked);
 /* A model without weights, for dry steps (ft_tape_dry) alone: shapes, dtypes and what trains are those that
  * ft_model_open or, for a config.json, ft_model_init would give, but no array may be read or written
  * and none is held. An adapter may be attached; its own weights are real. */
@@ -128,6 +136,13 @@ ft_var *ft_model_forward(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T,
  * targets move to targets[0 ..]. Where there are none, or so many that leaving out the others would not pay, all stays as
  * it is. */
 void ft_model_read_targets(ft_segments *seg, int64_t *read, int32_t *targets);
+/* A step behind a cache: T tokens run through it, of which n, read[0 .. n) ascending, ask for the hidden states that come
+ * out, [n, C]. With n = 0 the last token's do, for nobody, as where a prompt is cut: read holds one at least. Begins a step
+ * of t without records. */
+ft_var *ft_model_forward_cached(ft_model *m, ft_tape *t, const int32_t *ids, int64_t T, const ft_segments *seg, ft_kv *kv,
+                                int64_t *read, int64_t n);
+/* The logits [n, V] of rows first .. first + n of hidden states, in a step without records. hidden may be NULL. */
+ft_var *ft_model_logits(ft_model *m, ft_tape *t, const ft_var *hidden, int64_t first, int64_t n);
 /* The per-layer caches of ft_model_forward. dry: their shape alone, for a dry tape. Freed by the caller. */
 ft_status ft_model_cache_new(ft_kv **out, const ft_model *m, int64_t slots, int64_t capacity, bool dry);
 void ft_model_cache_free(ft_kv *kv, const ft_model *m); /* kv may be NULL */

@@ -246,14 +246,10 @@ static void take_one(void *ctx, int64_t i)
 static ft_status take(pass *p, ft_var *hidden)
 {
     taking t = {.p = p};
-    int64_t index[LOGIT_ROWS];
     for (int64_t i = 0; i < p->asked; i += LOGIT_ROWS) {
         int64_t n = FT_MIN((int64_t)LOGIT_ROWS, p->asked - i);
         ft_tape_mark mark = ft_tape_now(p->tape);
-        for (int64_t k = 0; k < n; k++)
-            index[k] = i + k;
-        ft_var *rows = ft_op_rows(p->tape, hidden, index, n);
-        ft_var *logits = ft_op_logits(p->tape, rows, ft_model_head(p->m), ft_model_softcap(p->m));
+        const ft_var *logits = ft_model_logits(p->m, p->tape, hidden, i, n);
         if (!logits)
             return ft_tape_status(p->tape);
         t.logits = logits->v;
@@ -275,15 +271,10 @@ static ft_status run_step(pass *p)
                        .start = p->start,
                        .past = p->past,
                        .slot = p->slot,
-                       .total = p->total,
-                       .read = p->ask_at,
-                       .n_read = FT_MAX(p->asked, (int64_t)1)};
-    if (!p->asked)
-        p->ask_at[0] = p->tokens - 1; /* for nobody: prompts are cut here */
+                       .total = p->total};
     if (ft_stop_requested())
         return ft_fail(FT_ESTOPPED, "stopped by a signal while labels were scored");
-    ft_tape_begin(p->tape, false, 0, 0);
-    ft_var *hidden = ft_model_forward(p->m, p->tape, p->ids, p->tokens, &seg, p->kv, 0);
+    ft_var *hidden = ft_model_forward_cached(p->m, p->tape, p->ids, p->tokens, &seg, p->kv, p->ask_at, p->asked);
     return hidden ? take(p, hidden) : ft_tape_status(p->tape);
 }
 

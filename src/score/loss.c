@@ -1,7 +1,8 @@
 /* The loss pass: rows end to end, sorted by length, as many as fit into tokens_per_batch, without records.
  *
  * The last token of a row predicts nothing, so a row of n tokens is a segment of n - 1. Position i has the target
- * ids[i + 1] where mask[i + 1] is set, else -1; where it pays, the targets are those of the positions that are read. Rows of one token sort last and make no segment. Memory: one batch of ids, targets and segments, and the tape's step.
+ * ids[i + 1] where mask[i + 1] is set, else -1; where it pays, the targets are those of the positions that are read. Rows of
+ * one token sort last and make no segment. Memory: one batch of ids, targets and segments, and the tape's step.
  */
 #include "score/passes.h"
 

@@ -17,7 +17,8 @@ void ft_order_free(ft_order *o);
 void ft_order_step(ft_order *o, int64_t step, const int64_t **rows, int64_t *n);
 
 /* Tokens of a micro-batch: row r gives n - 1 inputs; the target of input i is ids[i + 1] where supervised, else -1. Where it
- * pays, seg reads the supervised ones alone, and targets are theirs. A row for vectors gives all its ids and no targets, and its texts are segments of their own. */
+ * pays, seg reads the supervised ones alone, and targets are theirs. A row for vectors gives all its ids and no targets, and
+ * its texts are segments of their own. */
 typedef struct ft_batch {
     int32_t *ids, *targets; /* [cap] */
     int64_t *start;         /* [texts_cap + 1]: of segments */

@@ -85,6 +85,7 @@ static ft_status make_tape(ft_stepper *s)
 {
     FT_RETURN(ft_tape_new(&s->tape));
     ft_tape_compute(s->tape, s->o->compute);
+    ft_tape_keep_as(s->tape, s->o->activations ? s->o->activations : &ft_f32);
     if (ft_engine_compute(ft_engine_of(s->o->compute)) != s->o->compute)
         ft_note(FT_WARN, "compute: bf16 needs a CPU with AVX512-BF16, f32 is used");
     return FT_OK;
@@ -245,7 +246,8 @@ static int64_t tokens_of(const ft_stepper *s, const int64_t *rows, int64_t n)
 }
 
 /* Looks for the micro-batch of most tokens in the run (of equals the first) and for the most supervised ones of any, and
- * counts the run's tokens. Its rows go into largest[micro_batch_size], their number is returned. A very long run is judged by its beginning. */
+ * counts the run's tokens. Its rows go into largest[micro_batch_size], their number is returned. A very long run is judged
+ * by its beginning. */
 static int64_t find_largest(ft_stepper *s, int64_t *largest)
 {
     int64_t most = -1, found = 0, size = s->o->micro_batch_size, seen = 0, step = 0, n;

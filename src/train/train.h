@@ -54,6 +54,7 @@ typedef struct ft_train_options {
     double warmup_ratio, max_grad_norm;
     int64_t gradient_checkpointing; /* so many blocks, from the first, are run again in backward; FT_ALL_BLOCKS */
     ft_compute compute; /* of the products of a step; evaluations are f32 */
+    const ft_dtype *activations; /* what blocks keep for backward is rounded to: f32 or bf16. NULL: f32 */
     int64_t save_steps, save_total_limit, eval_steps, logging_steps; /* 0: per epoch; off; per epoch; 1 */
     int64_t early_stopping_patience;             /* evaluations without a better score; 0: off */
     const ft_metric *metric_for_best;            /* NULL: the eval loss */

@@ -152,6 +152,48 @@ static void round_weights(mini *m)
 
 /* How far rounding moves a step depends on the model: f32 with weights rounded beforehand says how much. bf16 rounds one
  * operand of every product more, by no more, so it may be off by about twice that. */
+static ft_tape_stats step_with(mini *m, const ft_dtype *kept_as, double *loss)
+{
+    ft_tape *t = new_tape();
+    ft_loss sum = {0};
+    m->dropout = 0.2f;
+    ft_tape_keep_as(t, kept_as);
+    ck_assert_ok(mini_step(m, t, &sum, 4));
+    *loss = sum.sum;
+    ft_tape_stats s = ft_tape_stats_of(t);
+    ft_tape_free(t);
+    return s;
+}
+
+/* Measured against what weights rounded to bf16 would do to gradients: a third to a half of it. */
+START_TEST(activations_kept_in_bf16_take_half_and_round_gradients_alone)
+{
+    enum { EXACT, NARROW, REPLAYED, WEIGHTS };
+    for (int full = 0; full < 2; full++) {
+        mini m[4];
+        double loss[4];
+        ft_tape_stats s[4];
+        for (int k = 0; k < 4; k++) {
+            mini_new(&m[k], full);
+            m[k].checkpoint = k == REPLAYED;
+            if (k == WEIGHTS)
+                round_weights(&m[k]);
+            s[k] = step_with(&m[k], k == NARROW || k == REPLAYED ? &ft_bf16 : &ft_f32, &loss[k]);
+        }
+        double apart = gradients_apart(&m[NARROW], &m[EXACT]), from_weights = gradients_apart(&m[WEIGHTS], &m[EXACT]);
+        ck_assert(loss[NARROW] == loss[EXACT] && loss[REPLAYED] == loss[EXACT]);
+        same_gradients(&m[EXACT], &m[REPLAYED]);
+        ck_assert_msg(apart > from_weights / 20 && apart < 0.7 * from_weights,
+                      "gradients are off by %g, by rounded weights %g", apart, from_weights);
+        ck_assert_msg(s[NARROW].kept_bytes < 0.65 * (double)s[EXACT].kept_bytes, "%zu bytes are kept, %zu in f32",
+                      s[NARROW].kept_bytes, s[EXACT].kept_bytes);
+        ck_assert_int_eq(s[NARROW].records, s[EXACT].records);
+        for (int k = 0; k < 4; k++)
+            mini_free(&m[k]);
+    }
+}
+END_TEST
+
 START_TEST(a_step_in_bf16_is_as_near_as_rounded_operands_let_it)
 {
     enum { EXACT, WEIGHTS, BF16 };
@@ -169,8 +211,8 @@ START_TEST(a_step_in_bf16_is_as_near_as_rounded_operands_let_it)
     }
     double apart = gradients_apart(&m[BF16], &m[EXACT]), from_weights = gradients_apart(&m[WEIGHTS], &m[EXACT]);
     if (here)
-        ck_assert_msg(apart > from_weights / 3 && apart < 3 * from_weights, "gradients in bf16 are off by %g, by rounded weights %g",
-                      apart, from_weights);
+        ck_assert_msg(apart > from_weights / 3 && apart < 3 * from_weights,
+                      "gradients in bf16 are off by %g, by rounded weights %g", apart, from_weights);
     else
         same_gradients(&m[BF16], &m[EXACT]);
     for (int k = 0; k < 3; k++)
@@ -522,6 +564,7 @@ int main(void)
 {
     FT_TESTS("grad/tape", a_checkpointed_step_has_the_same_bits, what_is_made_again_has_the_same_bits,
              the_pool_gives_back_joined_what_it_cut, a_step_has_the_same_bits_for_any_team,
+             activations_kept_in_bf16_take_half_and_round_gradients_alone,
              a_step_in_bf16_is_as_near_as_rounded_operands_let_it,
              the_loss_falls_as_the_gradient_says, a_steady_step_allocates_nothing, memory_settles_after_growth,
              without_records_nothing_has_a_gradient, argmax_goes_to_the_caller,

@@ -16,7 +16,7 @@ static json_t *config(bool tied)
 static ft_model *make(bool tied, const ft_dtype *dtype, bool trainable, uint64_t seed)
 {
     ft_model *m;
-    ck_assert_ok(ft_model_random(&m, config(tied), dtype, trainable, seed));
+    ck_assert_ok(ft_model_random(&m, config(tied), dtype, trainable, seed, NULL));
     return m;
 }
 
@@ -157,7 +157,7 @@ START_TEST(rows_of_no_whole_blocks_are_held_in_what_stands_in)
     json_object_set_new(c, "hidden_size", json_integer(30));
     json_object_set_new(c, "num_attention_heads", json_integer(3));
     json_object_set_new(c, "num_key_value_heads", json_integer(1));
-    ck_assert_ok(ft_model_random(&m, c, &ft_q8_0, false, 1));
+    ck_assert_ok(ft_model_random(&m, c, &ft_q8_0, false, 1, NULL));
     ck_assert_ptr_eq(ft_model_find(m, "model.embed_tokens.weight")->t.dtype, &ft_f16);
     ft_model_free(m);
 }
@@ -168,7 +168,7 @@ START_TEST(a_config_that_cannot_be_is_refused)
     json_t *c = config(true);
     ft_model *m;
     json_object_set_new(c, "num_key_value_heads", json_integer(3));
-    ck_assert_fails(ft_model_random(&m, c, &ft_q8_0, false, 1), FT_EFORMAT, "no multiple of num_key_value_heads (3)");
+    ck_assert_fails(ft_model_random(&m, c, &ft_q8_0, false, 1, NULL), FT_EFORMAT, "no multiple of num_key_value_heads (3)");
     ck_assert_ptr_null(m);
 }
 END_TEST

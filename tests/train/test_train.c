@@ -220,11 +220,12 @@ END_TEST
 /* Steps of many lengths: the arena was sized by a dry one, so only the first step may still ask for memory. */
 START_TEST(a_step_allocates_nothing)
 {
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < 4; k++) {
         ft_rows rows = make_rows();
         const char *dir = ft_test_dir();
-        ft_model *m = fresh_model(dir, k == 0);
+        ft_model *m = fresh_model(dir, k % 2 == 0);
         ft_train_options o = options(dir);
+        o.activations = k < 2 ? NULL : &ft_bf16;
         ft_stepper *s;
         ft_step done;
         ck_assert_ok(ft_stepper_new(&s, m, &rows, &o));
@@ -241,9 +242,9 @@ END_TEST
 
 START_TEST(what_a_run_takes_is_known_before_it)
 {
-    size_t activations[3];
-    for (int k = 0; k < 3; k++) {
-        static const int64_t blocks[] = {0, 1, FT_ALL_BLOCKS};
+    size_t activations[5];
+    for (int k = 0; k < 5; k++) {
+        static const int64_t blocks[] = {0, 1, FT_ALL_BLOCKS, 0, 1};
         ft_rows rows = make_rows();
         const char *dir = ft_test_dir();
         ft_model *m = fresh_model(dir, true);
@@ -253,6 +254,7 @@ START_TEST(what_a_run_takes_is_known_before_it)
         ft_step done;
         double tokens = 0;
         o.gradient_checkpointing = blocks[k];
+        o.activations = k < 3 ? &ft_f32 : &ft_bf16;
         ck_assert_ok(ft_train_measure(&needs, m, &rows, &o));
         ck_assert_int_eq(needs.steps, 12);
         ck_assert_uint_eq(needs.moment_bytes, 2 * needs.gradient_bytes);
@@ -274,6 +276,8 @@ START_TEST(what_a_run_takes_is_known_before_it)
     }
     ck_assert_uint_gt(activations[0], activations[1]);
     ck_assert_uint_ge(activations[1], activations[2]);
+    ck_assert_uint_lt(activations[3], activations[0]);
+    ck_assert_uint_le(activations[4], activations[1]); /* the second run of a block keeps f32 */
 }
 END_TEST
 

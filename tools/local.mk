@@ -4,7 +4,7 @@ EXTRA_DIST += %D%/setup.sh %D%/check %D%/quickstart %D%/synth.py %D%/make-defect
 	%D%/peer_torch.py %D%/peer_torch_rows.py %D%/peer_llama.py %D%/peer_tokenizers.mjs \
 	%D%/peers/__init__.py %D%/peers/common.py %D%/peers/decode.py %D%/peers/growth.py %D%/peers/load.py %D%/peers/plot.py \
 	%D%/peers/predict.py %D%/peers/recipes.py %D%/peers/tokenizer.py %D%/peers/train.py %D%/bench-models %D%/bench-quantization .ci/run recipes data \
-	docs/ARCHITECTURE.md docs/PITFALLS.md docs/models.md docs/performance.md docs/quantization.md docs/results.md docs/guides
+	docs/ARCHITECTURE.md docs/PITFALLS.md docs/models.md docs/performance.md docs/growth.svg docs/quantization.md docs/results.md docs/guides
 
 # check-rooms: the order of the rooms is enforced, not hoped for. check-data: the shipped rows are what their generators make.
 # check-docs: links, commands and options in the documents exist, recipes validate.

@@ -57,21 +57,38 @@ static int64_t evaluations(const ft_job *j, int64_t steps)
     return (steps + every - 1) / every;
 }
 
-/* A batch of rows, for all rows of all evaluations: before, during, after and of each shipped model. */
+/* Tokens that the answers of rows have, on average. */
+static int64_t answer_tokens(const ft_rows *rows)
+{
+    int64_t n = 0;
+    for (size_t r = 0; r < rows->n; r++)
+        for (int32_t i = 0; i < rows->p[r].n; i++)
+            n += rows->p[r].mask && rows->p[r].mask[i];
+    return n / (int64_t)rows->n + 1;
+}
+
+/* Batches of rows, for all rows of all evaluations: before, during, after and of each shipped model. Before training
+ * answers run on to the limit, as they do here; a tuned model's are taken to be as long as those of the rows. */
 static ft_status probe_scores(probe *p, ft_job *j, const ft_train_needs *needs)
 {
     ft_score_options o = j->plan.train_options.score;
     const ft_rows *choosing = ft_job_choosing(j), *scored = ft_job_scored(j);
-    ft_scores s;
-    double files = 2;
+    ft_scores before, tuned;
+    double files = 1;
     if (!scored)
         return FT_OK;
     o.max_rows = FT_MIN((size_t)64, scored->n);
-    FT_RETURN(ft_score(&s, j->model, j->tok, scored, &o));
+    FT_RETURN(ft_score(&before, j->model, j->tok, scored, &o));
+    tuned = before;
+    if (!scored->vectors) {
+        int64_t n = answer_tokens(scored);
+        o.max_new_tokens = o.max_new_tokens ? FT_MIN(o.max_new_tokens, n) : n;
+        FT_RETURN(ft_score(&tuned, j->model, j->tok, scored, &o));
+    }
     for (size_t i = 0; i < j->plan.n_exports; i++)
         files += ft_plan_scores(&j->plan.exports[i]);
     double rows = (double)evaluations(j, needs->steps) * (double)choosing->n + files * (double)scored->n;
-    p->score_s = s.seconds / (double)o.max_rows * rows;
+    p->score_s = (before.seconds * (double)scored->n + tuned.seconds * rows) / (double)o.max_rows;
     return FT_OK;
 }
 

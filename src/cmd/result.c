@@ -220,11 +220,28 @@ static ft_status put_list(ft_buf *out, const char *key, const json_t *list)
     return FT_OK;
 }
 
+/* Of the column that an object's labels stand in. */
+static int label_width(const json_t *o)
+{
+    const char *key;
+    json_t *v;
+    char label[CELL];
+    int width = LABEL_WIDTH;
+    json_object_foreach((json_t *)o, key, v)
+    {
+        label_of(key, label, sizeof label);
+        if (!json_is_object(v))
+            width = FT_MAX(width, columns_of(label) + 2);
+    }
+    return width;
+}
+
 static ft_status put_object(ft_buf *out, const json_t *o)
 {
     const char *key;
     json_t *v;
     char label[CELL];
+    int width = label_width(o);
     json_object_foreach((json_t *)o, key, v)
     {
         label_of(key, label, sizeof label);
@@ -239,7 +256,7 @@ static ft_status put_object(ft_buf *out, const json_t *o)
             continue;
         }
         FT_RETURN(ft_buf_printf(out, "  %s", label));
-        FT_RETURN(pad(out, FT_MAX(LABEL_WIDTH - columns_of(label), 2)));
+        FT_RETURN(pad(out, FT_MAX(width - columns_of(label), 2)));
         FT_RETURN(json_is_array(v) ? put_list(out, key, v) : put_cell(out, key, v));
         FT_RETURN(ft_buf_putc(out, '\n'));
     }

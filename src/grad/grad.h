@@ -101,7 +101,7 @@ void ft_tape_begin(ft_tape *t, bool record, uint64_t seed, uint64_t step);
 void ft_tape_compute(ft_tape *t, ft_compute compute);
 /* What backward reads of a block's activations is rounded to dtype when the block ends, from the next begin on: half the
  * memory in bf16, and gradients that differ in the last of its digits. Forward results do not change, nor do those of
- * checkpointed blocks. f32 at first. */
+ * checkpointed blocks. NULL: f32, as at first. */
 void ft_tape_keep_as(ft_tape *t, const ft_dtype *dtype);
 /* From the next begin on ops check their inputs, take memory and record as ever, but compute nothing: no array is read
  * or written, not even a weight's. To learn what a step needs, and to have it held before the first real one. */

@@ -85,7 +85,7 @@ static ft_status make_tape(ft_stepper *s)
 {
     FT_RETURN(ft_tape_new(&s->tape));
     ft_tape_compute(s->tape, s->o->compute);
-    ft_tape_keep_as(s->tape, s->o->activations ? s->o->activations : &ft_f32);
+    ft_tape_keep_as(s->tape, s->o->activations);
     if (ft_engine_compute(ft_engine_of(s->o->compute)) != s->o->compute)
         ft_note(FT_WARN, "compute: bf16 needs a CPU with AVX512-BF16, f32 is used");
     return FT_OK;

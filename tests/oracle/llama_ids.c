@@ -54,6 +54,9 @@ static void (*clear_memory)(void *memory, bool data);
 static batch (*new_batch)(int32_t tokens, int32_t embd, int32_t seqs);
 static int32_t (*decode)(void *ctx, batch b);
 static float *(*logits_of)(void *ctx);
+static void (*free_batch)(batch b);
+static void (*free_context)(void *ctx);
+static void (*free_model)(void *model);
 static void (*load_backends)(const char *dir);
 static void (*set_log)(void (*fn)(int level, const char *text, void *ctx), void *ctx);
 
@@ -71,6 +74,9 @@ static const struct {
                  {"llama_batch_init", (void **)&new_batch},
                  {"llama_decode", (void **)&decode},
                  {"llama_get_logits", (void **)&logits_of},
+                 {"llama_batch_free", (void **)&free_batch},
+                 {"llama_free", (void **)&free_context},
+                 {"llama_model_free", (void **)&free_model},
                  {"ggml_backend_load_all_from_path", (void **)&load_backends},
                  {"llama_log_set", (void **)&set_log}};
 
@@ -109,7 +115,7 @@ static void open_library(const char *path)
 }
 
 typedef struct session {
-    void *ctx;
+    void *model, *ctx;
     batch b;
     int32_t vocab;
     int32_t row[CONTEXT], n; /* the row's ids */
@@ -124,13 +130,20 @@ static session open_session(const char *path, int threads)
     p.n_threads = p.n_threads_batch = threads;
     p.type_k = p.type_v = F32;
     p.flash_attn_type = 0;
-    void *model = load(path, model_defaults());
-    s.ctx = model ? new_context(model, p) : NULL;
+    s.model = load(path, model_defaults());
+    s.ctx = s.model ? new_context(s.model, p) : NULL;
     if (!s.ctx)
         give_up(1, path, "llama.cpp cannot load it");
-    s.vocab = vocab_size(vocab_of(model));
+    s.vocab = vocab_size(vocab_of(s.model));
     s.b = new_batch(CONTEXT, 0, 1);
     return s;
+}
+
+static void close_session(session *s)
+{
+    free_batch(s->b);
+    free_context(s->ctx);
+    free_model(s->model);
 }
 
 /* The ids of the next line; false behind the last one. */
@@ -245,5 +258,6 @@ int main(int argc, char **argv)
     else
         print_greedy(&s, f, strtol(argv[6], NULL, 10));
     fclose(f);
+    close_session(&s);
     return 0;
 }

@@ -35,7 +35,6 @@ double ft_gemm_peak_gflops(const ft_gemm_peak *p, const ft_contestant *c);
 typedef struct ft_bench_training {
     ft_model *model;
     ft_rows rows;
-    int32_t *ids; /* of all rows, in a line */
     ft_train_options options;
     ft_stepper *stepper;
     bool lora;

@@ -6,37 +6,26 @@
 void ft_bench_training_close(ft_bench_training *t)
 {
     ft_stepper_free(t->stepper);
-    for (size_t i = 0; t->rows.p && i < t->rows.n; i++) {
-        ft_free(t->rows.p[i].ids);
-        ft_free(t->rows.p[i].mask);
-    }
-    ft_free(t->rows.p);
-    ft_free(t->ids);
+    ft_rows_free(&t->rows);
     ft_model_free(t->model);
 }
 
-/* batch rows of seq tokens and the one that the last of them predicts. */
-static ft_status make_rows(ft_bench_training *t, int64_t batch, int64_t vocab)
+/* batch rows of seq tokens and the one that the last of them predicts; their ids lie end to end. */
+static ft_status make_rows(ft_rows *rows, int64_t batch, int64_t seq, int64_t vocab)
 {
-    ft_rows *rows = &t->rows;
-    int64_t seq = t->seq;
+    size_t n = (size_t)(batch * (seq + 1));
     rows->p = ft_alloc((size_t)batch, sizeof *rows->p);
-    t->ids = ft_alloc((size_t)(batch * (seq + 1)), sizeof *t->ids);
-    if (!rows->p || !t->ids)
+    rows->arena = ft_arena_new(0, 0);
+    int32_t *ids = rows->arena ? ft_arena_alloc(rows->arena, n, sizeof *ids) : NULL;
+    uint8_t *mask = rows->arena ? ft_arena_alloc(rows->arena, n, 1) : NULL;
+    if (!rows->p || !ids || !mask)
         return FT_ENOMEM;
-    rows->n = (size_t)batch;
-    for (int64_t r = 0; r < batch; r++) {
-        ft_row *row = &rows->p[r];
-        row->n = (int32_t)seq + 1;
-        row->ids = ft_alloc((size_t)row->n, sizeof *row->ids);
-        row->mask = ft_alloc((size_t)row->n, 1);
-        if (!row->ids || !row->mask)
-            return FT_ENOMEM;
+    for (; rows->n < (size_t)batch; rows->n++, ids += seq + 1, mask += seq + 1) {
         for (int64_t i = 0; i <= seq; i++) {
-            row->ids[i] = (int32_t)(ft_uniform(1, FT_STREAM_TEST, (uint64_t)r, (uint64_t)i) * (float)vocab);
-            row->mask[i] = i > 0;
-            t->ids[r * (seq + 1) + i] = row->ids[i];
+            ids[i] = (int32_t)(ft_uniform(1, FT_STREAM_TEST, rows->n, (uint64_t)i) * (float)vocab);
+            mask[i] = i > 0;
         }
+        rows->p[rows->n] = (ft_row){.ids = ids, .mask = mask, .n = (int32_t)seq + 1};
     }
     return FT_OK;
 }
@@ -50,7 +39,7 @@ static ft_status make_model(ft_bench_training *t, const ft_args *a, const ft_dty
 {
     static const char *const all[] = {"all-linear"};
     const ft_shape *shape = ft_shape_named(ft_args_text(a, "shape"));
-    const ft_id_list asked = {.ids = t->ids, .n = ft_args_int(a, "batch") * (t->seq + 1)};
+    const ft_id_list asked = {.ids = t->rows.p[0].ids, .n = ft_args_int(a, "batch") * (t->seq + 1)};
     int64_t r = ft_args_int(a, "lora-r");
     t->lora = is(a, "adapter", "lora");
     if (!t->lora && dtype != &ft_f32)
@@ -64,7 +53,7 @@ ft_status ft_bench_training_open(ft_bench_training *t, const ft_args *a, const c
 {
     t->seq = ft_args_int(a, "seq");
     t->tokens = t->seq * ft_args_int(a, "batch");
-    FT_RETURN(make_rows(t, ft_args_int(a, "batch"), ft_shape_named(ft_args_text(a, "shape"))->vocab_size));
+    FT_RETURN(make_rows(&t->rows, ft_args_int(a, "batch"), t->seq, ft_shape_named(ft_args_text(a, "shape"))->vocab_size));
     FT_RETURN(make_model(t, a, ft_dtype_named(dtype)));
     t->options = (ft_train_options){.micro_batch_size = ft_args_int(a, "batch"),
                                     .gradient_accumulation_steps = 1,

@@ -219,7 +219,8 @@ typedef struct remedy {
     const char *words;
     double saved_bytes; /* against the forecast; < 0: the options below have to be tried */
     const ft_dtype *activations; /* NULL: as they are */
-    int64_t checkpointed, micro_batch; /* 0: as they are */
+    bool checkpointed;
+    int64_t micro_batch; /* 0: as it is */
 } remedy;
 
 static double try_remedy(const ft_job *j, bool outline, const ft_forecast *f, const remedy *r)
@@ -232,7 +233,7 @@ static double try_remedy(const ft_job *j, bool outline, const ft_forecast *f, co
     if (r->activations)
         o->activations = r->activations;
     if (r->checkpointed)
-        o->gradient_checkpointing = r->checkpointed;
+        o->gradient_checkpointing = FT_ALL_BLOCKS;
     if (r->micro_batch) {
         o->gradient_accumulation_steps *= o->micro_batch_size;
         o->micro_batch_size = r->micro_batch;
@@ -249,13 +250,13 @@ ft_status ft_forecast_remedy(const ft_forecast *f, const ft_job *j, bool outline
     double of_full = (double)n->gradient_bytes + (double)n->moment_bytes +
                      (double)n->weight_bytes; /* an adapter's own are small, and the base stays in its file */
     const remedy remedies[] = {
-        {"prefix_cache: disk", n->prefix_place == FT_PREFIX_MEMORY ? (double)n->prefix_bytes : 0, NULL, 0, 0},
-        {"activations: bf16", -1, &ft_bf16, 0, 0},
-        {"gradient_checkpointing: true", -1, NULL, FT_ALL_BLOCKS, 0},
+        {"prefix_cache: disk", n->prefix_place == FT_PREFIX_MEMORY ? (double)n->prefix_bytes : 0, NULL, false, 0},
+        {"activations: bf16", -1, &ft_bf16, false, 0},
+        {"gradient_checkpointing: true", -1, NULL, true, 0},
         {"gradient_checkpointing: true and micro_batch_size: 1 with as many more accumulation steps", -1, NULL,
-         FT_ALL_BLOCKS, 1},
+         true, 1},
         {full ? "adapter: lora" : "a base in q8_0 (fettle export BASE --format gguf --quant q8_0)",
-         full ? of_full : FT_MAX(quantized, 0.0), NULL, 0, 0}};
+         full ? of_full : FT_MAX(quantized, 0.0), NULL, false, 0}};
     char bytes[32];
     FT_RETURN(ft_buf_puts(out, ""));
     for (size_t i = 0; i < FT_COUNT(remedies); i++) {

@@ -24,38 +24,33 @@ static void note_lent(ft_tape *t, ft_var *x)
     t->lent = x;
 }
 
-static ft_var *lend_var(ft_tape *t, int64_t rows, int64_t cols)
+/* v NULL: memory of its own, the pool's where it lends. */
+static ft_var *new_var(ft_tape *t, float *v, int64_t rows, int64_t cols, bool lend)
 {
     ft_var *x = ft_grad__alloc(t, 1, sizeof *x);
     if (!x)
         return NULL;
-    *x = (ft_var){.rows = rows, .cols = cols, .node = -1};
-    if (!(x->v = ft_grad__lend(t, count_of(x))))
+    *x = (ft_var){.v = v, .rows = rows, .cols = cols, .node = -1};
+    if (!v)
+        x->v = lend ? ft_grad__lend(t, count_of(x)) : ft_grad__alloc(t, count_of(x), sizeof *v);
+    if (!x->v)
         return NULL;
-    note_lent(t, x);
+    if (lend)
+        note_lent(t, x);
     return x;
 }
 
 ft_var *ft_grad__var(ft_tape *t, float *v, int64_t rows, int64_t cols)
 {
-    if (!v && t->kept_as && stays_a_while(t) && !t->replaying)
-        return lend_var(t, rows, cols);
-    ft_var *x = ft_grad__alloc(t, 1, sizeof *x);
-    if (!x)
-        return NULL;
-    if (!v && !(v = ft_grad__alloc(t, (size_t)rows * (size_t)cols, sizeof *v)))
-        return NULL;
-    *x = (ft_var){.v = v, .rows = rows, .cols = cols, .node = -1};
-    return x;
+    return new_var(t, v, rows, cols, !v && t->kept_as && stays_a_while(t) && !t->replaying);
 }
 
 ft_var *ft_grad__result(ft_tape *t, int64_t rows, int64_t cols)
 {
-    if (!stays_a_while(t))
-        return ft_grad__var(t, NULL, rows, cols);
-    ft_var *x = lend_var(t, rows, cols);
+    bool passing = stays_a_while(t);
+    ft_var *x = new_var(t, NULL, rows, cols, passing);
     if (x)
-        x->passing = true;
+        x->passing = passing;
     return x;
 }
 
@@ -108,18 +103,25 @@ static int64_t parts_of(const copy *c)
     return (c->n + PART - 1) / PART;
 }
 
+static copy part_of(const copy *c, int64_t i)
+{
+    copy part = *c;
+    part.v += i * PART;
+    part.narrow += (size_t)(i * PART / c->dtype->block_len) * c->dtype->block_bytes;
+    part.n = FT_MIN((int64_t)PART, c->n - i * PART);
+    return part;
+}
+
 static void narrow_part(void *ctx, int64_t i)
 {
-    const copy *c = ctx;
-    int64_t at = i * PART, n = FT_MIN((int64_t)PART, c->n - at);
-    c->dtype->encode(c->v + at, NULL, n, c->narrow + (size_t)(at / c->dtype->block_len) * c->dtype->block_bytes);
+    copy c = part_of(ctx, i);
+    c.dtype->encode(c.v, NULL, c.n, c.narrow);
 }
 
 static void widen_part(void *ctx, int64_t i)
 {
-    const copy *c = ctx;
-    int64_t at = i * PART, n = FT_MIN((int64_t)PART, c->n - at);
-    c->reader.decode(c->narrow + (size_t)(at / c->dtype->block_len) * c->dtype->block_bytes, n, c->v + at);
+    copy c = part_of(ctx, i);
+    c.reader.decode(c.narrow, c.n, c.v);
 }
 
 static void narrow(ft_tape *t, ft_var *x)

@@ -41,12 +41,17 @@ uint16_t ft_f32_to_f16(float f)
     return (uint16_t)(sign | ((a - 0x38000000u) >> 13));
 }
 
-uint16_t ft_f32_to_bf16(float f)
+/* Both outcomes are worked out, so that a loop becomes vectors. */
+static inline uint16_t to_bf16(float f)
 {
     bits v = {.f = f};
-    if ((v.u & 0x7fffffffu) > 0x7f800000u)
-        return (uint16_t)((v.u >> 16) | 64);
-    return (uint16_t)((v.u + 0x7fff + ((v.u >> 16) & 1)) >> 16);
+    uint32_t rounded = v.u + 0x7fff + ((v.u >> 16) & 1), nan = v.u | 0x400000;
+    return (uint16_t)(((v.u & 0x7fffffffu) > 0x7f800000u ? nan : rounded) >> 16);
+}
+
+uint16_t ft_f32_to_bf16(float f)
+{
+    return to_bf16(f);
 }
 
 static void f32_encode(const float *x, const float *importance, int64_t n, void *out)
@@ -73,20 +78,17 @@ static void f16_decode(const void *in, int64_t n, float *x)
         x[i] = ft_f16_to_f32(h[i]);
 }
 
-/* Groups of a known length and both outcomes at hand: the compiler makes vectors of them. */
+/* In groups of a known length: so the compiler makes vectors of them at -O2. */
 static void bf16_encode(const float *x, const float *importance, int64_t n, void *out)
 {
     enum { GROUP = 32 };
     uint16_t *y = out;
     int64_t i = 0;
     for (; i + GROUP <= n; i += GROUP)
-        for (int k = 0; k < GROUP; k++) {
-            bits v = {.f = x[i + k]};
-            uint32_t rounded = v.u + 0x7fff + ((v.u >> 16) & 1), nan = v.u | 0x400000;
-            y[i + k] = (uint16_t)(((v.u & 0x7fffffffu) > 0x7f800000u ? nan : rounded) >> 16);
-        }
+        for (int k = 0; k < GROUP; k++)
+            y[i + k] = to_bf16(x[i + k]);
     for (; i < n; i++)
-        y[i] = ft_f32_to_bf16(x[i]);
+        y[i] = to_bf16(x[i]);
 }
 
 static void bf16_decode(const void *in, int64_t n, float *x)

@@ -37,6 +37,30 @@ START_TEST(matrices_are_stored_as_asked_and_vectors_in_f32)
 }
 END_TEST
 
+START_TEST(rows_that_are_asked_for_are_those_of_the_whole_table)
+{
+    static const int32_t ids[] = {V - 1, 0, 7, 7};
+    const ft_dtype *const held[] = {&ft_f32, &ft_bf16};
+    for (size_t d = 0; d < FT_COUNT(held); d++) {
+        ft_model *all = make(false, held[d], false, 1), *some;
+        ft_id_list asked = {.ids = ids, .n = FT_COUNT(ids)};
+        ck_assert_ok(ft_model_random(&some, config(false), held[d], false, 1, &asked));
+        for (size_t w = 0; w < ft_model_count(all); w++) {
+            const ft_tensor *a = &ft_model_at(all, w)->t, *b = &ft_model_at(some, w)->t;
+            size_t bytes = ft_tensor_row_bytes(a);
+            bool table = strstr(ft_model_at(all, w)->name, "embed_tokens") != NULL;
+            int64_t n = table ? asked.n : a->ndim == 1 ? 1 : ft_tensor_rows(a);
+            for (int64_t i = 0; i < n; i++) {
+                size_t at = (size_t)(table ? ids[i] : i) * bytes;
+                ck_assert_mem_eq((char *)a->data + at, (char *)b->data + at, bytes);
+            }
+        }
+        ft_model_free(all);
+        ft_model_free(some);
+    }
+}
+END_TEST
+
 START_TEST(weights_follow_from_the_seed_and_have_the_deviation_of_an_untrained_model)
 {
     ft_model *a = make(true, &ft_f32, false, 1), *b = make(true, &ft_f32, false, 1), *c = make(true, &ft_f32, false, 2);
@@ -175,7 +199,7 @@ END_TEST
 
 int main(void)
 {
-    FT_TESTS("random", matrices_are_stored_as_asked_and_vectors_in_f32,
+    FT_TESTS("random", matrices_are_stored_as_asked_and_vectors_in_f32, rows_that_are_asked_for_are_those_of_the_whole_table,
              weights_follow_from_the_seed_and_have_the_deviation_of_an_untrained_model, trainable_weights_have_gradients,
              flops_of_full_training_are_the_formula_and_what_the_ops_count,
              flops_of_an_adapter_are_the_formula_and_what_the_ops_count_and_skip,
